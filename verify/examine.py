@@ -1,0 +1,220 @@
+"""From instances to a verdict: the rules of the ledger, for one claim at a time.
+
+- **holds**: every accepted instance holds.
+- **refuted**: an instance fails; the simplest counterexample that a search finds is kept.
+- **holds under** a condition: every instance inside it holds, and some outside fail.
+- **undecided**: nothing fails, and some instance could not be decided.
+- **error**: the check raised, rejected everything, or its negative twin did not come out as it must: a check that
+  cannot tell a wrong statement from a right one has no say.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+
+from verify.case import Rejected, Sample, StaleWitness
+from verify.ledger import ERROR, HOLDS, HOLDS_UNDER, REFUTED, UNDECIDED, Claim, Evidence, Verdict
+from verify.results import TIERS, Boundary, Counts, Result, Settings, Twin, Witness, plain
+from verify.witness import Trial, attempt, replay, smallest
+
+ATTEMPTS = 20
+"""Draws per accepted instance before the hypotheses count as rejecting too much."""
+
+BUDGET = 250
+"""Evaluations that the search for a simplest counterexample may spend, per multiple of the quick tier."""
+
+
+def examine(claim: Claim, settings: Settings) -> Result:
+    """The verdict on one claim. Whatever the check does short of ending the process, there is one."""
+    try:
+        return _examine(claim, settings)
+    except Exception as error:
+        return failure(claim, describe(error))
+
+
+def failure(claim: Claim, message: str) -> Result:
+    """An ERROR verdict that says why."""
+    return Result(slug=claim.slug, verdict=ERROR, expected=claim.expect, message=message)
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line, with the place in a check, or in srr, that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    text = " ".join(str(error).split()) or "no message"
+    where = f" (line {frames[-1].lineno} of {frames[-1].name})" if frames else ""
+    return f"{type(error).__name__}: {text}{where}"
+
+
+def _examine(claim: Claim, settings: Settings) -> Result:
+    pinned = _pinned(claim, settings)
+    trials, rejected = _sample(claim, settings)
+    if not trials:
+        return failure(claim, f"the hypotheses rejected all of {rejected} instances")
+    verdict, message = judge(trials)
+    if pinned is not None and verdict != ERROR:
+        verdict, message = judge([*trials, pinned])
+    witness = _witness(claim, settings, trials, verdict, pinned)
+    twin = _twin(claim, settings)
+    if twin.verdict != twin.required:
+        message = f"the twin must be {twin.required} and is {twin.verdict} ({claim.twin}); the claim came out {verdict}"
+        verdict = ERROR
+    return Result(
+        slug=claim.slug,
+        verdict=verdict,
+        expected=claim.expect,
+        evidence=_evidence(verdict, trials, witness),
+        message=message,
+        counts=_counts(trials, rejected),
+        worst_ratio=_worst_ratio(verdict, trials),
+        boundary=boundary(trials),
+        witness=witness,
+        twin=twin,
+    )
+
+
+def _pinned(claim: Claim, settings: Settings) -> Trial | None:
+    if claim.witness is None:
+        return None
+    trial = replay(claim, claim.witness, settings.arrays)
+    if not trial.failed:
+        raise StaleWitness("the stored witness no longer refutes the claim")
+    if claim.expect == HOLDS_UNDER and trial.inside:
+        raise StaleWitness("the stored witness must lie outside the condition, and lies inside")
+    return trial
+
+
+def _sample(
+    claim: Claim, settings: Settings, *, twin: bool = False, until_refuted: bool = False
+) -> tuple[list[Trial], int]:
+    wanted = claim.instances * TIERS[settings.tier]
+    trials: list[Trial] = []
+    rejected = 0
+    for index in range(wanted * ATTEMPTS):
+        try:
+            driver = Sample(settings.seed, claim.slug, index, twin=twin)
+            trials.append(attempt(claim, driver, settings.arrays, twin=twin))
+        except Rejected:
+            rejected += 1
+            continue
+        if len(trials) == wanted or (until_refuted and trials[-1].failed and trials[-1].inside):
+            break
+    return trials, rejected
+
+
+def judge(trials: Sequence[Trial]) -> tuple[Verdict, str]:
+    """The verdict on accepted instances, and what is to be said about it."""
+    named = {(t.where.name, t.where.bound) for t in trials if t.where is not None}
+    if len(named) > 1:
+        return ERROR, f"a claim has one condition with one bound, got {', '.join(map(str, sorted(named)))}"
+    inside = [t for t in trials if t.inside]
+    outside = [t for t in trials if not t.inside]
+    if not inside:
+        return ERROR, "no instance met the condition"
+    if any(t.failed for t in inside):
+        return REFUTED, ""
+    if any(t.failed for t in outside):
+        undecided = any(t.outcome.holds is None for t in inside)
+        return (UNDECIDED, "") if undecided else (HOLDS_UNDER, "")
+    if any(t.outcome.holds is None for t in trials):
+        return UNDECIDED, ""
+    return HOLDS, "no instance outside the condition failed" if named else ""
+
+
+def boundary(trials: Sequence[Trial]) -> Boundary | None:
+    """Where a conditional claim was seen to hold and to fail."""
+    placed = [(t, t.where) for t in trials if t.where is not None]
+    if not placed:
+        return None
+    failed = [where.value for t, where in placed if t.failed]
+    held = [
+        where.value
+        for t, where in placed
+        if t.outcome.holds and where.value < min(failed, default=float("inf"))
+    ]
+    outside = [t for t, where in placed if not where.inside]
+    return Boundary(
+        name=placed[0][1].name,
+        bound=placed[0][1].bound,
+        inside=len(placed) - len(outside),
+        outside=len(outside),
+        failed_outside=sum(t.failed for t in outside),
+        held_up_to=max(held, default=None),
+        failed_from=min(failed, default=None),
+    )
+
+
+def _witness(
+    claim: Claim, settings: Settings, trials: Sequence[Trial], verdict: Verdict, pinned: Trial | None
+) -> Witness | None:
+    """A counterexample to the claim, or for `HOLDS_UNDER` one to the claim without its condition."""
+    if verdict not in (REFUTED, HOLDS_UNDER):
+        return None
+    inside = verdict == REFUTED
+
+    def refutes(trial: Trial) -> bool:
+        return trial.failed and trial.inside == inside
+
+    if pinned is not None and refutes(pinned):
+        trial, origin = pinned, "pinned"
+    else:
+        # The most certain evidence first: a certified counterexample is worth more than a simpler one.
+        start = min(filter(refutes, trials), key=lambda t: (not t.outcome.certified, t.complexity))
+        certified = start.outcome.certified
+        trial, origin = smallest(
+            claim,
+            settings.arrays,
+            refutes=lambda t: refutes(t) and t.outcome.certified >= certified,
+            budget=BUDGET * TIERS[settings.tier],
+            start=start,
+        )
+    return Witness(
+        params=plain(trial.params),
+        origin=origin,
+        certified=trial.outcome.certified,
+        ratio=trial.outcome.ratio,
+        data=plain(trial.outcome.data),
+    )
+
+
+def _twin(claim: Claim, settings: Settings) -> Twin:
+    must_hold = claim.expect == REFUTED
+    trials, rejected = _sample(claim, settings, twin=True, until_refuted=not must_hold)
+    verdict = judge(trials)[0] if trials else ERROR
+    return Twin(
+        says=claim.twin,
+        required=HOLDS if must_hold else REFUTED,
+        verdict=verdict,
+        counts=_counts(trials, rejected),
+    )
+
+
+def _evidence(verdict: Verdict, trials: Sequence[Trial], witness: Witness | None) -> Evidence | None:
+    if verdict in (ERROR, UNDECIDED):
+        return None
+    if verdict == REFUTED:  # one certified counterexample is enough, whatever the others rest on
+        certified = witness is not None and witness.certified
+    else:
+        certified = all(t.outcome.certified for t in trials) and (witness is None or witness.certified)
+    return Evidence.CERTIFIED if certified else Evidence.CHECKED
+
+
+def _counts(trials: Sequence[Trial], rejected: int) -> Counts:
+    return Counts(
+        held=sum(t.outcome.holds is True for t in trials),
+        failed=sum(t.failed for t in trials),
+        undecided=sum(t.outcome.holds is None for t in trials),
+        rejected=rejected,
+    )
+
+
+def _worst_ratio(verdict: Verdict, trials: Sequence[Trial]) -> float | None:
+    """The largest ratio, over the instances that the verdict is about: inside the condition where it holds."""
+    ratios = [
+        t.outcome.ratio
+        for t in trials
+        if t.outcome.ratio is not None and (t.inside or verdict != HOLDS_UNDER)
+    ]
+    if any(r != r for r in ratios):
+        return float("nan")
+    return max(ratios, default=None)

@@ -1,0 +1,282 @@
+"""The ledger: claims of the literature as data, each with the check that judges it.
+
+A claim is written where its check is::
+
+    @claim(
+        "rates.sylvester",
+        title="The rate from either Gram matrix",
+        statement=r"\\log\\det(I_n+\\alpha ZZ^\\top) = \\log\\det(I_d+\\alpha Z^\\top Z)",
+        source="N23 eq. 7",
+        relation="=",
+        hypotheses="any Z",
+        expect=HOLDS,
+        twin="alpha with n and d exchanged",
+    )
+    def sylvester(case: Case) -> Outcome:
+        ...
+
+The decorated name *is* the `Claim`. A `Ledger` gathers the claims of the modules it is given; there is no global
+registry.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from verify.case import Case
+from verify.outcome import Outcome
+
+__all__ = [
+    "ERROR",
+    "HOLDS",
+    "HOLDS_UNDER",
+    "REFUTED",
+    "UNDECIDED",
+    "Case",
+    "Claim",
+    "Evidence",
+    "Ledger",
+    "Outcome",
+    "Verdict",
+    "claim",
+]
+
+
+class Verdict(StrEnum):
+    """What became of a claim."""
+
+    HOLDS = "holds"
+    HOLDS_UNDER = "holds under"
+    REFUTED = "refuted"
+    UNDECIDED = "undecided"
+    ERROR = "error"
+
+
+HOLDS, HOLDS_UNDER, REFUTED, UNDECIDED, ERROR = Verdict
+
+
+class Evidence(StrEnum):
+    """What a verdict rests on, the weakest over the instances that it rests on."""
+
+    PROVED = "proved"
+    CERTIFIED = "certified"
+    CHECKED = "checked"
+
+
+RELATIONS = ("=", "<=", "<", "tight", "limit", "monotone")
+
+_SLUG = re.compile(r"[a-z][a-z0-9]*\.[a-z0-9]+(-[a-z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement and the check that judges it on one instance. Made by `claim`."""
+
+    slug: str
+    title: str
+    statement: str
+    source: str
+    relation: str
+    hypotheses: str
+    expect: Verdict
+    twin: str
+    check: Callable[[Case], Outcome] = field(repr=False)
+    uses: tuple[str, ...] = ()
+    instances: int = 200
+    witness: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not _SLUG.fullmatch(self.slug):
+            raise ValueError(f"slug must be theme.kebab-case, got {self.slug!r}")
+        for name in ("title", "statement", "source", "hypotheses", "twin"):
+            if not getattr(self, name).strip():
+                raise ValueError(f"{name} of {self.slug} must say something, got {getattr(self, name)!r}")
+        if self.relation not in RELATIONS:
+            raise ValueError(f"relation of {self.slug} must be one of {RELATIONS}, got {self.relation!r}")
+        if self.expect not in (HOLDS, HOLDS_UNDER, REFUTED, UNDECIDED):
+            raise ValueError(f"expect of {self.slug} must be a verdict other than error, got {self.expect!r}")
+        if self.instances < 1:
+            raise ValueError(f"instances of {self.slug} must be >= 1, got {self.instances}")
+
+    def __call__(self, case: Case) -> Outcome:
+        """Judge one instance."""
+        return self.check(case)
+
+    @property
+    def theme(self) -> str:
+        """The part of the slug before the dot."""
+        return self.slug.partition(".")[0]
+
+    @property
+    def note(self) -> str:
+        """Why it is true or false, and how it is checked: the docstring of the check."""
+        return inspect.getdoc(self.check) or ""
+
+    @property
+    def code(self) -> str:
+        """The check, as written."""
+        return inspect.getsource(self.check)
+
+    @property
+    def file(self) -> Path:
+        """The file that holds the check."""
+        return Path(self.check.__code__.co_filename)
+
+    @property
+    def line(self) -> int:
+        """The line on which the claim begins."""
+        return self.check.__code__.co_firstlineno
+
+
+def claim(
+    slug: str,
+    *,
+    title: str,
+    statement: str,
+    source: str,
+    relation: str,
+    hypotheses: str,
+    expect: Verdict,
+    twin: str,
+    uses: tuple[str, ...] = (),
+    instances: int = 200,
+    witness: Mapping[str, Any] | None = None,
+) -> Callable[[Callable[[Case], Outcome]], Claim]:
+    """Make the decorated check a `Claim`.
+
+    Parameters
+    ----------
+    slug
+        Permanent name, ``theme.kebab-case``.
+    title
+        One line in plain words.
+    statement
+        The statement, in LaTeX, in the papers' notation.
+    source
+        Paper and equation or theorem number.
+    relation
+        ``=``, ``<=``, ``<``, ``tight``, ``limit`` or ``monotone``.
+    hypotheses
+        In words, what the check draws and assumes.
+    expect
+        The verdict that this ledger stands by. A false statement of the literature stays, as REFUTED.
+    twin
+        In words, the negative twin: what ``case.wrong(right, wrong)`` changes. Beside an expected HOLDS,
+        HOLDS_UNDER or UNDECIDED it is a wrong statement, and must be refuted; beside an expected REFUTED it is
+        the true statement, and must hold. Either way the check is seen to pass and to fail.
+    uses
+        Slugs of the claims that this one rests on.
+    instances
+        How many instances the quick tier accepts; the full tier takes 20 times as many.
+    witness
+        Parameters of a counterexample, as `srr verify` reports them. It is replayed first in every run, and one that
+        no longer refutes is an error. For HOLDS_UNDER it lies outside the condition.
+
+    Returns
+    -------
+    callable
+        The decorator.
+    """
+
+    def decorate(check: Callable[[Case], Outcome]) -> Claim:
+        return Claim(
+            slug=slug,
+            title=title,
+            statement=statement,
+            source=source,
+            relation=relation,
+            hypotheses=hypotheses,
+            expect=expect,
+            twin=twin,
+            check=check,
+            uses=tuple(uses),
+            instances=instances,
+            witness=None if witness is None else MappingProxyType(dict(witness)),
+        )
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Claims in the order in which they are written, and the modules they come from.
+
+    Raises
+    ------
+    ValueError
+        A slug given twice, a ``uses`` that names no claim, or a circle of ``uses``.
+    """
+
+    modules: tuple[str, ...]
+    claims: tuple[Claim, ...]
+
+    @classmethod
+    def load(cls, *modules: str) -> Ledger:
+        """The claims that are written in these modules, by import name."""
+        loaded = [importlib.import_module(name) for name in modules]
+        return cls(
+            modules=modules,
+            claims=tuple(
+                value
+                for module in loaded
+                for value in vars(module).values()
+                if isinstance(value, Claim) and value.check.__module__ == module.__name__
+            ),
+        )
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        for c in self.claims:
+            if c.slug in seen:
+                raise ValueError(f"slug must be unique, got {c.slug} twice")
+            seen.add(c.slug)
+        for c in self.claims:
+            if unknown := [u for u in c.uses if u not in seen]:
+                raise ValueError(f"uses of {c.slug} must name claims, got {', '.join(unknown)}")
+        try:
+            TopologicalSorter({c.slug: c.uses for c in self.claims}).prepare()
+        except CycleError as error:
+            raise ValueError(f"uses must have no circle, got {' -> '.join(error.args[1])}") from None
+
+    def __iter__(self) -> Iterator[Claim]:
+        return iter(self.claims)
+
+    def __len__(self) -> int:
+        return len(self.claims)
+
+    def __getitem__(self, slug: str) -> Claim:
+        for c in self.claims:
+            if c.slug == slug:
+                return c
+        raise KeyError(slug)
+
+    def select(self, patterns: Iterable[str]) -> tuple[Claim, ...]:
+        """The claims whose slug or theme matches any of the patterns (``rates``, ``rates.*``, ``*.sylvester``).
+
+        Raises
+        ------
+        ValueError
+            A pattern that matches no claim.
+        """
+        chosen: set[str] = set()
+        for pattern in patterns:
+            hits = {
+                c.slug for c in self.claims if fnmatchcase(c.slug, pattern) or fnmatchcase(c.theme, pattern)
+            }
+            if not hits:
+                themes = ", ".join(dict.fromkeys(c.theme for c in self.claims))
+                raise ValueError(
+                    f"select must match a claim or a theme ({themes}), got {pattern!r}; `srr list` shows them all"
+                )
+            chosen |= hits
+        return tuple(c for c in self.claims if c.slug in chosen)
