@@ -1,10 +1,9 @@
 """The sign of a difference of rates, decided and not estimated.
 
-The entries of the arrays are floats, so they are rationals, and so is every Gram matrix made of them. A rate
-is half the logarithm of a determinant of such a matrix; a difference of rates is half the logarithm of a ratio
-of determinants, which ball arithmetic (Arb, through python-flint) encloses at rising precision until zero is
-outside. Where it stays inside, the determinants are compared as integers, which settles equality. The lasso
-and the l1 norm are rational throughout.
+The entries of the arrays are floats, so they are rational numbers, and what is asked is an inequality between
+determinants of rational matrices. Three means, from cheap to sure: float64 with a bound on all rounding errors;
+ball arithmetic (Arb, through python-flint) at rising precision; comparison of the determinants as integers,
+which settles equality.
 
 The floats given are the subject: the layer's output on this input, rounded as it was, and no ideal layer's.
 """
@@ -12,7 +11,7 @@ The floats given are the subject: the layer's output on this input, rounded as i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Rational
@@ -20,15 +19,19 @@ from typing import Any, Protocol
 
 import array_api_compat as compat
 import numpy as np
-from flint import arb, arb_mat, ctx, fmpq, fmpz_mat
+from flint import arb, arb_mat, ctx, fmpq
 
-from srr._arrays import require_bases, require_finite, require_membership, require_shape, require_tokens
+from srr._arrays import require_bases, require_finite, require_membership, require_shape
+from verify import rationals, roundoff
+from verify.rationals import Ratio
 
 Array = Any
 Number = int | float | Rational
 
 PRECISIONS = (96, 192, 384, 1024, 4096)
 """Bits of the ball arithmetic, in the order tried."""
+FLOATS_FROM = 256
+"""Token arrays of fewer entries go straight to ball arithmetic, which is as fast there."""
 EXACT_FROM = 384
 """Integers are compared once this precision has not separated the determinants."""
 EXACT_SIZE = 64
@@ -46,7 +49,8 @@ class Decision:
     lower, upper : float
         The difference lies in ``[lower, upper]``; in nats for rates.
     method : str
-        What decided it: ``"identical arrays"``, ``"exact rationals"``, or ``"balls, 96 bits"`` (say).
+        What decided it: ``"identical arrays"``, ``"exact rationals"``, ``"float64 with error bound"`` or,
+        for instance, ``"balls, 96 bits"``.
     """
 
     sign: int | None
@@ -66,7 +70,9 @@ class Decision:
 
     def __str__(self) -> str:
         word = {None: "undecided", -1: "falls", 0: "is equal", 1: "rises"}[self.sign]
-        return f"{word} by {self.midpoint:.6g} ({self.method})" if self.sign else f"{word} ({self.method})"
+        return (
+            f"{word} by {abs(self.midpoint):.6g} ({self.method})" if self.sign else f"{word} ({self.method})"
+        )
 
 
 class Objective(Protocol):
@@ -86,14 +92,13 @@ class Objective(Protocol):
 def rate_change(before: Array, after: Array, *, eps: Number) -> Decision:
     """Sign of R(after) - R(before), R(Z) = ½ log det(I + d/(n eps²) ZᵀZ) in nats (N23 eq. 7)."""
     old, new = _pair(before, after)
-    return _decide(_rate(old, new, _eps(eps)), identical=np.array_equal(old, new))
+    return _decide(old, new, _rate(old, new, _positive(eps, "eps")))
 
 
 def subspace_rate_change(before: Array, after: Array, U: Array, *, eps: Number) -> Decision:
     """Sign of Rᶜ(after|U) - Rᶜ(before|U), for any bases ``(K, d, p)``, orthonormal or not (N23 eq. 8)."""
     old, new = _pair(before, after)
-    U = _bases(U, old.shape[1])
-    return _decide(_subspace_rate(old, new, U, _eps(eps)), identical=np.array_equal(old, new))
+    return _decide(old, new, _subspace_rate(old, new, _bases(U, old.shape[1]), _positive(eps, "eps")))
 
 
 def partition_rate_change(before: Array, after: Array, Pi: Array, *, eps: Number) -> Decision:
@@ -105,28 +110,27 @@ def partition_rate_change(before: Array, after: Array, Pi: Array, *, eps: Number
     Pi = as_float64(Pi, "Pi")
     require_shape(Pi, (old.shape[0], "K"), "Pi")
     require_membership(Pi, old.shape[0])
-    return _decide(_partition_rate(old, new, Pi, _eps(eps)), identical=np.array_equal(old, new))
+    return _decide(old, new, _partition_rate(old, new, Pi, _positive(eps, "eps")))
 
 
 def rate_reduction_change(before: Array, after: Array, U: Array, *, eps: Number) -> Decision:
     """Sign of ΔR(after|U) - ΔR(before|U), ΔR = R - Rᶜ."""
     old, new = _pair(before, after)
-    U, eps = _bases(U, old.shape[1]), _eps(eps)
-    factors = [*_rate(old, new, eps), *_negative(_subspace_rate(old, new, U, eps))]
-    return _decide(factors, identical=np.array_equal(old, new))
+    U, precision = _bases(U, old.shape[1]), _positive(eps, "eps")
+    return _decide(old, new, _rate(old, new, precision), -_subspace_rate(old, new, U, precision))
 
 
 def l1_change(before: Array, after: Array) -> Decision:
     """Sign of |after|₁ - |before|₁."""
     old, new = _pair(before, after)
-    return _decide([], _l1(old, new), identical=np.array_equal(old, new))
+    return _decide(old, new, _l1(old, new))
 
 
 def sparse_rate_change(before: Array, after: Array, *, eps: Number, lam: Number) -> Decision:
     """Sign of the change of λ|Z|₁ - R(Z), what the sparsification half is meant to lower (N23 eq. 13)."""
     old, new = _pair(before, after)
-    factors = _negative(_rate(old, new, _eps(eps)))
-    return _decide(factors, _lam(lam) * _l1(old, new), identical=np.array_equal(old, new))
+    weight, precision = _nonnegative(lam, "lam"), _positive(eps, "eps")
+    return _decide(old, new, weight * _l1(old, new), -_rate(old, new, precision))
 
 
 def lasso_change(Z: Array, D: Array, before: Array, after: Array, *, lam: Number) -> Decision:
@@ -141,22 +145,27 @@ def lasso_change(Z: Array, D: Array, before: Array, after: Array, *, lam: Number
     before, after : (n, m)
         Codes of either sign: for the problem over A ≥ 0 the caller sees to it that ``before`` is feasible.
     """
-    Z, D = as_float64(Z, "Z"), as_float64(D, "D")
+    tokens, atoms = as_float64(Z, "Z"), as_float64(D, "D")
     old, new = _pair(before, after)
-    require_tokens(Z)
-    require_shape(Z, (old.shape[0], "d"), "Z")
-    require_shape(D, (Z.shape[1], old.shape[1]), "D")
-    require_finite(D, "D")
-    change = _lam(lam) * _l1(old, new) + (_squared_residual(Z, D, new) - _squared_residual(Z, D, old)) / 2
-    return _decide([], change, identical=np.array_equal(old, new))
+    require_shape(tokens, (old.shape[0], "d"), "Z")
+    require_shape(atoms, (tokens.shape[1], old.shape[1]), "D")
+    require_finite(tokens, "Z")
+    require_finite(atoms, "D")
+    residual = _half_squared_residual(tokens, atoms, old, new)
+    return _decide(old, new, _nonnegative(lam, "lam") * _l1(old, new), residual)
 
 
 def loss_change(objective: Objective, before: Array, after: Array) -> Decision:
     """Sign of the change of the loss -R + Rᶜ(.|U) + λ|.|₁ of ``objective`` (N23 eq. 1 with the l1 norm)."""
     old, new = _pair(before, after)
-    U, eps = _bases(objective.U, old.shape[1]), _eps(objective.eps)
-    factors = [*_subspace_rate(old, new, U, eps), *_negative(_rate(old, new, eps))]
-    return _decide(factors, _lam(objective.lam) * _l1(old, new), identical=np.array_equal(old, new))
+    U, precision = _bases(objective.U, old.shape[1]), _positive(objective.eps, "eps")
+    return _decide(
+        old,
+        new,
+        _subspace_rate(old, new, U, precision),
+        -_rate(old, new, precision),
+        _nonnegative(objective.lam, "lam") * _l1(old, new),
+    )
 
 
 # --- arguments ----------------------------------------------------------------------------------------------
@@ -193,17 +202,17 @@ def _bases(U: Array, d: int) -> np.ndarray:
     return U
 
 
-def _eps(eps: Number) -> fmpq:
-    value = _rational(eps, "eps")
+def _positive(x: Number, name: str) -> fmpq:
+    value = _rational(x, name)
     if not value > 0:
-        raise ValueError(f"eps must be > 0, got {eps!r}")
+        raise ValueError(f"{name} must be > 0, got {x!r}")
     return value
 
 
-def _lam(lam: Number) -> fmpq:
-    value = _rational(lam, "lam")
+def _nonnegative(x: Number, name: str) -> fmpq:
+    value = _rational(x, name)
     if not value >= 0:
-        raise ValueError(f"lam must be >= 0, got {lam!r}")
+        raise ValueError(f"{name} must be >= 0, got {x!r}")
     return value
 
 
@@ -216,140 +225,137 @@ def _rational(x: Number, name: str) -> fmpq:
     return fmpq(fraction.numerator, fraction.denominator)
 
 
-# --- floats as integers over a common power of two ----------------------------------------------------------
+# --- terms of a difference ----------------------------------------------------------------------------------
+
+Bounded = tuple[float, float]
+"""A value and a bound on its error."""
 
 
-def _integers(*arrays: np.ndarray) -> tuple[list[fmpz_mat], fmpq]:
-    """Integer matrices and one power of two ``unit`` with array = unit * matrix, exactly."""
-    parts = [np.frexp(a) for a in arrays]
-    exponents = [e[m != 0] for m, e in parts]
-    lowest = min((int(e.min()) for e in exponents if e.size), default=53) - 53
-    matrices = []
-    for a, (m, e) in zip(arrays, parts, strict=True):
-        mantissas = np.ldexp(m, 53).astype(np.int64).ravel().tolist()
-        shifts = np.where(m != 0, e - 53 - lowest, 0).ravel().tolist()
-        matrices.append(fmpz_mat(*a.shape, [i << s for i, s in zip(mantissas, shifts, strict=True)]))
-    return matrices, fmpq(2) ** lowest
+@dataclass(frozen=True)
+class _Term:
+    """``weight`` times the change of a quantity: its two values with error bounds, and exactly."""
+
+    weight: fmpq
+    rounded: Callable[[], tuple[Bounded, Bounded]]
+    exact: Callable[[], fmpq | list[Ratio]]
+
+    def __neg__(self) -> _Term:
+        return _Term(-self.weight, self.rounded, self.exact)
+
+    def __rmul__(self, weight: fmpq) -> _Term:
+        return _Term(weight * self.weight, self.rounded, self.exact)
 
 
-def _l1(old: np.ndarray, new: np.ndarray) -> fmpq:
-    (before, after), unit = _integers(old, new)
-    return unit * (sum(map(abs, after.entries())) - sum(map(abs, before.entries())))
+def _rate(old: np.ndarray, new: np.ndarray, eps: fmpq) -> _Term:
+    alpha = _float(fmpq(old.shape[1], old.shape[0]) / (eps * eps))
+    return _Term(
+        rationals.ONE,
+        lambda: (roundoff.coding_rate(old, alpha), roundoff.coding_rate(new, alpha)),
+        lambda: rationals.coding_rate(old, new, eps),
+    )
 
 
-def _squared_residual(Z: np.ndarray, D: np.ndarray, A: np.ndarray) -> fmpq:
-    (tokens,), z = _integers(Z)
-    (code,), a = _integers(A)
-    (atoms,), d = _integers(D)
-    unit = min(z, a * d)  # both are powers of two, so their ratio to the smaller is an integer
-    residual = tokens * (z / unit).p - code * atoms.transpose() * (a * d / unit).p
-    return unit * unit * sum(r * r for r in residual.entries())
+def _subspace_rate(old: np.ndarray, new: np.ndarray, U: np.ndarray, eps: fmpq) -> _Term:
+    beta = _float(fmpq(U.shape[2], old.shape[0]) / (eps * eps))
+    return _Term(
+        rationals.ONE,
+        lambda: (roundoff.subspace_coding_rate(old, U, beta), roundoff.subspace_coding_rate(new, U, beta)),
+        lambda: rationals.subspace_coding_rate(old, new, U, eps),
+    )
 
 
-# --- rates as determinants of integer matrices --------------------------------------------------------------
-
-ZERO = fmpq(0)
-
-Factor = tuple[fmpq, fmpz_mat, fmpz_mat]
-"""(w, B, A): the term w/2 log(det A / det B) of a difference, B from before and A from after."""
-
-
-def _negative(factors: Iterable[Factor]) -> list[Factor]:
-    return [(-w, before, after) for w, before, after in factors]
-
-
-def _rate(old: np.ndarray, new: np.ndarray, eps: fmpq) -> list[Factor]:
+def _partition_rate(old: np.ndarray, new: np.ndarray, Pi: np.ndarray, eps: fmpq) -> _Term:
     n, d = old.shape
-    tokens, unit = _integers(old, new)
-    scale = unit * unit * d / (n * eps * eps)
-    before, after = (_shifted(_gram(Z, n, d), scale) for Z in tokens)
-    return [(fmpq(1), before, after)]
+    parts = Pi[:, Pi.max(axis=0) > 0]
+    sizes = np.array([math.fsum(part) for part in parts.T.tolist()])
+    alphas = _float(fmpq(d) / (eps * eps)) / sizes
+
+    def rounded() -> tuple[Bounded, Bounded]:
+        before, after = (roundoff.partition_coding_rate(Z, parts, alphas, sizes / n) for Z in (old, new))
+        return before, after
+
+    return _Term(rationals.ONE, rounded, lambda: rationals.partition_coding_rate(old, new, Pi, eps))
 
 
-def _subspace_rate(old: np.ndarray, new: np.ndarray, U: np.ndarray, eps: fmpq) -> list[Factor]:
-    n, p = old.shape[0], U.shape[2]
-    tokens, z = _integers(old, new)
-    bases, u = _integers(*U)
-    scale = (z * u) ** 2 * p / (n * eps * eps)
-    factors = []
-    for basis in bases:
-        before, after = (_shifted(_gram(Z * basis, n, p), scale) for Z in tokens)
-        factors.append((fmpq(1), before, after))
-    return factors
+def _l1(old: np.ndarray, new: np.ndarray) -> _Term:
+    return _Term(rationals.ONE, lambda: (roundoff.l1(old), roundoff.l1(new)), lambda: rationals.l1(old, new))
 
 
-def _partition_rate(old: np.ndarray, new: np.ndarray, Pi: np.ndarray, eps: fmpq) -> list[Factor]:
-    n, d = old.shape
-    factors = []
-    for pi in Pi.T:
-        members = pi > 0
-        if not members.any():
-            continue
-        (weights,), w = _integers(pi[None, members])
-        tokens, z = _integers(old[members], new[members])
-        size = w * sum(weights.entries())
-        scale = z * z * w * d / (size * eps * eps)
-        before, after = (_shifted(_weighted_gram(Z, weights.entries()), scale) for Z in tokens)
-        factors.append((size / n, before, after))
-    return factors
-
-
-def _gram(Y: fmpz_mat, n: int, p: int) -> fmpz_mat:
-    return Y * Y.transpose() if n < p else Y.transpose() * Y  # the smaller side: det(I + YYᵀ) = det(I + YᵀY)
-
-
-def _weighted_gram(Z: fmpz_mat, weights: list[Any]) -> fmpz_mat:
-    n, d = Z.nrows(), Z.ncols()
-    weighted = fmpz_mat(n, d, [weights[i // d] * x for i, x in enumerate(Z.entries())])
-    return weighted * Z.transpose() if n < d else Z.transpose() * weighted  # det(I + ΠZZᵀ) = det(I + ZᵀΠZ)
-
-
-def _shifted(gram: fmpz_mat, scale: fmpq) -> fmpz_mat:
-    # A multiple of I + scale * gram. The multiplier is the same before and after, so it cancels in the ratio.
-    q = gram.nrows()
-    shifted = gram * scale.p
-    for i in range(q):
-        shifted[i, i] += scale.q
-    return shifted
+def _half_squared_residual(Z: np.ndarray, D: np.ndarray, old: np.ndarray, new: np.ndarray) -> _Term:
+    return _Term(
+        rationals.ONE,
+        lambda: (roundoff.half_squared_residual(Z, D, old), roundoff.half_squared_residual(Z, D, new)),
+        lambda: rationals.half_squared_residual(Z, D, old, new),
+    )
 
 
 # --- the decision -------------------------------------------------------------------------------------------
 
 
-def _decide(factors: list[Factor], rational: fmpq = ZERO, *, identical: bool = False) -> Decision:
-    """Sign of rational + Σ w/2 log(det A / det B)."""
-    if identical:
+def _decide(old: np.ndarray, new: np.ndarray, *terms: _Term) -> Decision:
+    if np.array_equal(old, new):
         return Decision(0, 0.0, 0.0, "identical arrays")
-    factors = [f for f in factors if f[1] != f[2]]
-    if not factors:
-        sign = (rational > 0) - (rational < 0)
-        return _enclosed(sign, arb(rational), "exact rationals")
+    return (old.size >= FLOATS_FROM and _in_floats(terms)) or _in_balls(terms)
+
+
+def _in_floats(terms: tuple[_Term, ...]) -> Decision | None:
+    value, bound = 0.0, 0.0
+    for term in terms:
+        weight = _float(term.weight)
+        (before, wrong_before), (after, wrong_after) = term.rounded()
+        value += weight * (after - before)
+        size = abs(after) + abs(before)
+        bound += abs(weight) * (wrong_before + wrong_after + 4 * (len(terms) + 2) * roundoff.ROUNDOFF * size)
+    bound *= 1.1
+    if not (abs(value) > bound and math.isfinite(value)):
+        return None
+    lower, upper = math.nextafter(value - bound, -math.inf), math.nextafter(value + bound, math.inf)
+    return Decision(1 if value > 0 else -1, lower, upper, "float64 with error bound")
+
+
+def _in_balls(terms: tuple[_Term, ...]) -> Decision:
+    rational, ratios = rationals.ZERO, []
+    for term in terms:
+        part = term.exact()
+        if isinstance(part, fmpq):
+            rational += term.weight * part
+        else:
+            ratios += [Ratio(term.weight * r.weight, r.before, r.after) for r in part if r.before != r.after]
+    if not ratios:
+        return _enclosed((rational > 0) - (rational < 0), arb(rational), "exact rationals")
     for bits in PRECISIONS:
         with ctx.workprec(bits):
             value = arb(rational)
-            for w, before, after in factors:
-                value += w * (arb_mat(after).det() / arb_mat(before).det()).log() / 2
+            for r in ratios:
+                value += r.weight * (arb_mat(r.after).det() / arb_mat(r.before).det()).log() / 2
             if value > 0 or value < 0:
                 return _enclosed(1 if value > 0 else -1, value, f"balls, {bits} bits")
-        if bits == EXACT_FROM and rational == 0 and _equal(factors):
+        if bits == EXACT_FROM and rational == 0 and _equal(ratios):
             return Decision(0, 0.0, 0.0, "exact rationals")
     return _enclosed(None, value, f"balls, {PRECISIONS[-1]} bits")
 
 
-def _equal(factors: list[Factor]) -> bool:
-    # Whether Π det(A)^w = Π det(B)^w. A rational part other than 0 excludes equality and needs no such test:
-    # the logarithm of a rational number other than 1 is transcendental.
-    if max(matrix.nrows() for _, matrix, _ in factors) > EXACT_SIZE:
+def _equal(ratios: list[Ratio]) -> bool:
+    # Whether Π det(after)^w = Π det(before)^w. A rational part other than 0 excludes equality and needs no such
+    # test: the logarithm of a rational number other than 1 is transcendental.
+    if max(r.before.nrows() for r in ratios) > EXACT_SIZE:
         return False
-    pairs = [(before.det(), after.det()) for _, before, after in factors]
-    common = math.lcm(*(int(w.q) for w, _, _ in factors))
-    powers = [int((w * common).p) for w, _, _ in factors]
+    pairs = [(r.before.det(), r.after.det()) for r in ratios]
+    common = math.lcm(*(int(r.weight.q) for r in ratios))
+    powers = [int((r.weight * common).p) for r in ratios]
     if max(map(abs, powers)) > EXACT_SIZE:  # soft memberships: factor by factor, which suffices
         return all(before == after for before, after in pairs)
-    ratio = fmpq(1)
+    product = fmpq(1)
     for power, (before, after) in zip(powers, pairs, strict=True):
-        ratio *= fmpq(after, before) ** power
-    return bool(ratio == 1)
+        product *= fmpq(after, before) ** power
+    return bool(product == 1)
+
+
+def _float(x: fmpq) -> float:
+    try:
+        return float(Fraction(int(x.p), int(x.q)))  # correctly rounded
+    except OverflowError:
+        return math.inf
 
 
 def _enclosed(sign: int | None, value: arb, method: str) -> Decision:
