@@ -1,1 +1,42 @@
-"""srr"""
+"""Sparse rate reduction: coding rates, their curvature, and the layers built on them.
+
+Tokens are rows, ``(..., n, d)``, in NumPy, CuPy, torch or JAX arrays; rates are in nats.
+"""
+
+from srr import attention, curvature, layers, mixtures, objective, prox, rates
+from srr.layers import HalfStep, Layer, unroll
+from srr.objective import SparseRateReduction
+from srr.rates import (
+    RateReport,
+    coding_rate,
+    coding_rate_and_gradient,
+    partition_coding_rate,
+    partition_coding_rate_and_gradient,
+    rate_reduction,
+    rate_reduction_and_gradient,
+    subspace_coding_rate,
+    subspace_coding_rate_and_gradient,
+)
+
+__all__ = [
+    "HalfStep",
+    "Layer",
+    "RateReport",
+    "SparseRateReduction",
+    "attention",
+    "coding_rate",
+    "coding_rate_and_gradient",
+    "curvature",
+    "layers",
+    "mixtures",
+    "objective",
+    "partition_coding_rate",
+    "partition_coding_rate_and_gradient",
+    "prox",
+    "rate_reduction",
+    "rate_reduction_and_gradient",
+    "rates",
+    "subspace_coding_rate",
+    "subspace_coding_rate_and_gradient",
+    "unroll",
+]

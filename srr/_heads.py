@@ -1,0 +1,29 @@
+"""Projection of tokens onto all the subspaces at once, and back."""
+
+from __future__ import annotations
+
+from array_api_compat import array_namespace
+
+from srr._arrays import Array
+
+
+def side_by_side(U: Array) -> Array:
+    """[U_1, …, U_K], ``(d, K p)``: one matrix product for all heads."""
+    K, d, p = U.shape
+    xp = array_namespace(U)
+    return xp.reshape(xp.permute_dims(U, (1, 0, 2)), (d, K * p))
+
+
+def project(Z: Array, W: Array, K: int) -> Array:
+    """All Y_k = ZU_k of a block of tokens ``(b, n, d)``, W = [U_1, …, U_K]: ``(b, K, n, p)``."""
+    xp = array_namespace(Z)
+    b, n, d = Z.shape
+    Y = xp.matmul(xp.reshape(Z, (b * n, d)), W)
+    return xp.permute_dims(xp.reshape(Y, (b, n, K, -1)), (0, 2, 1, 3))
+
+
+def joined(Y: Array) -> Array:
+    """The heads of every token one after the other: ``(b, K, n, p)`` to ``(b, n, K p)``."""
+    xp = array_namespace(Y)
+    b, K, n, p = Y.shape
+    return xp.reshape(xp.permute_dims(Y, (0, 2, 1, 3)), (b, n, K * p))

@@ -1,0 +1,57 @@
+"""Numbers in the formulas: Python numbers, or 0-d arrays where they are learned or traced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from array_api_compat import array_namespace, is_array_api_obj
+
+from srr._arrays import Array, count, detached, is_concrete, namespace, positive, real
+
+Scalar = Any
+"""A real number, or a 0-d array of the tokens' library, dtype and device."""
+
+
+def alpha(dimension: int, n: int, eps: float) -> float:
+    """dimension / (n ε²): α of R for dimension d, β of Rᶜ(Z|U) for dimension p."""
+    return count(dimension, "dimension") / count(n, "n") / positive(eps, "eps") / eps
+
+
+def scalar(value: Scalar, beside: Array, name: str) -> Scalar:
+    """``value``, finite: a number, or a 0-d array of the library, dtype and device of ``beside``."""
+    if not is_array_api_obj(value) or isinstance(value, float):  # numpy.float64 is a float
+        return real(value, name)
+    namespace(**{name: value}, Z=beside)
+    if value.ndim != 0:
+        raise ValueError(f"{name} must be a number or a 0-d array, got shape {tuple(value.shape)}")
+    if is_concrete(value):
+        real(float(detached(value)), name)
+    return value
+
+
+def positive_scalar(value: Scalar, beside: Array, name: str) -> Scalar:
+    """As `scalar`, above zero."""
+    value = scalar(value, beside, name)
+    if is_concrete(value) and not float(detached(value)) > 0:
+        raise ValueError(f"{name} must be > 0, got {float(detached(value))!r}")
+    return value
+
+
+def nonnegative_scalar(value: Scalar, beside: Array, name: str) -> Scalar:
+    """As `scalar`, zero or more."""
+    value = scalar(value, beside, name)
+    if is_concrete(value) and not float(detached(value)) >= 0:
+        raise ValueError(f"{name} must be >= 0, got {float(detached(value))!r}")
+    return value
+
+
+def squared_norm(M: Array) -> Scalar:
+    """‖M‖₂² of a matrix, as a constant: a float, or a 0-d array where values cannot be read."""
+    xp, M = array_namespace(M), detached(M)
+    largest = xp.max(xp.abs(M))
+    scale = xp.where(largest > 0, largest, xp.ones_like(largest))
+    M = M / scale  # no entry above 1: the Gram matrix cannot overflow
+    M_T = xp.matrix_transpose(M)
+    gram = xp.matmul(M_T, M) if M.shape[1] <= M.shape[0] else xp.matmul(M, M_T)
+    value = xp.max(xp.linalg.eigvalsh(gram)) * scale * scale
+    return float(value) if is_concrete(value) else value

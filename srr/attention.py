@@ -1,0 +1,274 @@
+r"""The compression half of a layer: the exact gradient step on Rᶜ(Z|U), and the attention that the papers put in its place.
+
+With Y_k = ZU_k ``(n, p)`` and β = p/(n ε²) (the papers' γ), in rows of tokens:
+
+    exact      Z − κ ∇Rᶜ                         ∇Rᶜ = β Σ_k Y_k (I + β Y_kᵀY_k)⁻¹ U_kᵀ       N23 eq. 9
+    neumann    Z − κ (β Σ_k Y_k U_kᵀ − β² Σ_k Y_k (Y_kᵀY_k) U_kᵀ)                              N23 eq. 67–69
+    derived    (1 − κβ) Z + κβ MSSA(Z)           MSSA = β Σ_k softmax(Y_kY_kᵀ) Y_k U_kᵀ        N23 eq. 10–12
+    residual   Z + MSSA(Z)                                                                     N23 eq. 18
+
+Note that the papers' MSSA already contains one β, so the derived step carries β² in front of the softmax, as it must:
+the softmax stands where the Neumann step has the Gram matrix Y_kY_kᵀ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from srr._arrays import (
+    Array,
+    Namespace,
+    detached,
+    map_blocks,
+    namespace,
+    require_bases,
+    require_finite,
+    require_shape,
+    require_tokens,
+)
+from srr._heads import joined, project, side_by_side
+from srr._scalars import Scalar, alpha, positive_scalar, scalar
+from srr.rates import subspace_coding_rate_and_gradient
+
+__all__ = [
+    "derived_step",
+    "exact_step",
+    "mssa",
+    "mssa_official",
+    "neumann_step",
+    "residual_step",
+    "ssa",
+]
+
+
+def exact_step(Z: Array, U: Array, *, eps: float, step: Scalar) -> Array:
+    """Z − κ ∇Rᶜ(Z|U): the gradient step of which attention is an approximation.
+
+    It decreases Rᶜ for every κ below 2/L_c (`curvature.subspace_rate`).
+
+    Parameters
+    ----------
+    Z : array, shape (..., n, d)
+        Tokens.
+    U : array, shape (K, d, p)
+        Bases of K subspaces, orthonormal or not.
+    eps : float
+        Precision ε > 0.
+    step : float or 0-d array
+        κ > 0.
+
+    Returns
+    -------
+    array, shape (..., n, d)
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind, shape or value; the message names it.
+
+    Notes
+    -----
+    Yu et al. 2023 (arXiv 2306.01129), eq. 9. Factorises on the smaller of p × p and n × n, once a head.
+    """
+    gradient = subspace_coding_rate_and_gradient(Z, U, eps=eps)[1]
+    return Z - positive_scalar(step, Z, "step") * gradient
+
+
+def neumann_step(Z: Array, U: Array, *, eps: float, step: Scalar) -> Array:
+    """The gradient step with the inverse (I + X)⁻¹ replaced by the first two terms I − X of its Neumann series.
+
+    Z − κ (β Σ_k U_kU_kᵀ Z − β² Σ_k U_k Y_k (Y_kᵀY_k)) in the papers' columns. The series converges where λ_max(β Y_kᵀY_k) < 1;
+    on directions above that the step has the opposite sign to the gradient step.
+
+    Parameters, result and errors as in `exact_step`.
+
+    Notes
+    -----
+    Yu et al. 2023 (arXiv 2306.01129), eq. 67–69; any U.
+    """
+    xp = _check(Z, U)
+    K, n, p = U.shape[0], Z.shape[-2], U.shape[-1]
+    W, root = side_by_side(U), math.sqrt(alpha(p, n, eps))
+    kappa = positive_scalar(step, Z, "step")
+
+    def approximate_gradient(Z: Array) -> tuple[Array]:
+        X = root * project(Z, W, K)
+        X_T = xp.matrix_transpose(X)
+        cubic = xp.matmul(X, xp.matmul(X_T, X)) if p <= n else xp.matmul(xp.matmul(X, X_T), X)
+        return (root * xp.matmul(joined(X - cubic), W.T),)
+
+    return Z - kappa * map_blocks(approximate_gradient, Z)[0]
+
+
+def derived_step(Z: Array, U: Array, *, eps: float, step: Scalar) -> Array:
+    """(1 − κβ) Z + κβ MSSA(Z): the attention step as N23 derives it, before they drop its coefficients.
+
+    It is the Neumann step with Σ_k U_kU_kᵀ Z ≈ Z and the Gram matrix replaced by its softmax. At κ = 1/(2β) it is
+    ½ (Z + MSSA(Z)), the residual form up to a factor ½.
+
+    Parameters, result and errors as in `exact_step`.
+
+    Notes
+    -----
+    Yu et al. 2023 (arXiv 2306.01129), eq. 10 with 12, approximation 4.
+    """
+    attended = mssa(Z, U, eps=eps)
+    weight = positive_scalar(step, Z, "step") * alpha(U.shape[-1], Z.shape[-2], eps)
+    return (1 - weight) * Z + weight * attended
+
+
+def residual_step(Z: Array, U: Array, *, eps: float | None = None, step: Scalar = 1.0) -> Array:
+    """Z + κ MSSA(Z): the compression half of CRATE as the papers define the layer, with κ = 1.
+
+    Parameters
+    ----------
+    Z, U
+        As in `exact_step`.
+    eps : float, optional
+        As in `mssa`: without it MSSA has no prefactor, which is the CRATE-C of Hu, Zou and Xu.
+    step : float or 0-d array
+        κ, of either sign; −1 gives their CRATE-N.
+
+    Returns
+    -------
+    array, shape (..., n, d)
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind, shape or value; the message names it.
+
+    Notes
+    -----
+    Yu et al. 2023 (arXiv 2306.01129), eq. 18; Hu, Zou and Xu 2024 (arXiv 2411.17182).
+    """
+    return Z + scalar(step, Z, "step") * mssa(Z, U, eps=eps)
+
+
+def ssa(Z: Array, U: Array) -> Array:
+    """softmax(Y_kY_kᵀ) Y_k, Y_k = ZU_k, for each head k: subspace self-attention.
+
+    Parameters
+    ----------
+    Z : array, shape (..., n, d)
+    U : array, shape (K, d, p)
+
+    Returns
+    -------
+    array, shape (..., K, n, p)
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind, shape or value; the message names it.
+
+    Notes
+    -----
+    Yu et al. 2023 (arXiv 2306.01129), eq. 11: no p^−½ in the softmax. The papers' softmax is over columns, of a symmetric
+    matrix; in rows of tokens it is over rows.
+    """
+    xp = _check(Z, U)
+    return _by_block(xp, Z, U, 1.0, lambda heads: heads)
+
+
+def mssa(Z: Array, U: Array, *, eps: float | None = None) -> Array:
+    """β Σ_k SSA(Z|U_k) U_kᵀ, β = p/(n ε²): multi-head subspace self-attention.
+
+    Parameters
+    ----------
+    Z : array, shape (..., n, d)
+    U : array, shape (K, d, p)
+    eps : float, optional
+        Precision ε > 0; without it the prefactor β is left out.
+
+    Returns
+    -------
+    array, shape (..., n, d)
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind, shape or value; the message names it.
+
+    Notes
+    -----
+    Yu et al. 2023 (arXiv 2306.01129), eq. 12.
+    """
+    xp = _check(Z, U)
+    prefactor = 1.0 if eps is None else alpha(U.shape[-1], Z.shape[-2], eps)
+    W_T = side_by_side(U).T
+    return _by_block(xp, Z, U, 1.0, lambda heads: prefactor * xp.matmul(joined(heads), W_T))
+
+
+def mssa_official(
+    Z: Array, U: Array, *, output: Array, bias: Array | None = None, scale: float | None = None
+) -> Array:
+    """[softmax(c Y_kY_kᵀ) Y_k]_k Wᵀ + b: the attention of the official code, with a free output matrix.
+
+    Parameters
+    ----------
+    Z : array, shape (..., n, d)
+    U : array, shape (K, d, p)
+        U_k = ``qkv.weight[k * p : (k + 1) * p].T``; nothing keeps it orthonormal.
+    output : array, shape (d, K p)
+        W = ``to_out[0].weight``. [U_1, …, U_K] makes it the MSSA of the papers, without β.
+    bias : array, shape (d,), optional
+        b = ``to_out[0].bias``.
+    scale : float, optional
+        c; p^−½ by default.
+
+    Returns
+    -------
+    array, shape (..., n, d)
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind, shape or value; the message names it.
+
+    Notes
+    -----
+    Yu et al. 2023 (arXiv 2306.01129), eq. 115, and ``model/crate.py`` of its code.
+    """
+    xp = _check(Z, U)
+    (K, d, p), given = U.shape, {} if bias is None else {"bias": bias}
+    namespace(Z=Z, output=output, **given)
+    require_shape(output, (d, K * p), "output")
+    require_finite(output, "output")
+    if bias is not None:
+        require_shape(bias, (d,), "bias")
+        require_finite(bias, "bias")
+    c = positive_scalar(p**-0.5 if scale is None else scale, Z, "scale")
+    attended = _by_block(xp, Z, U, c, lambda heads: xp.matmul(joined(heads), output.T))
+    return attended if bias is None else attended + bias
+
+
+def _check(Z: Array, U: Array) -> Namespace:
+    xp = namespace(Z=Z, U=U)
+    require_tokens(Z)
+    require_bases(U, Z.shape[-1])
+    return xp
+
+
+def _by_block(xp: Namespace, Z: Array, U: Array, scale: Scalar, finish: Callable[[Array], Array]) -> Array:
+    # In blocks of the batch, because the softmax is n × n for every head.
+    W, K = side_by_side(U), U.shape[0]
+
+    def attend(Z: Array) -> tuple[Array]:
+        Y = project(Z, W, K)
+        return (finish(xp.matmul(_softmax_of_gram(xp, Y, scale), Y)),)
+
+    return map_blocks(attend, Z)[0]
+
+
+def _softmax_of_gram(xp: Namespace, Y: Array, scale: Scalar) -> Array:
+    # Row softmax of scale·YYᵀ. Tokens are brought to size 1 and their size s is multiplied back after the row maximum is
+    # taken off, s twice rather than s²: then the exponent is 0 at the maximum, however large s, and never NaN.
+    size = xp.max(xp.abs(detached(Y)), axis=(-2, -1), keepdims=True)
+    size = xp.where(size > 0, size, xp.ones_like(size))
+    Y = Y / size
+    gram = xp.matmul(Y, xp.matrix_transpose(Y))
+    excess = gram - xp.max(detached(gram), axis=-1, keepdims=True)
+    weights = xp.exp(excess * scale * size * size)
+    return weights / xp.sum(weights, axis=-1, keepdims=True)

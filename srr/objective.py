@@ -1,0 +1,105 @@
+"""The sparse rate reduction: what a layer should raise, and its negative, the loss, which it should decrease."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from srr._arrays import (
+    Array,
+    namespace,
+    nonnegative,
+    positive,
+    require_bases,
+    require_shape,
+)
+from srr.rates import (
+    coding_rate,
+    coding_rate_and_gradient,
+    subspace_coding_rate,
+    subspace_coding_rate_and_gradient,
+)
+
+__all__ = ["SparseRateReduction", "Terms"]
+
+
+class Terms(NamedTuple):
+    """Every term of the sparse rate reduction, each ``(...)``; rates in nats."""
+
+    rate: Array
+    """R(Z)."""
+    compression: Array
+    """Rᶜ(Z|U)."""
+    rate_reduction: Array
+    """ΔR(Z|U) = R − Rᶜ."""
+    l0: Array
+    """‖Z‖₀: entries whose magnitude is above the threshold, an integer."""
+    l1: Array
+    """‖Z‖₁."""
+    value: Array
+    """ΔR − λ‖Z‖₁, which the papers maximise."""
+    loss: Array
+    """−value, which a layer should decrease."""
+
+
+@dataclass(frozen=True, eq=False)
+class SparseRateReduction:
+    """SRR(Z) = R(Z) − Rᶜ(Z|U) − λ‖Z‖₁.
+
+    Parameters
+    ----------
+    U : array, shape (K, d, p)
+        Bases of K subspaces; the formulas hold for any, orthonormal or not.
+    eps : float
+        Precision ε > 0; it enters as ε².
+    lam : float
+        λ ≥ 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind, shape or value; the message names it.
+
+    Notes
+    -----
+    Yu et al. 2023 (arXiv 2306.01129), eq. 1, has ‖Z‖₀; the relaxation to ‖Z‖₁, on which a proximal step can act, is that of
+    their eq. 15. Nothing in it fixes the scale of the tokens, which ΔR rewards.
+    """
+
+    U: Array
+    eps: float
+    lam: float
+
+    def __post_init__(self) -> None:
+        namespace(U=self.U)
+        require_shape(self.U, ("K", "d", "p"), "U")
+        require_bases(self.U, self.U.shape[1])
+        positive(self.eps, "eps")
+        nonnegative(self.lam, "lam")
+
+    def terms(self, Z: Array, *, threshold: float = 0.0) -> Terms:
+        """Every term at Z ``(..., n, d)``; ‖Z‖₀ counts the entries with magnitude above ``threshold``."""
+        xp = namespace(Z=Z, U=self.U)
+        rate: Array = coding_rate(Z, eps=self.eps)
+        compression: Array = subspace_coding_rate(Z, self.U, eps=self.eps)
+        size = xp.abs(Z)
+        l0 = xp.sum(xp.astype(size > nonnegative(threshold, "threshold"), xp.int32), axis=(-2, -1))
+        l1 = xp.sum(size, axis=(-2, -1))
+        value = rate - compression - self.lam * l1
+        return Terms(rate, compression, rate - compression, l0, l1, value, -value)
+
+    def value(self, Z: Array) -> Array:
+        """SRR(Z) in nats, shape ``(...)``."""
+        return -self.loss(Z)
+
+    def loss(self, Z: Array) -> Array:
+        """Rᶜ(Z|U) − R(Z) + λ‖Z‖₁ in nats, shape ``(...)``."""
+        xp = namespace(Z=Z, U=self.U)
+        rate: Array = coding_rate(Z, eps=self.eps)
+        compression: Array = subspace_coding_rate(Z, self.U, eps=self.eps)
+        return compression - rate + self.lam * xp.sum(xp.abs(Z), axis=(-2, -1))
+
+    def smooth_gradient(self, Z: Array) -> Array:
+        """Gradient ``(..., n, d)`` of the smooth part Rᶜ − R of the loss."""
+        compression = subspace_coding_rate_and_gradient(Z, self.U, eps=self.eps)[1]
+        return compression - coding_rate_and_gradient(Z, eps=self.eps)[1]
