@@ -1,9 +1,9 @@
 """The sign of a difference of rates, decided and not estimated.
 
 The entries of the arrays are floats, so they are rational numbers, and what is asked is an inequality between
-determinants of rational matrices. Three means, from cheap to sure: float64 with a bound on all rounding errors;
-ball arithmetic (Arb, through python-flint) at rising precision; comparison of the determinants as integers,
-which settles equality.
+determinants of rational matrices. Three means, from cheap to sure: float64 with a bound on all rounding
+errors; ball arithmetic (Arb, through python-flint) at rising precision; comparison of the determinants as
+integers, which settles equality.
 
 The floats given are the subject: the layer's output on this input, rounded as it was, and no ideal layer's.
 """
@@ -23,6 +23,7 @@ from flint import arb, arb_mat, ctx, fmpq
 
 from srr._arrays import require_bases, require_finite, require_membership, require_shape
 from verify import rationals, roundoff
+from verify.arrays import to_numpy
 from verify.rationals import Ratio
 
 Array = Any
@@ -70,9 +71,8 @@ class Decision:
 
     def __str__(self) -> str:
         word = {None: "undecided", -1: "falls", 0: "is equal", 1: "rises"}[self.sign]
-        return (
-            f"{word} by {abs(self.midpoint):.6g} ({self.method})" if self.sign else f"{word} ({self.method})"
-        )
+        size = f"{abs(self.midpoint):.6g}" if self.midpoint else "less than 5e-324"
+        return f"{word} by {size} ({self.method})" if self.sign else f"{word} ({self.method})"
 
 
 class Objective(Protocol):
@@ -175,16 +175,13 @@ def as_float64(a: Array, name: str) -> np.ndarray:
     """The same numbers as a NumPy float64 array, from any library and device: float32 loses nothing."""
     if not compat.is_array_api_obj(a):
         raise TypeError(f"{name} must be an array, got {type(a).__name__}")
-    if compat.is_torch_array(a):
-        a = a.detach().cpu()
-    elif compat.is_cupy_array(a):
-        a = a.get()
-    elif compat.is_array_api_strict_namespace(compat.array_namespace(a)):  # NumPy reads one of its devices
-        a = a.to_device(compat.array_namespace(a).__array_namespace_info__().default_device())
-    array = np.asarray(a)
-    if array.dtype not in (np.float32, np.float64):
+    xp = compat.array_namespace(a)
+    if compat.is_array_api_strict_namespace(xp):  # NumPy reads one of its devices
+        a = a.to_device(xp.__array_namespace_info__().default_device())
+    array = to_numpy(a)
+    if array.dtype != np.float64:
         raise TypeError(f"{name} must be an array of float32 or float64, got {array.dtype}")
-    return array.astype(np.float64)
+    return array
 
 
 def _pair(before: Array, after: Array) -> tuple[np.ndarray, np.ndarray]:
@@ -336,7 +333,7 @@ def _in_balls(terms: tuple[_Term, ...]) -> Decision:
 
 
 def _equal(ratios: list[Ratio]) -> bool:
-    # Whether Π det(after)^w = Π det(before)^w. A rational part other than 0 excludes equality and needs no such
+    # Whether Π det(after)^w = Π det(before)^w. A rational part other than 0 excludes equality and needs no
     # test: the logarithm of a rational number other than 1 is transcendental.
     if max(r.before.nrows() for r in ratios) > EXACT_SIZE:
         return False

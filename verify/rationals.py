@@ -1,8 +1,8 @@
 """Differences of rates and norms as rational numbers and determinants of integer matrices, without rounding.
 
 Floats are integers over a common power of two, so Gram matrices are too. A rate is half the logarithm of a
-determinant of such a matrix; the powers of two and the parameters' denominators cancel between the rate before
-and the rate after.
+determinant of such a matrix; the powers of two and the parameters' denominators cancel between the rate
+before and the rate after.
 """
 
 from __future__ import annotations

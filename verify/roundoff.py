@@ -3,8 +3,8 @@
 Every function returns ``(value, bound)``, the exact value being in ``value ± bound``; an infinite bound says
 nothing. The bounds are a priori, after Higham, *Accuracy and Stability of Numerical Algorithms* (2002):
 γ_m = mu/(1 - mu) for sums of m products in any order (eq. 3.5), |ΔM| ≤ γ_{q+1}/(1 - γ_{q+1}) √(m_ii m_jj) for
-Cholesky (theorem 10.5). They take for granted that the BLAS sums conventionally and that ``log`` errs by at most
-4 units in the last place.
+Cholesky (theorem 10.5). They take for granted that the BLAS sums conventionally and that ``log`` errs by at
+most 4 units in the last place.
 
 What makes them cheap is M = I + αYᵀY ≥ I: a perturbation with ‖E‖ = e < 1 moves ½ log det M by at most
 ½ √q e/(1 - e).
