@@ -174,6 +174,16 @@ def require_membership(Pi: Array, n: int, name: str = "Pi") -> None:
         raise ValueError(f"{name} must have rows that sum to 1, got a row that is off by {off:.3g}")
 
 
+def require_broadcast(**arrays: Array) -> None:
+    """The batch axes, all but the last two, broadcast."""
+    shapes = {name: tuple(a.shape[:-2]) for name, a in arrays.items()}
+    try:
+        np.broadcast_shapes(*shapes.values())
+    except ValueError:
+        given = " and ".join(map(str, shapes.values()))
+        raise ValueError(f"batch axes of {' and '.join(shapes)} must broadcast, got {given}") from None
+
+
 def require_finite(a: Array, name: str) -> None:
     """Every entry is finite. Falls away where values cannot be read."""
     if not is_concrete(a):
