@@ -1,10 +1,16 @@
-"""Projection of tokens onto all the subspaces at once, and back."""
+"""All the subspaces at once."""
 
 from __future__ import annotations
 
 from array_api_compat import array_namespace
 
-from srr._arrays import Array
+from srr._arrays import Array, require_bases, require_shape
+
+
+def require_subspaces(U: Array) -> None:
+    """U is ``(K, d, p)`` for some d ≥ p, all finite; the columns may be any vectors."""
+    require_shape(U, ("K", "d", "p"), "U")
+    require_bases(U, U.shape[1])
 
 
 def side_by_side(U: Array) -> Array:

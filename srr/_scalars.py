@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj
 
-from srr._arrays import Array, count, detached, is_concrete, namespace, positive, real
+from srr._arrays import Array, detached, is_concrete, namespace, positive, real
 
 Scalar = Any
 """A real number, or a 0-d array of the tokens' library, dtype and device."""
 
 
 def alpha(dimension: int, n: int, eps: float) -> float:
-    """dimension / (n ε²): α of R for dimension d, β of Rᶜ(Z|U) for dimension p."""
-    return count(dimension, "dimension") / count(n, "n") / positive(eps, "eps") / eps
+    """dimension / (n ε²): the α of R for dimension d, the β of Rᶜ(Z|U) for dimension p."""
+    return dimension / n / positive(eps, "eps") / eps
+
+
+def flag(value: bool, name: str) -> bool:
+    """``value``, which must be True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def scalar(value: Scalar, beside: Array, name: str) -> Scalar:
     """``value``, finite: a number, or a 0-d array of the library, dtype and device of ``beside``."""
-    if not is_array_api_obj(value) or isinstance(value, float):  # numpy.float64 is a float
+    if not is_array_api_obj(value) or isinstance(value, np.generic):
         return real(value, name)
     namespace(**{name: value}, Z=beside)
     if value.ndim != 0:
@@ -53,5 +61,7 @@ def squared_norm(M: Array) -> Scalar:
     M = M / scale  # no entry above 1: the Gram matrix cannot overflow
     M_T = xp.matrix_transpose(M)
     gram = xp.matmul(M_T, M) if M.shape[1] <= M.shape[0] else xp.matmul(M, M_T)
-    value = xp.max(xp.linalg.eigvalsh(gram)) * scale * scale
-    return float(value) if is_concrete(value) else value
+    largest_eigenvalue = xp.max(xp.linalg.eigvalsh(gram))
+    if is_concrete(M):
+        return float(largest_eigenvalue) * float(scale) ** 2
+    return largest_eigenvalue * scale * scale

@@ -1,4 +1,4 @@
-r"""The compression half of a layer: the exact gradient step on Rᶜ(Z|U), and the attention that the papers put in its place.
+r"""The compression half of a layer: the exact gradient step on Rᶜ(Z|U), and attention in its place.
 
 With Y_k = ZU_k ``(n, p)`` and β = p/(n ε²) (the papers' γ), in rows of tokens:
 
@@ -7,8 +7,8 @@ With Y_k = ZU_k ``(n, p)`` and β = p/(n ε²) (the papers' γ), in rows of toke
     derived    (1 − κβ) Z + κβ MSSA(Z)           MSSA = β Σ_k softmax(Y_kY_kᵀ) Y_k U_kᵀ        N23 eq. 10–12
     residual   Z + MSSA(Z)                                                                     N23 eq. 18
 
-Note that the papers' MSSA already contains one β, so the derived step carries β² in front of the softmax, as it must:
-the softmax stands where the Neumann step has the Gram matrix Y_kY_kᵀ.
+Note that the papers' MSSA already contains one β, so the derived step carries β² in front of the softmax, as
+it must: the softmax stands where the Neumann step has the Gram matrix Y_kY_kᵀ.
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ def exact_step(Z: Array, U: Array, *, eps: float, step: Scalar) -> Array:
 
 
 def neumann_step(Z: Array, U: Array, *, eps: float, step: Scalar) -> Array:
-    """The gradient step with the inverse (I + X)⁻¹ replaced by the first two terms I − X of its Neumann series.
+    """The gradient step with its inverses (I + X)⁻¹ replaced by I − X, the start of the Neumann series.
 
-    Z − κ (β Σ_k U_kU_kᵀ Z − β² Σ_k U_k Y_k (Y_kᵀY_k)) in the papers' columns. The series converges where λ_max(β Y_kᵀY_k) < 1;
-    on directions above that the step has the opposite sign to the gradient step.
+    Z − κ (β Σ_k U_kU_kᵀ Z − β² Σ_k U_k Y_k (Y_kᵀY_k)) in the papers' columns. The series converges where
+    λ_max(β Y_kᵀY_k) < 1; on directions above that the step has the opposite sign to the gradient step.
 
     Parameters, result and errors as in `exact_step`.
 
@@ -104,8 +104,8 @@ def neumann_step(Z: Array, U: Array, *, eps: float, step: Scalar) -> Array:
 def derived_step(Z: Array, U: Array, *, eps: float, step: Scalar) -> Array:
     """(1 − κβ) Z + κβ MSSA(Z): the attention step as N23 derives it, before they drop its coefficients.
 
-    It is the Neumann step with Σ_k U_kU_kᵀ Z ≈ Z and the Gram matrix replaced by its softmax. At κ = 1/(2β) it is
-    ½ (Z + MSSA(Z)), the residual form up to a factor ½.
+    It is the Neumann step with Σ_k U_kU_kᵀ Z ≈ Z and the Gram matrix replaced by its softmax. At κ = 1/(2β)
+    it is ½ (Z + MSSA(Z)), the residual form up to a factor ½.
 
     Parameters, result and errors as in `exact_step`.
 
@@ -165,8 +165,8 @@ def ssa(Z: Array, U: Array) -> Array:
 
     Notes
     -----
-    Yu et al. 2023 (arXiv 2306.01129), eq. 11: no p^−½ in the softmax. The papers' softmax is over columns, of a symmetric
-    matrix; in rows of tokens it is over rows.
+    Yu et al. 2023 (arXiv 2306.01129), eq. 11: no p^−½ in the softmax. The papers' softmax is over columns, of
+    a symmetric matrix; in rows of tokens it is over rows.
     """
     xp = _check(Z, U)
     return _by_block(xp, Z, U, 1.0, lambda heads: heads)
@@ -196,13 +196,13 @@ def mssa(Z: Array, U: Array, *, eps: float | None = None) -> Array:
     Yu et al. 2023 (arXiv 2306.01129), eq. 12.
     """
     xp = _check(Z, U)
-    prefactor = 1.0 if eps is None else alpha(U.shape[-1], Z.shape[-2], eps)
+    beta = 1.0 if eps is None else alpha(U.shape[-1], Z.shape[-2], eps)
     W_T = side_by_side(U).T
-    return _by_block(xp, Z, U, 1.0, lambda heads: prefactor * xp.matmul(joined(heads), W_T))
+    return _by_block(xp, Z, U, 1.0, lambda heads: beta * xp.matmul(joined(heads), W_T))
 
 
 def mssa_official(
-    Z: Array, U: Array, *, output: Array, bias: Array | None = None, scale: float | None = None
+    Z: Array, U: Array, *, output: Array | None = None, bias: Array | None = None, scale: Scalar | None = None
 ) -> Array:
     """[softmax(c Y_kY_kᵀ) Y_k]_k Wᵀ + b: the attention of the official code, with a free output matrix.
 
@@ -211,12 +211,12 @@ def mssa_official(
     Z : array, shape (..., n, d)
     U : array, shape (K, d, p)
         U_k = ``qkv.weight[k * p : (k + 1) * p].T``; nothing keeps it orthonormal.
-    output : array, shape (d, K p)
-        W = ``to_out[0].weight``. [U_1, …, U_K] makes it the MSSA of the papers, without β.
+    output : array, shape (d, K p), optional
+        W = ``to_out[0].weight``; by default [U_1, …, U_K], which is what theory has there, but for β.
     bias : array, shape (d,), optional
         b = ``to_out[0].bias``.
-    scale : float, optional
-        c; p^−½ by default.
+    scale : float or 0-d array, optional
+        c > 0; p^−½ by default.
 
     Returns
     -------
@@ -232,16 +232,21 @@ def mssa_official(
     Yu et al. 2023 (arXiv 2306.01129), eq. 115, and ``model/crate.py`` of its code.
     """
     xp = _check(Z, U)
-    (K, d, p), given = U.shape, {} if bias is None else {"bias": bias}
-    namespace(Z=Z, output=output, **given)
-    require_shape(output, (d, K * p), "output")
-    require_finite(output, "output")
-    if bias is not None:
-        require_shape(bias, (d,), "bias")
-        require_finite(bias, "bias")
-    c = positive_scalar(p**-0.5 if scale is None else scale, Z, "scale")
-    attended = _by_block(xp, Z, U, c, lambda heads: xp.matmul(joined(heads), output.T))
+    require_output(U, output, bias)
+    W_T = (side_by_side(U) if output is None else output).T
+    c = positive_scalar(U.shape[-1] ** -0.5 if scale is None else scale, Z, "scale")
+    attended = _by_block(xp, Z, U, c, lambda heads: xp.matmul(joined(heads), W_T))
     return attended if bias is None else attended + bias
+
+
+def require_output(U: Array, output: Array | None, bias: Array | None) -> None:
+    """Checks of ``output`` and ``bias`` in `mssa_official`."""
+    K, d, p = U.shape
+    for name, a, shape in (("output", output, (d, K * p)), ("bias", bias, (d,))):
+        if a is not None:
+            namespace(**{name: a}, U=U)
+            require_shape(a, shape, name)
+            require_finite(a, name)
 
 
 def _check(Z: Array, U: Array) -> Namespace:
@@ -263,10 +268,12 @@ def _by_block(xp: Namespace, Z: Array, U: Array, scale: Scalar, finish: Callable
 
 
 def _softmax_of_gram(xp: Namespace, Y: Array, scale: Scalar) -> Array:
-    # Row softmax of scale·YYᵀ. Tokens are brought to size 1 and their size s is multiplied back after the row maximum is
-    # taken off, s twice rather than s²: then the exponent is 0 at the maximum, however large s, and never NaN.
+    # Row softmax of scale·YYᵀ. Tokens whose Gram matrix would overflow are divided by their size, which is
+    # multiplied back when the row maximum has been taken off: once and once more, so that 0 stays 0 and
+    # nothing is NaN.
     size = xp.max(xp.abs(detached(Y)), axis=(-2, -1), keepdims=True)
-    size = xp.where(size > 0, size, xp.ones_like(size))
+    safe = math.sqrt(float(xp.finfo(Y.dtype).max) / Y.shape[-1]) / 2
+    size = xp.where(size > safe, size, xp.ones_like(size))
     Y = Y / size
     gram = xp.matmul(Y, xp.matrix_transpose(Y))
     excess = gram - xp.max(detached(gram), axis=-1, keepdims=True)

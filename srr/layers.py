@@ -1,6 +1,7 @@
 """Layers: compress, then sparsify.
 
-A layer is a frozen dataclass of arrays and numbers with two pure methods. Whoever writes those two gets the rest.
+A layer is a frozen dataclass of arrays and numbers with two pure methods. Whoever writes those two gets the
+rest.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from srr._arrays import (
     require_shape,
     require_tokens,
 )
-from srr._scalars import Scalar, alpha
+from srr._heads import require_subspaces
+from srr._scalars import Scalar, flag, nonnegative_scalar, positive_scalar, scalar
 from srr.objective import SparseRateReduction
 
 __all__ = [
@@ -83,19 +85,24 @@ def unroll(layers: Iterable[Layer], Z: Array) -> Iterator[HalfStep]:
     Raises
     ------
     TypeError
-        Something in ``layers`` has no ``compress`` and ``sparsify``, or Z is no float array.
+        ``layers`` is no iterable, or something in it has no ``compress`` and ``sparsify``; Z is no float
+        array.
     ValueError
         Z has the wrong shape or is not finite.
     """
     namespace(Z=Z)
     require_tokens(Z)
+    if not isinstance(layers, Iterable):
+        raise TypeError(f"layers must be an iterable of layers, got {type(layers).__name__}")
     layers = tuple(layers)
     for index, layer in enumerate(layers):
-        if not (hasattr(layer, "compress") and hasattr(layer, "sparsify")):
-            raise TypeError(
-                f"layers must have methods compress and sparsify, got {type(layer).__name__} at index {index}"
-            )
+        _require_layer(layer, f"layers[{index}]")
     return _half_steps(layers, Z)
+
+
+def _require_layer(layer: object, name: str) -> None:
+    if not all(callable(getattr(layer, half, None)) for half in ("compress", "sparsify")):
+        raise TypeError(f"{name} must have methods compress and sparsify, got {type(layer).__name__}")
 
 
 def _half_steps(layers: tuple[Layer, ...], Z: Array) -> Iterator[HalfStep]:
@@ -106,15 +113,21 @@ def _half_steps(layers: tuple[Layer, ...], Z: Array) -> Iterator[HalfStep]:
         yield HalfStep(index, "sparsify", half, Z)
 
 
-# --- CRATE with each compression rule ---------------------------------------------------------------------------
+# --- CRATE as the papers define it --------------------------------------------------------------------------
 
-RULES = ("exact", "neumann", "derived", "residual", "conceptual")
+_GRADIENT: dict[str, Callable[..., Array]] = {
+    "exact": attention.exact_step,
+    "neumann": attention.neumann_step,
+    "derived": attention.derived_step,
+}
+_RESIDUAL = ("residual", "conceptual")
+RULES = (*_GRADIENT, *_RESIDUAL)
 """Names of the compression rules of `crate`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Crate(Layer):
-    """A CRATE layer; `crate` builds it and has the meaning of the fields."""
+    """A CRATE layer in the papers' form; `crate` builds it and documents the fields."""
 
     U: Array
     D: Array
@@ -126,24 +139,17 @@ class Crate(Layer):
     nonnegative: bool
 
     def compress(self, Z: Array) -> Array:
-        """The half named by ``rule``."""
+        """The step that ``rule`` names."""
         kappa = self.kappa
-        match self.rule:
-            case "residual":
-                return attention.residual_step(Z, self.U, eps=self.eps, step=1.0 if kappa is None else kappa)
-            case "conceptual":
-                return attention.residual_step(Z, self.U, step=1.0 if kappa is None else kappa)
+        if self.rule in _RESIDUAL:
+            eps = self.eps if self.rule == "residual" else None
+            return attention.residual_step(Z, self.U, eps=eps, step=1.0 if kappa is None else kappa)
         if kappa is None:
             kappa = curvature.compression_step(self.U, Z.shape[-2], eps=self.eps)
-        rule = {
-            "exact": attention.exact_step,
-            "neumann": attention.neumann_step,
-            "derived": attention.derived_step,
-        }[self.rule]
-        return rule(Z, self.U, eps=self.eps, step=kappa)
+        return _GRADIENT[self.rule](Z, self.U, eps=self.eps, step=kappa)
 
     def sparsify(self, Z: Array) -> Array:
-        """One ISTA step on the lasso of the tokens in D, from the tokens."""
+        """relu(Z + η (Z − Z Dᵀ) D − ηλ): an ISTA step on the lasso of the tokens in D, from the tokens."""
         return prox.ista_step(Z, self.D, step=self.eta, lam=self.lam, nonnegative=self.nonnegative)
 
 
@@ -158,7 +164,7 @@ def crate(
     lam: Scalar = 0.1,
     nonnegative: bool = True,
 ) -> Crate:
-    """A layer of CRATE in the papers' form: a compression rule, then ISTA.
+    """A layer of CRATE as the papers define it: a compression rule, then one ISTA step.
 
     Parameters
     ----------
@@ -167,12 +173,13 @@ def crate(
     D : array, shape (d, d)
         Dictionary.
     rule : {"exact", "neumann", "derived", "residual", "conceptual"}
-        ``exact_step``, ``neumann_step``, ``derived_step`` and ``residual_step`` of `attention`; ``conceptual`` is the last
-        without the prefactor p/(n ε²) (CRATE-C).
+        The compression: `attention.exact_step`, `attention.neumann_step`, `attention.derived_step`, or
+        `attention.residual_step` with and without the prefactor p/(n ε²) of MSSA.
     eps : float
         Precision ε > 0.
     kappa : float or 0-d array, optional
-        Step κ of the compression. By default 1 for the residual rules and 1/L_c, for the tokens at hand, for the others.
+        Step κ of the compression. By default 1 for the last two rules, and for the others 1/L_c
+        (`curvature.compression_step`) of the tokens at hand.
     eta, lam : float or 0-d array
         Step η > 0 of ISTA and its λ ≥ 0.
     nonnegative : bool
@@ -185,17 +192,22 @@ def crate(
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong kind, shape or value; the message names it. A bad step is found when the layer is called.
+        An argument of the wrong kind, shape or value; the message names it.
 
     Notes
     -----
-    Yu et al. 2023 (arXiv 2306.01129), eq. 18; Hu, Zou and Xu 2024 (arXiv 2411.17182). For LayerNorm in front of each half
-    see `PreNorm`, for the code as published `official`.
+    N23 eq. 18 is ``"residual"``; ``"conceptual"`` is the CRATE-C of Hu, Zou and Xu 2024 (arXiv 2411.17182).
+    For LayerNorm in front of each half see `PreNorm`, for the published code `official`.
     """
     namespace(U=U, D=D)
-    SparseRateReduction(U, eps, 0.0)  # U and eps as there
+    require_subspaces(U)
     _require_square(D, U.shape[1])
-    return Crate(U, D, choice(rule, RULES, "rule"), eps, kappa, eta, lam, nonnegative)
+    choice(rule, RULES, "rule")
+    positive(eps, "eps")
+    if kappa is not None:
+        (scalar if rule in _RESIDUAL else positive_scalar)(kappa, U, "kappa")
+    _require_ista(D, eta, lam)
+    return Crate(U, D, rule, eps, kappa, eta, lam, flag(nonnegative, "nonnegative"))
 
 
 def _require_square(D: Array, d: int) -> None:
@@ -203,13 +215,87 @@ def _require_square(D: Array, d: int) -> None:
     require_finite(D, "D")
 
 
-# --- the official code ------------------------------------------------------------------------------------------
+def _require_ista(D: Array, eta: Scalar, lam: Scalar) -> None:
+    positive_scalar(eta, D, "eta")
+    nonnegative_scalar(lam, D, "lam")
+
+
+# --- CRATE as its code has it -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Official(Layer):
+    """A layer of the official code less its LayerNorms; `official` builds it and documents the fields."""
+
+    U: Array
+    D: Array
+    output: Array | None
+    bias: Array | None
+    scale: Scalar | None
+    eta: Scalar
+    lam: Scalar
+
+    def compress(self, Z: Array) -> Array:
+        """Z + [softmax(c Y_kY_kᵀ) Y_k]_k Wᵀ + b."""
+        return Z + attention.mssa_official(Z, self.U, output=self.output, bias=self.bias, scale=self.scale)
+
+    def sparsify(self, Z: Array) -> Array:
+        """relu(Z + η (Z − Z Dᵀ) D − ηλ)."""
+        return prox.ista_step(Z, self.D, step=self.eta, lam=self.lam)
+
+
+def official(
+    U: Array,
+    D: Array,
+    *,
+    output: Array | None = None,
+    bias: Array | None = None,
+    scale: Scalar | None = None,
+    eta: Scalar = 0.1,
+    lam: Scalar = 0.1,
+) -> Official:
+    """A layer of the official code but for LayerNorm; ``PreNorm(official(...))`` is the whole.
+
+    Parameters
+    ----------
+    U : array, shape (K, d, p)
+        Bases, as in `attention.mssa_official`.
+    D : array, shape (d, d)
+        Dictionary, ``FeedForward.weight``.
+    output : array, shape (d, K p), optional
+    bias : array, shape (d,), optional
+    scale : float or 0-d array, optional
+        As in `attention.mssa_official`.
+    eta, lam : float or 0-d array
+        η > 0 and λ ≥ 0; the code has 0.1 for both.
+
+    Returns
+    -------
+    Official
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind, shape or value; the message names it.
+
+    Notes
+    -----
+    ``model/crate.py`` of the code of N23.
+    """
+    namespace(U=U, D=D)
+    require_subspaces(U)
+    attention.require_output(U, output, bias)
+    _require_square(D, U.shape[1])
+    if scale is not None:
+        positive_scalar(scale, U, "scale")
+    _require_ista(D, eta, lam)
+    return Official(U, D, output, bias, scale, eta, lam)
 
 
 def layer_norm(
     Z: Array, scale: Array | None = None, shift: Array | None = None, *, floor: float = 1e-5
 ) -> Array:
-    """LayerNorm: every token less its mean, over √(its variance + ``floor``), times ``scale``, plus ``shift``.
+    """Every token less its mean, over √(its variance + ``floor``), times ``scale``, plus ``shift``.
 
     Parameters
     ----------
@@ -217,7 +303,7 @@ def layer_norm(
     scale, shift : array, shape (d,), optional
         One and zero by default.
     floor : float
-        Above zero; what torch calls ``eps``. It has nothing to do with the precision ε.
+        Above zero: torch's ``eps``, which has nothing to do with the precision ε.
 
     Returns
     -------
@@ -236,28 +322,39 @@ def layer_norm(
         require_finite(a, name)
     centred = Z - xp.mean(Z, axis=-1, keepdims=True)
     variance = xp.mean(centred**2, axis=-1, keepdims=True)
-    Z = centred / xp.sqrt(variance + positive(floor, "floor"))
-    Z = Z if scale is None else Z * scale
-    return Z if shift is None else Z + shift
+    normed = centred / xp.sqrt(variance + positive(floor, "floor"))
+    scaled = normed if scale is None else normed * scale
+    return scaled if shift is None else scaled + shift
 
 
 @dataclass(frozen=True, eq=False)
 class PreNorm(Layer):
-    """A layer with LayerNorm in front of each half, as the code of CRATE has it.
+    """A layer with LayerNorm in front of each half, as the official code has it.
 
-    The compression becomes Z + u(N(Z)), where u is the layer's own update, compress(Z) − Z: the skip carries the tokens as
-    they were. The sparsification becomes sparsify(N(Z)).
+    The compression becomes Z + (compress(N(Z)) − N(Z)): the update is that of the normalised tokens, the skip
+    carries the tokens as they were. The sparsification becomes sparsify(N(Z)), with no skip.
 
     Parameters
     ----------
     layer : Layer
     first, second : callable
-        N of either half; e.g. ``functools.partial(layer_norm, scale=w, shift=b)``.
+        N of each half; with learned parameters, ``functools.partial(layer_norm, scale=w, shift=b)``.
+
+    Raises
+    ------
+    TypeError
+        ``layer`` has no ``compress`` and ``sparsify``; ``first`` or ``second`` is not callable.
     """
 
     layer: Layer
     first: Callable[[Array], Array] = layer_norm
     second: Callable[[Array], Array] = layer_norm
+
+    def __post_init__(self) -> None:
+        _require_layer(self.layer, "layer")
+        for name in ("first", "second"):
+            if not callable(getattr(self, name)):
+                raise TypeError(f"{name} must be callable, got {type(getattr(self, name)).__name__}")
 
     def compress(self, Z: Array) -> Array:
         """Z + (compress(N(Z)) − N(Z))."""
@@ -269,98 +366,35 @@ class PreNorm(Layer):
         return self.layer.sparsify(self.second(Z))
 
 
-@dataclass(frozen=True, eq=False)
-class Official(Layer):
-    """A CRATE layer of the official code without its LayerNorms; `official` builds it."""
-
-    U: Array
-    output: Array
-    D: Array
-    bias: Array | None
-    scale: float | None
-    eta: Scalar
-    lam: Scalar
-
-    def compress(self, Z: Array) -> Array:
-        """Z + [softmax(p^−½ Y_kY_kᵀ) Y_k]_k Wᵀ + b."""
-        return Z + attention.mssa_official(Z, self.U, output=self.output, bias=self.bias, scale=self.scale)
-
-    def sparsify(self, Z: Array) -> Array:
-        """relu(Z + η (Z − Z Dᵀ) D − ηλ)."""
-        return prox.ista_step(Z, self.D, step=self.eta, lam=self.lam)
-
-
-def official(
-    U: Array,
-    output: Array,
-    D: Array,
-    *,
-    bias: Array | None = None,
-    scale: float | None = None,
-    eta: Scalar = 0.1,
-    lam: Scalar = 0.1,
-) -> Official:
-    """A CRATE layer as ``model/crate.py`` has it, but for LayerNorm: ``PreNorm(official(...))`` is the whole.
-
-    Parameters
-    ----------
-    U, output, bias, scale
-        As in `attention.mssa_official`.
-    D : array, shape (d, d)
-        ``FeedForward.weight``.
-    eta, lam : float or 0-d array
-        η > 0, λ ≥ 0; the code fixes both at 0.1.
-
-    Returns
-    -------
-    Official
-
-    Raises
-    ------
-    TypeError, ValueError
-        An argument of the wrong kind, shape or value; the message names it. Those of `attention.mssa_official` are found
-        when the layer is called.
-    """
-    namespace(U=U, output=output, D=D)
-    SparseRateReduction(U, 1.0, 0.0)
-    _require_square(D, U.shape[1])
-    return Official(U, output, D, bias, scale, eta, lam)
-
-
-# --- the layer that provably descends ---------------------------------------------------------------------------
+# --- the layer that provably descends -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class Descent(Layer):
-    """A proximal gradient step on the whole loss; `descent` builds it."""
+    """A proximal gradient step on the whole loss; `descent` builds it and documents it."""
 
     objective: SparseRateReduction
-    overlap: Scalar
     nonnegative: bool
-
-    def step(self, n: int) -> Scalar:
-        """1/(L_c + α/8) for n tokens."""
-        _, d, p = self.objective.U.shape
-        eps = self.objective.eps
-        return 1 / (alpha(p, n, eps) * self.overlap + curvature.expansion(n, d, eps=eps))
+    step_per_token: Scalar
+    """s/n, the same for every n; kept because it takes an eigenvalue of the bases."""
 
     def compress(self, Z: Array) -> Array:
         """Z − s ∇(Rᶜ − R)(Z)."""
-        gradient = self.objective.smooth_gradient(Z)
-        return Z - self.step(Z.shape[-2]) * gradient
+        step = Z.shape[-2] * self.step_per_token
+        return Z - step * self.objective.smooth_gradient(Z)
 
     def sparsify(self, Z: Array) -> Array:
         """The proximal operator of sλ‖·‖₁."""
         shrink = prox.nonnegative_soft_threshold if self.nonnegative else prox.soft_threshold
-        return shrink(Z, self.step(Z.shape[-2]) * self.objective.lam)
+        return shrink(Z, Z.shape[-2] * self.step_per_token * self.objective.lam)
 
 
 def descent(U: Array, *, eps: float, lam: float, nonnegative: bool = False) -> Descent:
-    """The provably monotone layer: one proximal gradient step, of size s = 1/(L_c + α/8), on the loss Rᶜ − R + λ‖Z‖₁.
+    """The provably monotone layer: a proximal gradient step on the whole loss Rᶜ − R + λ‖Z‖₁.
 
-    The loss never increases, for any U, tokens, ε and λ: it falls by at least ‖Z^{ℓ+1} − Z^ℓ‖²/(2s). Its halves do not
-    separate as CRATE's do: the first takes the step on both rates, the second is the proximal operator of sλ‖·‖₁, and
-    only the whole layer descends.
+    Its size is s = 1/(L_c + α/8).     The loss falls by at least ‖Z⁺ − Z‖²/(2s), whatever the tokens, the
+    bases, ε and λ. It is the layer that descends, not each half: the first is a gradient step on both rates,
+    the second the proximal operator of sλ‖·‖₁.
 
     Parameters
     ----------
@@ -371,7 +405,7 @@ def descent(U: Array, *, eps: float, lam: float, nonnegative: bool = False) -> D
     lam : float
         λ ≥ 0.
     nonnegative : bool
-        Keep the tokens ≥ 0; then the loss descends from tokens that are.
+        Keep tokens ≥ 0. The loss then descends from tokens that are.
 
     Returns
     -------
@@ -384,6 +418,8 @@ def descent(U: Array, *, eps: float, lam: float, nonnegative: bool = False) -> D
 
     Notes
     -----
-    The step is that of `curvature.loss_step`. Beck and Teboulle 2009, lemma 2.3.
+    s is `curvature.loss_step`, proportional to the number of tokens, which is read from Z when the layer is
+    called. Beck and Teboulle 2009 (SIAM J. Imaging Sci. 2), lemma 2.3.
     """
-    return Descent(SparseRateReduction(U, eps, lam), curvature.overlap(U), nonnegative)
+    objective = SparseRateReduction(U, eps, lam)
+    return Descent(objective, flag(nonnegative, "nonnegative"), curvature.loss_step(U, 1, eps=eps))

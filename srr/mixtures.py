@@ -1,4 +1,4 @@
-"""Mixtures of Gaussian subspaces: tokens z = U_s a + σ w of known subspaces, and how these lie to one another.
+"""Mixtures of Gaussian subspaces: tokens z = U_s a + σ w, and how the subspaces lie to one another.
 
 All randomness is NumPy's PCG64 in float64, converted last: a seed gives the same mixture on every backend.
 """
@@ -12,18 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from array_api_compat import array_namespace
 
-from srr._arrays import (
-    Array,
-    count,
-    namespace,
-    nonnegative,
-    require_bases,
-    require_orthonormal,
-    require_shape,
-)
-from srr._arrays import (
-    like as beside,
-)
+from srr import _arrays
+from srr._arrays import Array, count, namespace, nonnegative, require_orthonormal
+from srr._heads import require_subspaces
 
 __all__ = ["Mixture", "coherence", "principal_angles", "sample"]
 
@@ -32,7 +23,7 @@ Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """Tokens drawn from a mixture of Gaussian subspaces, with what they were drawn from; `sample` makes one."""
+    """Tokens drawn from a mixture of Gaussian subspaces, and the mixture; `sample` makes one."""
 
     Z: Array
     """Tokens, ``(n, d)``."""
@@ -47,13 +38,12 @@ class Mixture:
     def Pi(self) -> Array:
         """The labels as hard memberships, ``(n, K)``."""
         xp = array_namespace(self.U)
-        classes = xp.arange(self.U.shape[0], dtype=self.labels.dtype, device=beside(self.Z)["device"])
+        classes = xp.arange(self.U.shape[0], dtype=self.labels.dtype, device=_arrays.like(self.Z)["device"])
         return xp.astype(self.labels[:, None] == classes, self.Z.dtype)
 
     def draws(self, number: int) -> Iterator[Array]:
-        """``number`` fresh token sets ``(n, d)`` of the same mixture; always the same ones, in the same order."""
-        for index in range(1, count(number, "number") + 1):
-            yield self.draw(index).Z
+        """``number`` fresh token sets ``(n, d)`` of the same mixture; the same ones each time."""
+        return (self.draw(index).Z for index in range(1, count(number, "number") + 1))
 
     def draw(self, index: int) -> Mixture:
         """The token set of that index, with its labels; index 0 is this mixture as sampled."""
@@ -114,11 +104,12 @@ def sample(
     spectrum : sequence of p floats, or K of them, optional
         Variances ≥ 0 along the basis vectors; ones by default.
     weights : sequence of K floats, optional
-        Probabilities of the subspaces: labels are drawn independently. By default the K parts are as equal as n allows, in
-        random order.
+        Probabilities of the subspaces: labels are drawn independently. By default the K parts are as equal as
+        n allows, in random order.
     coherence : {"orthogonal", "random"}, float or sequence of p floats
-        How the subspaces lie: mutually orthogonal; independent and uniform; or with these principal angles, in radians
-        from 0 to π/2, between every two of them (one float: all p angles equal). All but "random" ask for K p ≤ d.
+        How the subspaces lie: mutually orthogonal; independent and uniform; or with these principal angles,
+        in radians from 0 to π/2, between every two of them (one float: all p angles equal). All but "random"
+        ask for K p ≤ d.
     seed : int
         ≥ 0.
     like : array, optional
@@ -182,7 +173,7 @@ def principal_angles(U: Array) -> Array:
 
 
 def coherence(U: Array) -> Array:
-    """The largest cosine between directions of two different subspaces: 0 if mutually orthogonal, 1 if two share one.
+    """The largest cosine between two of the subspaces: 0 if all are orthogonal, 1 if two share a direction.
 
     max over j ≠ k of ‖U_jᵀU_k‖₂, the cosine of the least principal angle; 0 when K = 1.
 
@@ -195,19 +186,18 @@ def coherence(U: Array) -> Array:
     xp = _check_bases(U)
     K = U.shape[0]
     inner = xp.matmul(xp.matrix_transpose(U[:, None, :, :]), U[None, :, :, :])
-    apart = 1 - xp.eye(K, **beside(U))
+    apart = 1 - xp.eye(K, **_arrays.like(U))
     return xp.max(xp.linalg.svdvals(inner * apart[:, :, None, None]))
 
 
 def _check_bases(U: Array) -> Array:
     xp = namespace(U=U)
-    require_shape(U, ("K", "d", "p"), "U")
-    require_bases(U, U.shape[1])
+    require_subspaces(U)
     require_orthonormal(U)
     return xp
 
 
-# --- drawing ----------------------------------------------------------------------------------------------------
+# --- drawing ------------------------------------------------------------------------------------------------
 
 
 def _generator(seed: int, stream: int) -> np.random.Generator:
@@ -223,10 +213,11 @@ def _bases(
     if K * p > d:
         raise ValueError(f'coherence must be "random" when K p = {K * p} > d = {d}, got {coherence!r}')
     frame = _orthonormal(rng.standard_normal((d, K * p))).reshape(d, K, p)
-    # Column i of the K bases: K unit vectors with all inner products cos θ_i, from the root of that Gram matrix.
+    # Column i of the K bases: K unit vectors with all inner products cos θ_i, from the root of that Gram
+    # matrix.
     off = (np.sqrt(1 + (K - 1) * cosines) - np.sqrt(1 - cosines)) / K
     root = np.sqrt(1 - cosines) * np.eye(K)[:, :, None] + off
-    return np.einsum("kji,dji->kdi", root, frame)
+    return np.ascontiguousarray(np.einsum("kji,dji->kdi", root, frame))
 
 
 def _orthonormal(gaussian: Floats) -> Floats:
@@ -247,7 +238,7 @@ def _angles(coherence: str | float | Sequence[float], p: int) -> Floats:
         raise ValueError(f"coherence must be one angle or p = {p} of them, got shape {angles.shape}")
     if angles.min() < 0 or angles.max() > math.pi / 2:
         raise ValueError(f"coherence must have angles from 0 to pi/2, got {coherence!r}")
-    return np.broadcast_to(angles, (p,))
+    return np.broadcast_to(angles, p)
 
 
 def _spectrum(spectrum: Sequence[float] | Sequence[Sequence[float]] | None, K: int, p: int) -> Floats:
@@ -265,22 +256,26 @@ def _weights(weights: Sequence[float], K: int) -> Floats:
         raise ValueError(f"weights must have shape ({K},), got {shares.shape}")
     if shares.min() < 0 or abs(shares.sum() - 1) > 1e-9:
         raise ValueError(f"weights must be >= 0 and sum to 1, got {weights!r}")
-    return shares / shares.sum()
+    normalised: Floats = shares / shares.sum()
+    return normalised
 
 
 def _floats(values: object, name: str) -> Floats:
     try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be real numbers, got {values!r}") from None
+        array = np.asarray(values)
+    except ValueError:  # ragged
+        array = np.asarray(None)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must be real numbers, got {values!r}")
+    array = array.astype(np.float64)
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got {values!r}")
     return array
 
 
 def _converted(a: Floats, like: Array) -> Array:
-    return array_namespace(like).asarray(a, **beside(like))
+    return array_namespace(like).asarray(a, **_arrays.like(like))
 
 
 def _labels(labels: np.ndarray[tuple[int], np.dtype[np.int64]], like: Array) -> Array:
-    return array_namespace(like).asarray(labels, device=beside(like)["device"])
+    return array_namespace(like).asarray(labels, device=_arrays.like(like)["device"])

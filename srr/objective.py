@@ -1,18 +1,12 @@
-"""The sparse rate reduction: what a layer should raise, and its negative, the loss, which it should decrease."""
+"""The sparse rate reduction, which a layer should raise, and its negative, the loss."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from srr._arrays import (
-    Array,
-    namespace,
-    nonnegative,
-    positive,
-    require_bases,
-    require_shape,
-)
+from srr._arrays import Array, namespace, nonnegative, positive
+from srr._heads import require_subspaces
 from srr.rates import (
     coding_rate,
     coding_rate_and_gradient,
@@ -62,8 +56,8 @@ class SparseRateReduction:
 
     Notes
     -----
-    Yu et al. 2023 (arXiv 2306.01129), eq. 1, has ‖Z‖₀; the relaxation to ‖Z‖₁, on which a proximal step can act, is that of
-    their eq. 15. Nothing in it fixes the scale of the tokens, which ΔR rewards.
+    Yu et al. 2023 (arXiv 2306.01129), eq. 1, has ‖Z‖₀, and ‖Z‖₁, on which a proximal step can act, from eq.
+    15 on. Nothing in either fixes the scale of the tokens, although ΔR rewards it.
     """
 
     U: Array
@@ -72,8 +66,7 @@ class SparseRateReduction:
 
     def __post_init__(self) -> None:
         namespace(U=self.U)
-        require_shape(self.U, ("K", "d", "p"), "U")
-        require_bases(self.U, self.U.shape[1])
+        require_subspaces(self.U)
         positive(self.eps, "eps")
         nonnegative(self.lam, "lam")
 

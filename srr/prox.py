@@ -1,7 +1,8 @@
 r"""Sparse coding: proximal operators, ISTA, FISTA and the lasso with its duality gap.
 
-A code A ``(..., n, m)`` reconstructs tokens Z ``(..., n, d)`` as A Dᵀ; the columns of D ``(d, m)`` are atoms. The lasso
-is λ‖A‖₁ + ½‖Z − A Dᵀ‖²; N23 eq. 15 prints it with 1 for ½, which is this one at λ/2 times 2.
+A code A ``(..., n, m)`` reconstructs tokens Z ``(..., n, d)`` as A Dᵀ; the columns of D ``(d, m)`` are atoms.
+The lasso is λ‖A‖₁ + ½‖Z − A Dᵀ‖². Yu et al. 2023 (N23, arXiv 2306.01129), eq. 15, has no ½: theirs is twice
+this one at λ/2.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from srr._arrays import (
     require_shape,
     require_tokens,
 )
-from srr._scalars import Scalar, nonnegative_scalar, positive_scalar, squared_norm
+from srr._scalars import Scalar, flag, nonnegative_scalar, positive_scalar, squared_norm
 
 __all__ = [
     "fista",
@@ -32,7 +33,7 @@ __all__ = [
 
 
 def soft_threshold(A: Array, threshold: Scalar) -> Array:
-    """sign(a) (|a| − t)₊ for every entry: the proximal operator of t‖·‖₁.
+    """sign(a) (|a| − t)₊ for every entry a: the proximal operator of t‖·‖₁.
 
     Parameters
     ----------
@@ -44,28 +45,26 @@ def soft_threshold(A: Array, threshold: Scalar) -> Array:
     Returns
     -------
     array
-        Shape of A; entries with |a| ≤ t are exactly 0.
+        Shape of A; exactly 0 where |a| ≤ t.
 
     Raises
     ------
     TypeError, ValueError
-        A is no float array or not finite; t is negative or not finite.
+        A is no float array or not finite; t is not a finite number, or negative.
     """
     xp = namespace(A=A)
     require_finite(A, "A")
-    t = nonnegative_scalar(threshold, A, "threshold")
-    return _shrink(xp, A, t)
+    return _shrink(xp, A, nonnegative_scalar(threshold, A, "threshold"))
 
 
 def nonnegative_soft_threshold(A: Array, threshold: Scalar) -> Array:
-    """(a − t)₊ for every entry: the proximal operator of t‖·‖₁ + indicator of A ≥ 0.
+    """(a − t)₊ for every entry a: the proximal operator of t‖·‖₁ over A ≥ 0.
 
     Parameters, result and errors as in `soft_threshold`.
     """
     xp = namespace(A=A)
     require_finite(A, "A")
-    t = nonnegative_scalar(threshold, A, "threshold")
-    return _shrink_nonnegative(xp, A, t)
+    return _shrink_nonnegative(xp, A, nonnegative_scalar(threshold, A, "threshold"))
 
 
 def ista_step(
@@ -73,8 +72,9 @@ def ista_step(
 ) -> Array:
     """One proximal gradient step on the lasso: relu(A + η (Z − A Dᵀ) D − ηλ).
 
-    In the papers' columns, relu(Z + η Dᵀ(Z − DZ) − ηλ) (N23 eq. 17), started at the tokens themselves. From a feasible
-    start the lasso does not increase for η ≤ 1/‖D‖₂² (`lasso_step`), and decreases for every η below twice that.
+    In the papers' columns relu(Z + η Dᵀ(Z − DZ) − ηλ), the code starting at the tokens themselves. From a
+    feasible code the lasso does not increase for any η < 2/‖D‖₂²; η = 1/‖D‖₂² is `lasso_step`. A code with
+    negative entries is not feasible for the non-negative problem, and its lasso value may then increase.
 
     Parameters
     ----------
@@ -87,9 +87,9 @@ def ista_step(
     lam : float or 0-d array
         λ ≥ 0.
     code : array, shape (..., n, m), optional
-        The A to start from; by default Z, which asks for m = d.
+        The A to start from; by default Z, and then m = d.
     nonnegative : bool
-        Keep A ≥ 0 as CRATE does; otherwise soft-threshold both signs.
+        Keep A ≥ 0, as CRATE does; otherwise soft-threshold.
 
     Returns
     -------
@@ -102,36 +102,47 @@ def ista_step(
 
     Notes
     -----
-    Yu et al. 2023 (arXiv 2306.01129), eq. 17; Beck and Teboulle 2009, eq. 1.4.
+    N23 eq. 17; Beck and Teboulle 2009 (SIAM J. Imaging Sci. 2), eq. 1.4.
     """
-    A = Z if code is None else code
-    xp = _check(Z, D, A, "Z, the code to start from," if code is None else "code")
+    if code is None:
+        xp = _check(Z, D)
+        if D.shape[-1] != Z.shape[-1]:
+            raise ValueError(f"code must be given unless D is square, got D of shape {tuple(D.shape)}")
+        code = Z
+    else:
+        xp = _check(Z, D, code, "code")
     eta, lam = positive_scalar(step, Z, "step"), nonnegative_scalar(lam, Z, "lam")
-    return _ista(xp, Z, D, A, eta, lam, nonnegative)
+    return _proximal_gradient(xp, Z, D, code, eta, lam, flag(nonnegative, "nonnegative"))
 
 
 def fista(
     Z: Array,
     D: Array,
     *,
-    lam: float,
+    lam: Scalar,
     iterations: int,
     nonnegative: bool = True,
     code: Array | None = None,
 ) -> Array:
-    """A minimiser of the lasso by accelerated proximal gradient, after a fixed number of iterations.
+    """A minimiser of the lasso, approached by accelerated proximal gradient steps.
 
-    The value is within 2 ‖D‖₂² ‖A₀ − A*‖² / (iterations + 1)² of the least (Beck and Teboulle 2009, theorem 4.4); `lasso_gap`
-    bounds what is left.
+    After k of them the value is within 2 ‖D‖₂² ‖A₀ − A*‖² / (k + 1)² of the least; `lasso_gap` bounds what is
+    left.
 
     Parameters
     ----------
-    Z, D, lam, nonnegative
-        As in `ista_step`.
+    Z : array, shape (..., n, d)
+        Tokens to be coded.
+    D : array, shape (d, m)
+        Dictionary.
+    lam : float or 0-d array
+        λ ≥ 0.
     iterations : int
-        At least 1; each costs two products with D.
+        At least 1.
+    nonnegative : bool
+        Whether A ≥ 0 is asked for.
     code : array, shape (..., n, m), optional
-        The A to start from; zero by default.
+        A₀; zero by default.
 
     Returns
     -------
@@ -141,6 +152,10 @@ def fista(
     ------
     TypeError, ValueError
         An argument of the wrong kind, shape or value; the message names it.
+
+    Notes
+    -----
+    Beck and Teboulle 2009 (SIAM J. Imaging Sci. 2), section 4 and theorem 4.4.
     """
     if code is None:
         xp = _check(Z, D)
@@ -148,16 +163,17 @@ def fista(
     else:
         xp = _check(Z, D, code, "code")
     lam, eta = nonnegative_scalar(lam, Z, "lam"), lasso_step(D)
+    flag(nonnegative, "nonnegative")
     ahead, t = code, 1.0
     for _ in range(count(iterations, "iterations")):
-        new = _ista(xp, Z, D, ahead, eta, lam, nonnegative)
+        new = _proximal_gradient(xp, Z, D, ahead, eta, lam, nonnegative)
         t_next = (1 + math.sqrt(1 + 4 * t * t)) / 2
         ahead = new + (t - 1) / t_next * (new - code)
         code, t = new, t_next
     return code
 
 
-def lasso(Z: Array, D: Array, A: Array, *, lam: float) -> Array:
+def lasso(Z: Array, D: Array, A: Array, *, lam: Scalar) -> Array:
     """λ‖A‖₁ + ½‖Z − A Dᵀ‖², summed over the tokens.
 
     Parameters
@@ -165,7 +181,7 @@ def lasso(Z: Array, D: Array, A: Array, *, lam: float) -> Array:
     Z : array, shape (..., n, d)
     D : array, shape (d, m)
     A : array, shape (..., n, m)
-    lam : float
+    lam : float or 0-d array
         λ ≥ 0.
 
     Returns
@@ -178,22 +194,23 @@ def lasso(Z: Array, D: Array, A: Array, *, lam: float) -> Array:
         An argument of the wrong kind, shape or value; the message names it.
     """
     xp = _check(Z, D, A, "A")
-    residual = Z - xp.matmul(A, D.T)
     lam = nonnegative_scalar(lam, Z, "lam")
+    residual = Z - xp.matmul(A, D.T)
     return xp.sum(residual**2, axis=(-2, -1)) / 2 + lam * xp.sum(xp.abs(A), axis=(-2, -1))
 
 
 def lasso_gap(Z: Array, D: Array, A: Array, *, lam: float, nonnegative: bool = True) -> Array:
-    """A bound on how far the lasso at A is above its least value: the duality gap, zero at a minimiser only.
+    """The duality gap: a bound on how far the lasso at A lies above its least value, zero only there.
 
     Parameters
     ----------
-    Z, D, A
-        As in `lasso`.
+    Z : array, shape (..., n, d)
+    D : array, shape (d, m)
+    A : array, shape (..., n, m)
     lam : float
         λ > 0.
     nonnegative : bool
-        Whether the problem is constrained to A ≥ 0; a code with a negative entry then has gap infinity.
+        Whether the problem asks for A ≥ 0. A code with a negative entry then has gap infinity.
 
     Returns
     -------
@@ -207,32 +224,37 @@ def lasso_gap(Z: Array, D: Array, A: Array, *, lam: float, nonnegative: bool = T
 
     Notes
     -----
-    For one token z with code a and residual r = z − Da the dual is max ½‖z‖² − ½‖z − θ‖² subject to |Dᵀθ| ≤ λ (signed) or
-    Dᵀθ ≤ λ (non-negative), entrywise. The dual point is θ = s r, s the best feasible factor in [0, ∞):
-    s = min(⟨z, r⟩/‖r‖², λ / max Dᵀr). Then the gap is ½(1 − s)²‖r‖² + Σ_j (λ|a_j| − s a_j (Dᵀr)_j), a sum of terms that are
-    each ≥ 0, which is how it is computed: nothing of the size of ‖z‖² cancels. At a minimiser r is dual optimal, s = 1.
+    For one token z, its code a and the residual r = z − Da, the dual is to maximise ½‖z‖² − ½‖z − θ‖² over
+    |Dᵀθ| ≤ λ, or over Dᵀθ ≤ λ when a ≥ 0 is asked for. Among the points θ = s r, s ≥ 0, the best feasible one
+    has s = min(⟨z, r⟩/‖r‖², λ / max |Dᵀr|), no less than 0 and without the modulus when a ≥ 0 is asked for.
+    Then primal less dual is
+
+        ½ (1 − s)² ‖r‖² + Σ_j (λ|a_j| − s a_j (Dᵀr)_j),
+
+    each term ≥ 0. It is computed so: nothing of the size of ‖z‖² cancels. At a minimiser r is dual optimal
+    and s = 1.
     """
     xp = _check(Z, D, A, "A")
     lam = positive(lam, "lam")
+    flag(nonnegative, "nonnegative")
     residual = Z - xp.matmul(A, D.T)
     slope = xp.matmul(residual, D)
     steepest = xp.max(slope if nonnegative else xp.abs(slope), axis=-1)
-    squares = xp.sum(residual**2, axis=-1)
+    square = xp.sum(residual**2, axis=-1)
     along = xp.sum(Z * residual, axis=-1)
-    one = xp.ones_like(squares)
-    s = xp.where(squares > 0, along / xp.where(squares > 0, squares, one), one)
-    feasible = xp.where(steepest > 0, lam / xp.where(steepest > 0, steepest, one), math.inf)
-    s = xp.clip(xp.minimum(s, feasible), min=0.0)
+    one = xp.ones_like(square)
+    best = xp.where(square > 0, along / xp.where(square > 0, square, one), one)
+    feasible = xp.where(steepest > 0, lam / xp.where(steepest > 0, steepest, one), best)
+    s = xp.clip(xp.minimum(best, feasible), min=0.0)
     terms = lam * xp.abs(A) - s[..., None] * A * slope
-    terms = xp.clip(terms, min=0.0)  # below zero by rounding only
-    gap = xp.sum((1 - s) ** 2 * squares, axis=-1) / 2 + xp.sum(terms, axis=(-2, -1))
+    gap = xp.sum((1 - s) ** 2 * square, axis=-1) / 2 + xp.sum(xp.clip(terms, min=0.0), axis=-1)
     if nonnegative:
-        gap = xp.where(xp.min(A, axis=(-2, -1)) < 0, math.inf, gap)
-    return gap
+        gap = xp.where(xp.min(A, axis=-1) < 0, math.inf, gap)
+    return xp.sum(gap, axis=-1)
 
 
 def lasso_step(D: Array) -> Scalar:
-    """1/‖D‖₂²: the step of `ista_step` and `fista`, the inverse of the curvature of ½‖Z − A Dᵀ‖².
+    """1/‖D‖₂², the inverse curvature of ½‖Z − A Dᵀ‖²: the step of `fista`, and safe for `ista_step`.
 
     Parameters
     ----------
@@ -241,7 +263,8 @@ def lasso_step(D: Array) -> Scalar:
     Returns
     -------
     float
-        A 0-d array where values cannot be read, as under ``jax.jit``. A constant: no derivative flows through it.
+        A 0-d array where values cannot be read, as under ``jax.jit``. A constant: no derivative flows through
+        it.
 
     Raises
     ------
@@ -262,8 +285,7 @@ def _check(Z: Array, D: Array, A: Array | None = None, name: str = "A") -> Names
     _require_dictionary(D, Z.shape[-1])
     if A is not None:
         require_shape(A, ("...", Z.shape[-2], D.shape[-1]), name)
-        if A is not Z:
-            require_finite(A, name)
+        require_finite(A, name)
     return xp
 
 
@@ -272,7 +294,9 @@ def _require_dictionary(D: Array, d: int | str = "d") -> None:
     require_finite(D, "D")
 
 
-def _ista(xp: Namespace, Z: Array, D: Array, A: Array, step: Scalar, lam: Scalar, nonnegative: bool) -> Array:
+def _proximal_gradient(
+    xp: Namespace, Z: Array, D: Array, A: Array, step: Scalar, lam: Scalar, nonnegative: bool
+) -> Array:
     moved = A + step * xp.matmul(Z - xp.matmul(A, D.T), D)
     return (_shrink_nonnegative if nonnegative else _shrink)(xp, moved, step * lam)
 
