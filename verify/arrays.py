@@ -45,7 +45,7 @@ class Arrays:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
 
     def asarray(self, a: Any) -> Any:
-        """A NumPy array as an array of this library, dtype and device; integers and booleans keep their kind."""
+        """A NumPy array in this library, dtype and device; integers and booleans keep their kind."""
         a = np.asarray(a)
         floating = np.issubdtype(a.dtype, np.floating)
         match self.library:

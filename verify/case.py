@@ -1,8 +1,8 @@
 """One description of a claim's instances, three ways to go through them.
 
-A check asks its `Case` for named numbers. Who answers is the driver: independent draws under a seed (`Sample`), a
-hypothesis search that shrinks (`Search`), or the record of an earlier instance (`Replay`). So the instances that are
-sampled, the ones that are searched for a counterexample, and the one that is replayed are the same by construction.
+A check asks its `Case` for named numbers. Who answers is the driver: independent draws under a seed
+(`Sample`), a hypothesis search that shrinks (`Search`), or the record of an earlier instance (`Replay`).
+So the instances that are sampled, searched and replayed are the same by construction.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Rejected(Exception):
 
 
 class StaleWitness(ValueError):
-    """A recorded instance that the check no longer asks for: a name is missing, left over, or out of range."""
+    """A recorded instance that the check no longer asks for: a name missing, left over, or out of range."""
 
 
 class Driver(Protocol):
@@ -84,7 +84,7 @@ class Case:
     Attributes
     ----------
     params
-        Every number drawn so far, by name, in order; JSON-able, and all that is needed to have the instance again.
+        Every number drawn so far, by name, in order; JSON-able, and enough to have the instance again.
     complexity
         How simple the instance is; smaller is simpler: sizes first, then options, digits, and seeds.
     twin
@@ -103,7 +103,7 @@ class Case:
     _digits: int = 0
     _seeds: int = 0
 
-    # --- draws ------------------------------------------------------------------------------------------------
+    # --- draws --------------------------------------------------------------------------------------------
 
     def integer(self, name: str, lo: int, hi: int) -> int:
         """A whole number, lo ≤ · ≤ hi, uniform; lo is the simplest."""
@@ -182,7 +182,7 @@ class Case:
             p=p_,
         )
 
-    # --- hypotheses -------------------------------------------------------------------------------------------
+    # --- hypotheses ---------------------------------------------------------------------------------------
 
     def assume(self, hypothesis: Any) -> None:
         """Reject the instance unless ``hypothesis`` is true; the share rejected is reported."""
@@ -190,10 +190,10 @@ class Case:
             raise Rejected
 
     def condition(self, name: str, value: Any, bound: float) -> bool:
-        """Say where this instance lies, for a claim that holds under a condition: inside iff ``value < bound``.
+        """Say where this instance lies, for a claim under a condition: inside iff ``value < bound``.
 
-        ``bound`` is the same for every instance, so that values can be compared between instances: divide by what
-        the natural bound is (step · L_c against 2, not step against 2/L_c).
+        ``bound`` is the same for every instance, so that values can be compared between instances: divide by
+        the natural bound (step · L_c against 2, not step against 2/L_c).
         """
         if self.where is not None:
             raise ValueError(f"a check names one condition, got {name!r} after {self.where.name!r}")
@@ -206,13 +206,13 @@ class Case:
         """``right``; or ``wrong`` in the negative twin, the deliberately wrong statement beside the claim."""
         return wrong if self.twin else right
 
-    # --- arrays -----------------------------------------------------------------------------------------------
+    # --- arrays -------------------------------------------------------------------------------------------
 
     def asarray(self, a: Any) -> Any:
         """A NumPy array in the library, dtype and device that the ledger is run on."""
         return self.arrays.asarray(a)
 
-    # --- the record -------------------------------------------------------------------------------------------
+    # --- the record ---------------------------------------------------------------------------------------
 
     @property
     def complexity(self) -> tuple[int, int, int, int]:
@@ -233,7 +233,7 @@ class Case:
         return value
 
 
-# --- the three drivers ------------------------------------------------------------------------------------------
+# --- the three drivers ------------------------------------------------------------------------------------
 
 
 class Sample:

@@ -4,17 +4,19 @@
 - **refuted**: an instance fails; the simplest counterexample that a search finds is kept.
 - **holds under** a condition: every instance inside it holds, and some outside fail.
 - **undecided**: nothing fails, and some instance could not be decided.
-- **error**: the check raised, rejected everything, or its negative twin did not come out as it must: a check that
-  cannot tell a wrong statement from a right one has no say.
+- **error**: the check raised, rejected everything, or its negative twin did not come out as it must: a check
+  that cannot tell a wrong statement from a right one has no say.
 """
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Sequence
 
 from verify.case import Rejected, Sample, StaleWitness
 from verify.ledger import ERROR, HOLDS, HOLDS_UNDER, REFUTED, UNDECIDED, Claim, Evidence, Verdict
+from verify.outcome import worst
 from verify.results import TIERS, Boundary, Counts, Result, Settings, Twin, Witness, plain
 from verify.witness import Trial, attempt, replay, smallest
 
@@ -57,7 +59,10 @@ def _examine(claim: Claim, settings: Settings) -> Result:
     witness = _witness(claim, settings, trials, verdict, pinned)
     twin = _twin(claim, settings)
     if twin.verdict != twin.required:
-        message = f"the twin must be {twin.required} and is {twin.verdict} ({claim.twin}); the claim came out {verdict}"
+        message = (
+            f"the twin must be {twin.required} and is {twin.verdict} ({claim.twin}); "
+            f"the claim itself came out {verdict}"
+        )
         verdict = ERROR
     return Result(
         slug=claim.slug,
@@ -128,9 +133,7 @@ def boundary(trials: Sequence[Trial]) -> Boundary | None:
         return None
     failed = [where.value for t, where in placed if t.failed]
     held = [
-        where.value
-        for t, where in placed
-        if t.outcome.holds and where.value < min(failed, default=float("inf"))
+        where.value for t, where in placed if t.outcome.holds and where.value < min(failed, default=math.inf)
     ]
     outside = [t for t, where in placed if not where.inside]
     return Boundary(
@@ -209,12 +212,6 @@ def _counts(trials: Sequence[Trial], rejected: int) -> Counts:
 
 
 def _worst_ratio(verdict: Verdict, trials: Sequence[Trial]) -> float | None:
-    """The largest ratio, over the instances that the verdict is about: inside the condition where it holds."""
-    ratios = [
-        t.outcome.ratio
-        for t in trials
-        if t.outcome.ratio is not None and (t.inside or verdict != HOLDS_UNDER)
-    ]
-    if any(r != r for r in ratios):
-        return float("nan")
-    return max(ratios, default=None)
+    """The largest ratio over the instances that the verdict is about: those inside its condition."""
+    about = [t for t in trials if t.inside or verdict != HOLDS_UNDER]
+    return worst([t.outcome.ratio for t in about if t.outcome.ratio is not None])

@@ -15,8 +15,8 @@ A claim is written where its check is::
     def sylvester(case: Case) -> Outcome:
         ...
 
-The decorated name *is* the `Claim`. A `Ledger` gathers the claims of the modules it is given; there is no global
-registry.
+The decorated name *is* the `Claim`. A `Ledger` gathers the claims of the modules it is given; there is no
+global registry.
 """
 
 from __future__ import annotations
@@ -172,15 +172,15 @@ def claim(
         The verdict that this ledger stands by. A false statement of the literature stays, as REFUTED.
     twin
         In words, the negative twin: what ``case.wrong(right, wrong)`` changes. Beside an expected HOLDS,
-        HOLDS_UNDER or UNDECIDED it is a wrong statement, and must be refuted; beside an expected REFUTED it is
-        the true statement, and must hold. Either way the check is seen to pass and to fail.
+        HOLDS_UNDER or UNDECIDED it is a wrong statement, and must be refuted; beside an expected REFUTED it
+        is the true statement, and must hold. Either way the check is seen to pass and to fail.
     uses
         Slugs of the claims that this one rests on.
     instances
         How many instances the quick tier accepts; the full tier takes 20 times as many.
     witness
-        Parameters of a counterexample, as `srr verify` reports them. It is replayed first in every run, and one that
-        no longer refutes is an error. For HOLDS_UNDER it lies outside the condition.
+        Parameters of a counterexample, as `srr verify` reports them. It is replayed first in every run, and
+        one that no longer refutes is an error. For HOLDS_UNDER it lies outside the condition.
 
     Returns
     -------
@@ -261,7 +261,7 @@ class Ledger:
         raise KeyError(slug)
 
     def select(self, patterns: Iterable[str]) -> tuple[Claim, ...]:
-        """The claims whose slug or theme matches any of the patterns (``rates``, ``rates.*``, ``*.sylvester``).
+        """The claims whose slug or theme matches a pattern (``rates``, ``rates.*``, ``*.sylvester``).
 
         Raises
         ------
@@ -276,7 +276,7 @@ class Ledger:
             if not hits:
                 themes = ", ".join(dict.fromkeys(c.theme for c in self.claims))
                 raise ValueError(
-                    f"select must match a claim or a theme ({themes}), got {pattern!r}; `srr list` shows them all"
+                    f"select must match a claim or a theme ({themes}), got {pattern!r}; see `srr list`"
                 )
             chosen |= hits
         return tuple(c for c in self.claims if c.slug in chosen)

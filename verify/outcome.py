@@ -1,9 +1,9 @@
 """What one instance of a claim says: did the relation hold, and how close was it?
 
-Numerical relations are judged by LAPACK's normalised residual: the violation over ``size * u * scale``, against one
-threshold, 30, for all sizes and dtypes (Anderson et al., LAPACK Working Note 41, section 6). ``scale`` is the sum of
-the absolute values of the terms that were added up, so a claim about a cancelling difference is given the rounding
-error that it really has and no more.
+Numerical relations are judged by LAPACK's normalised residual: the violation over ``size * u * scale``,
+against one threshold, 30, for all sizes and dtypes (Anderson et al., LAPACK Working Note 41, section 6).
+``scale`` is the sum of the absolute values of the terms that were added up, so a claim about a cancelling
+difference is given the rounding error that it really has and no more.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Outcome:
     holds
         True, False, or None where the instance could not be decided.
     ratio
-        The residual over what rounding explains; at most 1 where the relation holds. None where nothing was rounded.
+        The residual over what rounding explains; at most 1 where the relation holds. None where nothing was
+        rounded.
     certified
         Whether a rigorous enclosure, or exact arithmetic, decided it.
     data
@@ -53,7 +54,8 @@ def equal(a: Any, b: Any, *, size: float, scale: Any, **data: Any) -> Outcome:
     Parameters
     ----------
     a, b
-        Arrays of one shape, or numbers. u is the coarser unit roundoff of the two; Python numbers count as float64.
+        Arrays of one shape, or numbers. u is the coarser unit roundoff of the two; Python numbers count as
+        float64.
     size
         The dimension over which errors add up: the longest sum or the matrix order, in most cases.
     scale
@@ -79,8 +81,8 @@ def decided(decision: Any, relation: str = "<=", **data: Any) -> Outcome:
     Parameters
     ----------
     decision
-        What has a ``sign`` (−1, 0, 1, or None when undecided) and perhaps ``lower`` and ``upper``, as `verify.decide`
-        returns; or such a sign itself.
+        What has a ``sign`` (−1, 0, 1, or None when undecided) and perhaps ``lower`` and ``upper``, as
+        `verify.decide` returns; or such a sign itself.
     relation
         ``"<="``, ``"<"``, ``"=="``, ``">="`` or ``">"``: how the difference is claimed to stand to zero.
     """
@@ -113,7 +115,7 @@ def all_of(*outcomes: Outcome) -> Outcome:
         holds = False
     return Outcome(
         holds=holds,
-        ratio=_worst(ratios),
+        ratio=worst(ratios),
         # A refutation is as certain as the relation that failed; the rest does not matter to it.
         certified=(
             any(o.certified for o in outcomes if o.holds is False)
@@ -136,7 +138,8 @@ def _residual(excess: np.ndarray, u: float, size: float, scale: Any, data: Mappi
     return Outcome(holds=ratio <= 1, ratio=ratio, data=data)
 
 
-def _worst(ratios: list[float]) -> float | None:
+def worst(ratios: list[float]) -> float | None:
+    """The largest ratio; NaN if any is, None if there is none."""
     if any(math.isnan(r) for r in ratios):
         return math.nan
     return max(ratios, default=None)

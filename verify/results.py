@@ -78,7 +78,7 @@ class Witness:
 class Boundary:
     """The measured edge of a claim that holds under ``name < bound``.
 
-    ``held_up_to`` is the largest value below which no instance failed; ``failed_from`` the smallest that failed.
+    ``held_up_to`` is the largest value that held below every failure, ``failed_from`` the smallest failure.
     """
 
     name: str
@@ -121,17 +121,22 @@ class Result:
 
     @property
     def failure_bound(self) -> float | None:
-        """The 95 % upper bound 3/N on the share of instances that fail, where none of N did and none is proved."""
-        all_held = self.counts.accepted == self.counts.held > 0
-        return 3 / self.counts.held if all_held and self.evidence == Evidence.CHECKED else None
+        """The 95 % upper bound 3/N on the share of instances that fail, where none of N did.
+
+        N counts the instances inside the condition, where there is one. A proof needs no such bound.
+        """
+        if self.evidence == Evidence.PROVED or self.verdict not in (Verdict.HOLDS, Verdict.HOLDS_UNDER):
+            return None
+        return 3 / (self.counts.held if self.boundary is None else self.boundary.inside)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run of the ledger."""
+    """A run of the ledger, and the versions of what it ran on."""
 
     settings: Settings
     results: tuple[Result, ...]
+    versions: dict[str, str] = field(default_factory=dict)
 
     @property
     def as_expected(self) -> bool:
@@ -148,7 +153,7 @@ class Run:
         raise KeyError(slug)
 
 
-# --- plain data -------------------------------------------------------------------------------------------------
+# --- plain data -------------------------------------------------------------------------------------------
 
 
 LARGEST_SHOWN = 256
@@ -156,7 +161,7 @@ LARGEST_SHOWN = 256
 
 
 def plain(value: Any) -> Any:
-    """``value`` as JSON data: arrays as lists, numbers JSON has no word for as ``"nan"``, ``"inf"``, ``"-inf"``."""
+    """``value`` as JSON data: arrays as lists, numbers JSON has no word for as ``"nan"`` and ``"inf"``."""
     match value:
         case None | bool() | str():
             return str(value) if isinstance(value, str) else value
@@ -208,13 +213,11 @@ def from_json(text: str) -> Run:
             entry.pop("as_expected")
         return _converter().structure(document, Run)
     except Exception as error:  # whatever shape the file has
-        raise ValueError(
-            f"results must be a file that `srr verify` wrote, got one that is not: {error}"
-        ) from error
+        raise ValueError(f"results must be a file that `srr verify` wrote: {error}") from error
 
 
 def to_junit(run: Run, seconds: Mapping[str, float] | None = None) -> str:
-    """The run as JUnit XML: a claim is a test case, and one that differs from its expected verdict a failure."""
+    """The run as JUnit XML: a claim is a test case, a verdict other than the expected one a failure."""
     seconds = seconds or {}
     suite = ElementTree.Element(
         "testsuite",

@@ -1,9 +1,12 @@
-"""Running the ledger: every claim in a process of its own choosing, the same results whatever the number of them."""
+"""Running the ledger in parallel: the same results whatever the number of processes."""
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 
 from verify.examine import examine, failure
 from verify.ledger import Claim, Ledger
@@ -55,7 +58,16 @@ def run(
         found[result.slug] = result
         if on_done is not None:
             on_done(result, done.seconds)
-    return Run(settings, tuple(found[c.slug] for c in chosen))
+    return Run(settings, tuple(found[c.slug] for c in chosen), versions(settings.arrays.library))
+
+
+def versions(library: str) -> dict[str, str]:
+    """What the numbers of a run depend on, by name."""
+    found = {"Python": platform.python_version()}
+    for name in dict.fromkeys(("srr", "numpy", "scipy", "python-flint", "hypothesis", library)):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def judge_by_name(modules: tuple[str, ...], settings: Settings, slug: str) -> Result:

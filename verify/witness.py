@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 from verify.arrays import Arrays
 from verify.case import Case, Condition, Driver, Rejected, Replay, Search, StaleWitness
@@ -68,8 +70,8 @@ def smallest(
 ) -> tuple[Trial, str]:
     """The simplest refuting instance that at most ``budget`` evaluations find, and where it came from.
 
-    Hypothesis draws and shrinks, derandomised; the simplest instance by `Case.complexity` is kept, beginning with
-    ``start``, so the answer is never worse than a counterexample already at hand.
+    Hypothesis draws and shrinks, derandomised; the simplest instance by `Case.complexity` is kept, beginning
+    with ``start``, so the answer is never worse than a counterexample already at hand.
     """
     from hypothesis import HealthCheck, Phase, Verbosity, find, reject, settings
     from hypothesis.errors import NoSuchExample
@@ -98,7 +100,7 @@ def smallest(
             best, origin = trial, "search"
         return True
 
-    try:
+    with suppress(NoSuchExample, _BudgetSpent), _no_local_constants():
         find(
             trials(),
             found,
@@ -112,9 +114,17 @@ def smallest(
                 suppress_health_check=list(HealthCheck),
             ),
         )
-    except (NoSuchExample, _BudgetSpent):
-        pass
     return best, origin
+
+
+def _no_local_constants() -> AbstractContextManager[Any]:
+    # Hypothesis also tries the constants in the source files of whatever happens to be imported, and caches
+    # them in the working directory: neither reproducible from one process to the next, nor asked for.
+    from hypothesis.internal.conjecture import providers
+
+    if not hasattr(providers, "_get_local_constants"):
+        return nullcontext()
+    return patch.object(providers, "_get_local_constants", lambda: providers.GLOBAL_CONSTANTS)
 
 
 class _BudgetSpent(BaseException):

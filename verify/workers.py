@@ -1,6 +1,7 @@
 """Jobs in processes of their own, so that one that crashes, hangs or dies takes nothing else with it.
 
-The standard pools cannot do this: a process that dies breaks the whole pool, and a call that hangs cannot be stopped.
+The standard pools cannot do this: a process that dies breaks the whole pool, and a call that hangs cannot be
+stopped.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -25,7 +26,7 @@ ONE_THREAD = dict.fromkeys(
     ),
     "1",
 )
-"""Small factorisations are 8 to 60 times slower with several BLAS threads, and processes are the parallelism here."""
+"""Small factorisations are 8 to 60 times slower with several BLAS threads."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,8 @@ class _Worker:
     def give(self, job: Any, timeout: float) -> None:
         self._job, self._since = job, time.monotonic()
         self.deadline = self._since + timeout
-        try:
+        with suppress(OSError):  # it has died since; receive() finds the pipe closed and says so
             self.pipe.send(job)
-        except OSError:
-            pass  # it has died since; receive() finds the pipe closed and says so
 
     def receive(self) -> tuple[Done, bool]:
         try:

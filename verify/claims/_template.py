@@ -1,4 +1,4 @@
-"""A theme in the making: copy this file, or add a claim like these to a theme, and name the theme in ``__init__``.
+"""A theme to copy: add a claim like these to a theme, or start a new one and name it in ``__init__``.
 
 Nothing here is part of the ledger; the tests run it, so that what is copied works.
 """

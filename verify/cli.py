@@ -1,0 +1,79 @@
+"""The ``srr`` command. Each subcommand is one file in ``verify.commands``, imported when it is called."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from verify.usage import UsageError
+
+COMMANDS = {
+    "verify": "Judge every claim of the ledger; write the report.",
+    "list": "The claims, by theme, with the verdict the ledger stands by.",
+    "show": "One claim in full; replay its counterexample.",
+}
+"""A command ``name`` is the function ``name`` in ``verify/commands/name.py``; here is what it is for."""
+
+WELCOME = """\
+srr answers whether the theory of white-box transformers is true, layer by layer.
+
+Try first:
+  srr verify                      judge every claim, with evidence, in under a minute
+  srr list                        what is claimed
+  srr show CLAIM                  one claim in full, and its counterexample
+
+`srr --help` names every command, `srr COMMAND --help` its options.
+"""
+
+
+def _version() -> str:
+    try:
+        return version("srr")
+    except PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+app = App(
+    name="srr",
+    help="Is the theory of white-box transformers true, layer by layer?",
+    help_epilogue="Exit codes: 0 as expected, 1 a verdict differs from the expected one, 2 usage or bad input.",
+    help_format="plaintext",
+    version=_version,
+    default_parameter=Parameter(negative=()),
+)
+
+for _place, (_name, _help) in enumerate(COMMANDS.items()):
+    app.command(f"verify.commands.{_name}:{_name}", name=_name, help=_help, sort_key=_place)
+
+
+@app.default
+def welcome(*command: Annotated[str, Parameter(show=False)]) -> int:
+    """What to try first."""
+    if command:
+        raise UsageError(f"COMMAND must be one of {', '.join(COMMANDS)}, got {command[0]!r}")
+    print(WELCOME, end="")
+    return 0
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run ``srr`` on these arguments, the process's own by default, and return the exit code."""
+    tokens = list(sys.argv[1:] if tokens is None else tokens)
+    try:
+        code = app(
+            tokens,
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+    except (CycloptsError, UsageError) as error:
+        print(f"srr: {' '.join(str(error).split())}", file=sys.stderr)
+        print(
+            f"Try `{' '.join(['srr', *tokens[:1]] if tokens[0] in COMMANDS else ['srr'])} --help`.",
+            file=sys.stderr,
+        )
+        return 2
+    return code if isinstance(code, int) else 0

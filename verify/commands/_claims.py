@@ -1,0 +1,161 @@
+"""Claims in a terminal and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from verify.arrays import Arrays
+from verify.case import StaleWitness
+from verify.commands._table import STYLE
+from verify.ledger import REFUTED, Claim
+from verify.results import from_json, plain
+from verify.usage import UsageError, user_input
+from verify.witness import Trial
+from verify.witness import replay as judge_again
+
+
+def describe(claim: Claim) -> dict[str, Any]:
+    """A claim as plain data."""
+    return {
+        "slug": claim.slug,
+        "title": claim.title,
+        "statement": claim.statement,
+        "relation": claim.relation,
+        "hypotheses": claim.hypotheses,
+        "source": claim.source,
+        "expected": str(claim.expect),
+        "twin": claim.twin,
+        "uses": [*claim.uses],
+        "instances": claim.instances,
+        "witness": plain(claim.witness),
+        "note": claim.note,
+        "code": f"{claim.file}:{claim.line}",
+    }
+
+
+def to_json(document: Any) -> str:
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def print_list(claims: Sequence[Claim]) -> None:
+    """By theme: the name, the verdict the ledger stands by, the title."""
+    console = Console(highlight=False)
+    for theme, group in groupby(claims, key=lambda c: c.theme):
+        console.print(Text(theme, "bold"))
+        for claim in group:
+            line = Text.assemble("  ", claim.slug, "  ", (claim.expect, STYLE[claim.expect]))
+            console.print(line, soft_wrap=True)
+            console.print(Padding(Text(claim.title, "dim"), (0, 0, 0, 6)))
+    console.print(f"\n{len(claims)} claims. `srr show CLAIM` shows one in full.")
+
+
+def print_claim(claim: Claim) -> None:
+    """Everything that the ledger says of a claim."""
+    console = Console(highlight=False)
+    console.print(Text(claim.slug, "bold"), soft_wrap=True)
+    console.print(Text(claim.title))
+    console.print()
+    twin = "the twin, true, must hold" if claim.expect == REFUTED else "the twin, wrong, must be refuted"
+    for name, text in (
+        ("statement", claim.statement),
+        ("relation", claim.relation),
+        ("hypotheses", claim.hypotheses),
+        ("source", claim.source),
+        ("expected", claim.expect),
+        (twin, claim.twin),
+        ("rests on", ", ".join(claim.uses)),
+        ("counterexample", _parameters(claim.witness) if claim.witness else ""),
+        ("check", f"{claim.file}:{claim.line}"),
+    ):
+        if text:
+            console.print(Text(name, "dim"))
+            console.print(Padding(Text(text), (0, 0, 0, 4)), soft_wrap=name == "check")
+    if claim.note:
+        console.print()
+        console.print(Text(claim.note))
+    if claim.witness:
+        console.print(f"\nReplay the counterexample: srr show {claim.slug} --replay", soft_wrap=True)
+
+
+def replay(claim: Claim, results: Path, *, json: bool) -> int:
+    """Judge the counterexample of a claim again, and say what the check said; 0 if it refutes, 1 if not."""
+    params, arrays, origin = _recorded(claim, results)
+    with user_input():
+        arrays.probe()
+    try:
+        trial = judge_again(claim, params, arrays)
+    except StaleWitness as error:
+        raise UsageError(
+            f"the counterexample of {claim.slug} in {origin} no longer fits its check: {error}"
+        ) from error
+    if json:
+        print(to_json({"slug": claim.slug, "origin": origin, **_outcome(trial)}), end="")
+    else:
+        _print_trial(claim, trial, arrays, origin)
+    return 0 if trial.failed else 1
+
+
+def _recorded(claim: Claim, results: Path) -> tuple[Mapping[str, Any], Arrays, str]:
+    if claim.witness is not None:
+        return claim.witness, Arrays(), "the ledger"
+    if not results.is_file():
+        raise UsageError(
+            f"results must be a file that `srr verify` wrote, got {results}, where there is none; "
+            f"run `srr verify --select {claim.slug}` first"
+        )
+    with user_input():
+        run = from_json(results.read_text(encoding="utf-8"))
+    witness = next((r.witness for r in run.results if r.slug == claim.slug), None)
+    if witness is None:
+        raise UsageError(
+            f"results must hold a counterexample to {claim.slug}, got {results}, which holds none"
+        )
+    return witness.params, run.settings.arrays, str(results)
+
+
+def _outcome(trial: Trial) -> dict[str, Any]:
+    where = trial.where
+    return plain(
+        {
+            "params": trial.params,
+            "holds": trial.outcome.holds,
+            "certified": trial.outcome.certified,
+            "ratio": trial.outcome.ratio,
+            "condition": where and asdict(where),
+            "data": trial.outcome.data,
+        }
+    )
+
+
+def _print_trial(claim: Claim, trial: Trial, arrays: Arrays, origin: str) -> None:
+    console = Console(highlight=False)
+    told = {True: "the claim holds on it", False: "it refutes the claim", None: "undecided"}[
+        trial.outcome.holds
+    ]
+    by = "certified" if trial.outcome.certified else "in floating point"
+    console.print(Text(claim.slug, "bold"), soft_wrap=True)
+    console.print(f"The counterexample of {origin}, on {arrays.library} {arrays.dtype}: {told}, {by}.")
+    for name, value in trial.params.items():
+        console.print(f"  {name} = {value}", markup=False, soft_wrap=True)
+    if trial.where is not None:
+        side = "inside" if trial.where.inside else "outside"
+        console.print(
+            f"{side} the condition {trial.where.name} < {trial.where.bound:g}: {trial.where.value:g}"
+        )
+    if trial.outcome.ratio is not None:
+        console.print(f"{trial.outcome.ratio:.3g} times what rounding explains")
+    for name, value in plain(trial.outcome.data).items():
+        console.print(f"  {name}: {value}", markup=False, soft_wrap=True)
+
+
+def _parameters(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in params.items())

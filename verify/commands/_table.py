@@ -1,0 +1,110 @@
+"""The ledger in a terminal: words first, colour second, 80 columns, plain text when piped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Claim, Ledger, Verdict
+from verify.results import Result, Run, Witness
+
+STYLE = {
+    Verdict.HOLDS: "green",
+    Verdict.HOLDS_UNDER: "cyan",
+    Verdict.REFUTED: "magenta",
+    Verdict.UNDECIDED: "yellow",
+    Verdict.ERROR: "bold red",
+}
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[Result], None]]:
+    """A bar on stderr while claims are judged, on terminals only; yields what to call with each result."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description:<44.44}"),
+        BarColumn(bar_width=12),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=total)
+
+        def advance(result: Result) -> None:
+            bar.update(task, advance=1, description=f"{result.verdict} {result.slug}")
+
+        yield advance
+
+
+def print_run(ledger: Ledger, run: Run, out: Path) -> None:
+    """The table, what differs from the expected verdicts, and the sum."""
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
+    for heading in ("Verdict", "Evidence", "Instances"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("Claim", overflow="fold")
+    for result in run.results:
+        table.add_row(
+            Text(result.verdict, STYLE[result.verdict]),
+            result.evidence or "–",
+            instances(result),
+            Text(result.slug) if result.as_expected else Text(f"{result.slug} (!)", "bold"),
+        )
+    console.print(table)
+    for result in run.results:
+        if not result.as_expected:
+            print_difference(console, ledger[result.slug], result)
+    console.print()
+    console.print(summary(run))
+    console.print(f"Report: {out / 'index.html'}", soft_wrap=True)
+
+
+def instances(result: Result) -> str:
+    """How many accepted instances stand behind the verdict."""
+    counts, edge = result.counts, result.boundary
+    if result.verdict == HOLDS_UNDER and edge is not None:
+        return f"{edge.inside} of {edge.inside} inside"
+    if result.verdict == REFUTED:
+        return f"{counts.failed} of {counts.accepted} fail"
+    return f"{counts.held} of {counts.accepted} hold" if counts.accepted else "–"
+
+
+def print_difference(console: Console, claim: Claim, result: Result) -> None:
+    """One claim whose verdict is not the expected one: what was found, and what to do next."""
+    console.print()
+    console.print(Text(f"(!) {result.slug}: expected {result.expected}, found {result.verdict}", "bold"))
+    if result.message:
+        console.print(f"    {result.message}", soft_wrap=True, markup=False)
+    if result.witness is not None and result.verdict == REFUTED:
+        console.print(
+            f"    smallest counterexample: {parameters(result.witness)}", soft_wrap=True, markup=False
+        )
+        console.print(f"    replay it: srr show {claim.slug} --replay", soft_wrap=True)
+    console.print(f"    read the check: {claim.file}:{claim.line}", soft_wrap=True)
+
+
+def parameters(witness: Witness) -> str:
+    """The parameters of a counterexample in one line."""
+    return ", ".join(f"{name} = {value}" for name, value in witness.params.items())
+
+
+def summary(run: Run) -> str:
+    """The sum in one or two sentences."""
+    tally = run.tally()
+    words = {
+        HOLDS: "hold",
+        HOLDS_UNDER: "hold under a condition",
+        REFUTED: "refuted",
+        Verdict.UNDECIDED: "undecided",
+        Verdict.ERROR: "in error",
+    }
+    parts = [f"{number} {words[verdict]}" for verdict, number in tally.items() if number]
+    differing = sum(not r.as_expected for r in run.results)
+    verdict = "All as expected." if not differing else f"{differing} not as expected (!)."
+    return f"{len(run.results)} claims: {', '.join(parts)}. {verdict}"

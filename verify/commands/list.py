@@ -1,0 +1,42 @@
+"""``srr list``: what is claimed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def list(
+    *,
+    select: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    json: bool = False,
+) -> int:
+    """The claims, by theme, with the verdict that the ledger stands by.
+
+    Parameters
+    ----------
+    select
+        Only these claims: names, themes or patterns, as in `rates compression.exact-*`.
+    json
+        Print them as JSON.
+
+    Returns
+    -------
+    int
+        0.
+    """
+    import sys
+
+    from verify.claims import ledger as load
+    from verify.commands import _claims
+    from verify.usage import user_input
+
+    ledger = load()
+    with user_input():
+        claims = ledger.select(select) if select else ledger.claims
+    if json:
+        sys.stdout.write(_claims.to_json([_claims.describe(c) for c in claims]))
+    else:
+        _claims.print_list(claims)
+    return 0

@@ -1,0 +1,60 @@
+"""``srr show``: one claim in full, and its counterexample again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def show(
+    claim: str,
+    /,
+    *,
+    replay: bool = False,
+    results: Path = Path("srr-report/results.json"),
+    json: bool = False,
+) -> int:
+    """One claim in full; with --replay, its counterexample judged again.
+
+    Parameters
+    ----------
+    claim
+        The name of a claim, as `srr list` shows it.
+    replay
+        Judge its counterexample again: the one stored with the claim, or else the one in --results.
+    results
+        A results.json that `srr verify` wrote.
+    json
+        Print JSON.
+
+    Returns
+    -------
+    int
+        0; with --replay, 1 when the counterexample no longer refutes the claim.
+    """
+    import sys
+
+    from verify.claims import ledger as load
+    from verify.commands import _claims
+    from verify.usage import UsageError
+
+    ledger = load()
+    try:
+        found = ledger[claim]
+    except KeyError:
+        raise UsageError(
+            f"CLAIM must be a name that `srr list` shows, got {claim!r}{_nearest(claim, ledger)}"
+        ) from None
+    if not replay:
+        if json:
+            sys.stdout.write(_claims.to_json(_claims.describe(found)))
+        else:
+            _claims.print_claim(found)
+        return 0
+    return _claims.replay(found, results, json=json)
+
+
+def _nearest(slug: str, ledger: object) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(slug, [c.slug for c in ledger], n=1)  # type: ignore[attr-defined]
+    return f"; did you mean {near[0]}?" if near else ""

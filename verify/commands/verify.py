@@ -1,0 +1,137 @@
+"""``srr verify``: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+
+def verify(
+    *,
+    tier: Literal["quick", "full"] = "quick",
+    select: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    seed: int = 0,
+    arrays: Literal["numpy", "cupy", "torch", "jax"] = "numpy",
+    dtype: Literal["float64", "float32"] = "float64",
+    device: str | None = None,
+    jobs: int | None = None,
+    timeout: float | None = None,
+    out: Path = Path("srr-report"),
+    json: bool = False,
+    junit: Path | None = None,
+) -> int:
+    """Judge the claims of the ledger; write the report and results.json.
+
+    Parameters
+    ----------
+    tier
+        quick, or full with 20 times as many instances of each claim.
+    select
+        Only these claims: names, themes or patterns, as in `rates compression.exact-*`.
+    seed
+        The instances are drawn under it; equal seeds give equal results.
+    arrays
+        The array library that the claims compute with.
+    dtype
+        The dtype they compute in.
+    device
+        The device they compute on, in the library's words: cpu, cuda:0.
+    jobs
+        Processes; by default one for each core this process may use, or a single one on a GPU.
+    timeout
+        Seconds that one claim may take; 120, or 3600 in the full tier.
+    out
+        Folder for index.html and results.json.
+    json
+        Print the results as JSON instead of a table.
+    junit
+        Also write the results as JUnit XML, to this file.
+
+    Returns
+    -------
+    int
+        0 when every verdict is the expected one, 1 otherwise.
+    """
+    import sys
+
+    from verify import results, runner
+    from verify.arrays import Arrays
+    from verify.claims import ledger as load
+    from verify.commands import _table
+    from verify.report import render
+    from verify.usage import UsageError, user_input
+
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"jobs must be >= 1, got {jobs}")
+    if timeout is not None and not 0 < timeout < float("inf"):
+        raise UsageError(f"timeout must be > 0 and finite, got {timeout}")
+    ledger = load()
+    with user_input():
+        settings = results.Settings(tier=tier, seed=seed, arrays=Arrays(arrays, dtype, device))
+        claims = ledger.select(select) if select else ledger.claims
+        require_writable(out, "out", folder=True)
+        if junit is not None:
+            require_writable(junit, "junit", folder=False)
+        settings.arrays.probe()
+
+    seconds: dict[str, float] = {}
+    with _table.progress(len(claims)) as advance:
+
+        def on_done(result: results.Result, took: float) -> None:
+            seconds[result.slug] = took
+            advance(result)
+
+        run = runner.run(
+            ledger,
+            settings,
+            claims=claims,
+            jobs=jobs or default_jobs(settings.arrays),
+            timeout=timeout,
+            on_done=on_done,
+        )
+    files = [
+        (out / "results.json", results.to_json(run)),
+        (out / "index.html", render(ledger, run, out)),
+    ]
+    if junit is not None:
+        files.append((junit, results.to_junit(run, seconds)))
+    with user_input():
+        results.write_all(files)
+    if json:
+        sys.stdout.write(results.to_json(run))
+    else:
+        _table.print_run(ledger, run, out)
+    return 0 if run.as_expected else 1
+
+
+def default_jobs(arrays: object) -> int:
+    """One process for each core that this one may run on; a single one where a GPU does the work."""
+    import os
+
+    from verify.arrays import Arrays
+
+    assert isinstance(arrays, Arrays)
+    if arrays.library == "cupy" or arrays.device not in (None, "cpu"):
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def require_writable(path: Path, name: str, *, folder: bool) -> None:
+    """Tell before a long run, not after it, that its results cannot be written.
+
+    Raises
+    ------
+    ValueError
+        The path is of the wrong kind, or no file can be made there.
+    """
+    import os
+
+    if path.exists() and path.is_dir() != folder:
+        raise ValueError(f"{name} must be a {'folder' if folder else 'file'}, got {path}")
+    at = path if folder else path.parent
+    while not at.exists():
+        at = at.parent
+    if not at.is_dir() or not os.access(at, os.W_OK):
+        raise ValueError(f"{name} must be where files can be written, got {path}")

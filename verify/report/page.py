@@ -1,0 +1,108 @@
+"""From a run to a page."""
+
+from __future__ import annotations
+
+import math
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Claim, Ledger, Verdict
+from verify.results import Result, Run
+
+MARKS = {
+    Verdict.HOLDS: "✓",
+    Verdict.HOLDS_UNDER: "◐",
+    Verdict.REFUTED: "✗",
+    Verdict.UNDECIDED: "?",
+    Verdict.ERROR: "!",
+}
+"""A sign beside each verdict word, so that nothing is told by colour alone."""
+
+
+def render(ledger: Ledger, run: Run, folder: Path) -> str:
+    """The report as one HTML text: no clock, no network, nothing outside the file.
+
+    Parameters
+    ----------
+    folder
+        Where the page will lie; its links to the source of the checks are relative to it.
+    """
+    claims = {c.slug: c for c in ledger}
+    entries = [(claims[r.slug], r) for r in run.results]
+    themes = list(dict.fromkeys(c.theme for c, _ in entries))
+    return _template().render(
+        run=run,
+        entries=entries,
+        verdicts=[v for v, number in run.tally().items() if number],
+        themes=themes,
+        table=[(theme, _tally(r for c, r in entries if c.theme == theme)) for theme in themes],
+        differing=[r for r in run.results if not r.as_expected],
+        results={r.slug: r for r in run.results},
+        link=lambda claim: quote(os.path.relpath(claim.file, folder)),
+    )
+
+
+def mathml(latex: str) -> Markup:
+    """LaTeX as presentation MathML, on a line of its own."""
+    from latex2mathml.converter import convert
+
+    return Markup(convert(latex, display="block"))
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, in words where there are none."""
+    if value is None:
+        return "–"
+    if math.isnan(value):
+        return "not a number"
+    return "∞" if math.isinf(value) else f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    """A share in per cent, two significant digits."""
+    return f"{100 * share:.2g} %"
+
+
+def standing(result: Result) -> str:
+    """How many instances stand behind the verdict, in words."""
+    counts, edge = result.counts, result.boundary
+    if not counts.accepted:
+        return "no instance judged"
+    if result.verdict == HOLDS_UNDER and edge is not None:
+        return f"all {edge.inside} instances inside the condition hold; {edge.failed_outside} of {edge.outside} outside fail"
+    if result.verdict == HOLDS:
+        return f"all {counts.held} instances hold"
+    if result.verdict == REFUTED:
+        return f"{counts.failed} of {counts.accepted} instances fail"
+    return f"{counts.held} hold, {counts.failed} fail, {counts.undecided} undecided"
+
+
+def place(claim: Claim) -> str:
+    """Where the check is written, as one would say it: package path and line."""
+    return f"{claim.check.__module__.replace('.', '/')}.py:{claim.line}"
+
+
+def _tally(results: Any) -> dict[Verdict, int]:
+    found = [r.verdict for r in results]
+    return {v: found.count(v) for v in Verdict}
+
+
+@cache
+def _template() -> Any:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(mathml=mathml, number=number, percent=percent, standing=standing, place=place)
+    environment.globals.update(MARKS=MARKS, REFUTED=REFUTED)
+    return environment.get_template("page.html")
