@@ -55,11 +55,9 @@ def namespace(**arrays: Array) -> Namespace:
             raise TypeError(f"{name} must be float32 or float64, got {a.dtype}")
         if a.dtype != reference.dtype:
             raise TypeError(f"{name} and {first} must have one dtype, got {a.dtype} and {reference.dtype}")
-        if all(map(is_concrete, (a, reference))) and compat.device(a) != compat.device(reference):
-            raise ValueError(
-                f"{name} and {first} must be on one device, "
-                f"got {compat.device(a)} and {compat.device(reference)}"
-            )
+        device, other = compat.device(a), compat.device(reference)
+        if device != other and device is not None and other is not None:  # a JAX tracer does not say
+            raise ValueError(f"{name} and {first} must be on one device, got {device} and {other}")
     return xp
 
 
@@ -71,8 +69,7 @@ def _is_supported(a: object) -> bool:
 
 def like(reference: Array) -> dict[str, Any]:
     """Keyword arguments that create an array beside ``reference``."""
-    device = compat.device(reference) if is_concrete(reference) or compat.is_torch_array(reference) else None
-    return {"dtype": reference.dtype, "device": device}
+    return {"dtype": reference.dtype, "device": compat.device(reference)}
 
 
 def unit_roundoff(reference: Array) -> float:
@@ -86,16 +83,17 @@ def is_concrete(a: Array) -> bool:
         torch = sys.modules["torch"]
         if torch.compiler.is_compiling() or a.device.type == "meta":
             return False
-        return not (
-            isinstance(a, torch._subclasses.FakeTensor) or torch._C._functorch.is_batchedtensor(a)
-        )
-    if compat.is_jax_array(a):
-        jax = sys.modules["jax"]
-        if isinstance(a, jax.core.Tracer):
-            try:
-                bool((a == a).all())
-            except jax.errors.ConcretizationTypeError:
+        functorch = torch._C._functorch
+        while functorch.is_functorch_wrapped_tensor(a):
+            if functorch.is_batchedtensor(a):
                 return False
+            a = functorch.get_unwrapped(a)
+        return not isinstance(a, torch._subclasses.FakeTensor)
+    if compat.is_jax_array(a):
+        try:  # inside jit even what is computed from a constant cannot be read
+            bool((a == a).all())
+        except sys.modules["jax"].errors.ConcretizationTypeError:
+            return False
     return True
 
 
@@ -190,7 +188,9 @@ def require_finite(a: Array, name: str) -> None:
         return
     xp, a = compat.array_namespace(a), detached(a)
     with quiet():
-        if math.isfinite(float(xp.sum(a))):  # one pass and no temporary; a finite set may still sum to infinity
+        if math.isfinite(
+            float(xp.sum(a))
+        ):  # one pass and no temporary; a finite set may still sum to infinity
             return
     bad = xp.astype(~xp.isfinite(a), xp.int8)
     if int(xp.max(bad)) == 0:

@@ -34,7 +34,7 @@ def gather(Z: Array, Pi: Array) -> Parts:
     share = mass / n
     if _arrays.is_concrete(Pi) and not _autodiff.tracks(Pi):
         member = xp.astype(by_part > 0, xp.int8)
-        m = max(1, int(xp.max(xp.sum(member, axis=-1, dtype=xp.int64))))
+        m = max(1, int(xp.max(xp.sum(member, axis=-1, dtype=xp.int32))))
         if 2 * m <= n:
             return _gather_members(Z, share, weights, member, m)
     everyone = xp.broadcast_to(Z[:, None, ...], (*by_part.shape, Z.shape[-1]))
@@ -58,7 +58,7 @@ def _gather_members(Z: Array, share: Array, weights: Array, member: Array, m: in
 
     def collect(parts: Array) -> Array:
         # Each token reads its place in the parts it belongs to: at most t of them, and t = 1 if all are hard.
-        t = int(xp.max(xp.sum(member, axis=1, dtype=xp.int64)))
+        t = int(xp.max(xp.sum(member, axis=1, dtype=xp.int32)))
         place = xp.matrix_transpose(xp.argsort(order, axis=-1, stable=True))
         belongs = xp.matrix_transpose(member)
         own = xp.argsort(belongs, axis=-1, descending=True, stable=True)[..., :t]

@@ -1,0 +1,437 @@
+"""Differentiation through the rates by torch and JAX: the closed form, and finite wherever the rate is.
+
+What users of coding rates as training losses report is NaN: a zero token, an empty class, equal singular values, a
+determinant that rounding made negative. Each is an instance here.
+"""
+
+from dataclasses import replace
+
+import backends
+import families
+import numpy as np
+import oracle
+import pytest
+import test_rates as reference
+from families import Tokens
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from srr import rates
+
+torch = pytest.importorskip("torch")
+jax = pytest.importorskip("jax")
+jnp = jax.numpy
+
+X64 = {np.float64: True, np.float32: False}
+RATES = reference.RATES
+every_rate = reference.every_rate
+every_dtype = reference.every_dtype
+
+
+def torch_gradient(rate, tokens, **options):
+    Z = torch.tensor(tokens.Z, requires_grad=True)
+    given = {k: torch.tensor(a) for k, a in rate.arguments(tokens).items()}
+    value = rate.value(Z, **given, eps=tokens.eps, **options)
+    value.backward()
+    return value.detach().numpy(), Z.grad.numpy()
+
+
+def jax_gradient(rate, tokens, **options):
+    with jax.enable_x64(X64[tokens.dtype]):
+        Z = jnp.asarray(tokens.Z)
+        given = {k: jnp.asarray(a) for k, a in rate.arguments(tokens).items()}
+        f = jax.value_and_grad(lambda Z: rate.value(Z, **given, eps=tokens.eps, **options))
+        value, gradient = f(Z)
+        return np.asarray(value), np.asarray(gradient)
+
+
+DIFFERENTIATE = {"torch": torch_gradient, "jax": jax_gradient}
+every_library = pytest.mark.parametrize("library", sorted(DIFFERENTIATE))
+
+
+def wrong(rate, tokens, library, **options):
+    """What is wrong with the derivative; empty if nothing is."""
+    value, gradient = DIFFERENTIATE[library](rate, tokens, **options)
+    if gradient.dtype != tokens.dtype or gradient.shape != (tokens.n, tokens.d):
+        return f"has gradient {gradient.dtype} {gradient.shape}"
+    parts = rate.parts(tokens.Z, tokens.eps, **rate.arguments(tokens))
+    loose = np.sqrt(families.roundoff(tokens.dtype))
+    off = oracle.error(value, reference.exact(rate, tokens))
+    allowed = reference.stable(parts, tokens.dtype) + loose * reference.magnitude(parts)
+    if not off <= allowed:
+        return f"value {value:.3e} is off by {off:.2e}, allowed {allowed:.2e}"
+    off = oracle.gradient_error(gradient, reference.exact_gradient(rate, tokens))
+    size = reference.gradient_magnitude(parts)
+    allowed = reference.stable_gradient(parts, tokens.dtype) + loose * size
+    if not off <= allowed:
+        return f"gradient is off by {off:.2e} of {size:.2e}, allowed {allowed:.2e}"
+    return ""
+
+
+# --- the closed form, everywhere --------------------------------------------------------------------------------
+
+
+@every_rate
+@every_dtype
+@every_library
+def test_gradient_is_the_closed_form_on_hard_instances(rate, dtype, library):
+    failed = [(t, w) for t in families.hard(dtype) if (w := wrong(rate, t, library))]
+    assert not failed, reference.listing(failed)
+
+
+@settings(max_examples=30)
+@given(rate=st.sampled_from(RATES), tokens=families.tokens(sizes=(1, 2, 3, 5)), method=st.sampled_from(("auto", "svd")))
+def test_torch_gradient(rate, tokens, method):
+    assert wrong(rate, tokens, "torch", method=method) == ""
+
+
+@every_rate
+def test_equal_singular_values(rate):
+    """An orthogonal Z, whose SVD is as ambiguous as can be."""
+    t = Tokens(n=4, d=4, rank=4, condition=1.0)
+    for library in DIFFERENTIATE:
+        assert wrong(rate, t, library) == ""
+        assert wrong(rate, t, library, method="svd") == ""
+
+
+@every_rate
+@every_dtype
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (1, 6), (6, 1), (3, 3)])
+def test_all_zero_tokens_have_gradient_zero(rate, dtype, n, d):
+    t = Tokens(n=n, d=d, rank=1, dtype=dtype, defect="zero")
+    for library, differentiate in DIFFERENTIATE.items():
+        value, gradient = differentiate(rate, t)
+        assert value == 0, library
+        assert not gradient.any(), library
+
+
+@every_rate
+def test_value_and_gradient_together_is_differentiable_too(rate):
+    """Its value's derivative is its gradient; its gradient's derivative is symmetric, as a Hessian is."""
+    t = Tokens(n=4, d=3, rank=3, eps=0.6)
+    Z = torch.tensor(t.Z, requires_grad=True)
+    given = {k: torch.tensor(a) for k, a in rate.arguments(t).items()}
+    value, gradient = rate.value_and_gradient(Z, **given, eps=t.eps)
+    (first,) = torch.autograd.grad(value, Z, retain_graph=True)
+    np.testing.assert_allclose(first, gradient.detach(), rtol=1e-12, atol=1e-13)
+    hessian = torch.autograd.functional.jacobian(
+        lambda Z: rate.value_and_gradient(Z, **given, eps=t.eps)[1], Z.detach()
+    ).reshape(12, 12)
+    np.testing.assert_allclose(hessian, hessian.T, rtol=1e-10, atol=1e-11)
+
+
+# --- derivatives in the other arguments -------------------------------------------------------------------------
+
+
+def _centred(rng, n, K):
+    """A direction in which memberships stay on the simplex and every part keeps its size."""
+    H = np.round(rng.standard_normal((n, K)) * 64) / 64  # short rationals: the sums below cancel exactly
+    H = H[:-1] if n > 1 else H
+    H = np.concatenate([H, -H.sum(0, keepdims=True)]) if n > 1 else H * 0
+    return np.concatenate([H[:, :-1], -H[:, :-1].sum(1, keepdims=True)], axis=1)
+
+
+@every_library
+@pytest.mark.parametrize(("n", "d"), [(5, 3), (3, 3), (2, 5)])
+def test_derivative_in_the_bases_is_the_exact_one(library, n, d):
+    t = Tokens(n=n, d=d, rank=min(n, d), eps=0.7)
+    U = t.bases(2, 2, "any")
+    H = np.random.default_rng(3).standard_normal(U.shape)
+    Z = oracle.matrix(t.Z)
+
+    def along(k):
+        # Head k alone moves, so its determinant is the only polynomial that is not constant.
+        return oracle.directional_derivative(
+            lambda basis: oracle.subspace_determinants(Z, [basis], eps=t.eps), U[k], H[k]
+        )
+
+    expected = float(oracle.arb(along(0) + along(1)))
+    got = np.sum(_gradient(library, lambda U, Z: rates.subspace_coding_rate(Z, U, eps=t.eps), U, t.Z) * H)
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
+@every_library
+@pytest.mark.parametrize(("n", "d"), [(5, 3), (3, 3), (4, 6)])
+def test_derivative_in_the_memberships_is_the_exact_one(library, n, d):
+    t = Tokens(n=n, d=d, rank=min(n, d), eps=0.7)
+    Pi, Z = t.memberships(3), oracle.matrix(t.Z)
+    H = _centred(np.random.default_rng(3), n, 3)
+    derivative = oracle.directional_derivative(
+        lambda P: oracle.partition_determinants(Z, P, eps=t.eps), Pi, H, degree=d
+    )
+    got = np.sum(_gradient(library, lambda Pi, Z: rates.partition_coding_rate(Z, Pi, eps=t.eps), Pi, t.Z) * H)
+    np.testing.assert_allclose(got, float(oracle.arb(derivative)), rtol=1e-12)
+
+
+def _gradient(library, f, x, *rest):
+    if library == "torch":
+        x = torch.tensor(x, requires_grad=True)
+        f(x, *map(torch.tensor, rest)).backward()
+        return x.grad.numpy()
+    with jax.enable_x64(True):
+        return np.asarray(jax.grad(f)(jnp.asarray(x), *map(jnp.asarray, rest)))
+
+
+@every_library
+@every_dtype
+def test_derivative_in_memberships_is_finite_with_an_empty_part(library, dtype):
+    t = Tokens(n=6, d=4, rank=4, dtype=dtype, defect="zero token")
+    Pi = t.memberships(3, "empty class")
+    if library == "torch":
+        Pi = torch.tensor(Pi, requires_grad=True)
+        rates.partition_coding_rate(torch.tensor(t.Z), Pi, eps=0.5).backward()
+        gradient = Pi.grad.numpy()
+    else:
+        with jax.enable_x64(X64[dtype]):
+            f = jax.grad(lambda Pi: rates.partition_coding_rate(jnp.asarray(t.Z), Pi, eps=0.5))
+            gradient = np.asarray(f(jnp.asarray(Pi)))
+    assert np.isfinite(gradient).all()
+    assert gradient.dtype == dtype
+
+
+# --- second derivatives and the libraries' own checks -----------------------------------------------------------
+
+
+def _losses():
+    """Each rate as a function of (Z, the other free argument), the other one unconstrained."""
+    U = Tokens(n=4, d=3, rank=3).bases(2, 2, "any")
+    logits = np.random.default_rng(1).standard_normal((4, 3))
+    yield "coding", lambda Z: rates.coding_rate(Z, eps=0.6), ()
+    yield "subspaces", lambda Z, U: rates.subspace_coding_rate(Z, U, eps=0.6), (U,)
+    yield "partition", lambda Z, Q: rates.partition_coding_rate(Z, Q.softmax(-1), eps=0.6), (logits,)
+    yield "reduction, U", lambda Z, U: rates.rate_reduction(Z, U=U, eps=0.6), (U,)
+    yield "reduction, Pi", lambda Z, Q: rates.rate_reduction(Z, Pi=Q.softmax(-1), eps=0.6), (logits,)
+
+
+@pytest.mark.parametrize(("name", "loss", "other"), list(_losses()), ids=lambda x: x if isinstance(x, str) else "")
+@pytest.mark.parametrize(("n", "d"), [(4, 3), (4, 6)])
+def test_torch_gradcheck(name, loss, other, n, d):
+    if d == 6:
+        other = tuple(Tokens(n=4, d=6, rank=3).bases(2, 2, "any") if a.ndim == 3 else a for a in other)
+    inputs = [torch.tensor(a, requires_grad=True) for a in (Tokens(n=n, d=d, rank=3).Z, *other)]
+    assert torch.autograd.gradcheck(loss, inputs)
+    assert torch.autograd.gradgradcheck(loss, inputs)
+
+
+@pytest.mark.parametrize("defect", ["zero token", "repeated token", "zero"])
+def test_torch_second_derivatives_at_singular_tokens(defect):
+    """Where eigenvalues coincide the derivative of an SVD does not exist; that of the rate does."""
+    Z = torch.tensor(Tokens(n=4, d=3, rank=3, defect=defect).Z, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda Z: rates.coding_rate(Z, eps=0.6), [Z])
+    Pi = torch.tensor(Tokens(n=4, d=3, rank=3).memberships(3, "empty class"))
+    assert torch.autograd.gradgradcheck(lambda Z: rates.partition_coding_rate(Z, Pi, eps=0.6), [Z])
+
+
+def test_hessian_at_zero_is_alpha_in_both_libraries():
+    n, d, eps = 3, 2, 0.7
+    alpha = d / (n * eps**2)
+    expected = alpha * np.eye(n * d)
+    Z = torch.zeros(n, d, dtype=torch.float64)
+    for hessian in (
+        torch.autograd.functional.hessian(lambda Z: rates.coding_rate(Z, eps=eps), Z),
+        torch.func.hessian(lambda Z: rates.coding_rate(Z, eps=eps))(Z),
+    ):
+        np.testing.assert_allclose(hessian.reshape(n * d, n * d), expected, atol=1e-14)
+    with jax.enable_x64(True):
+        hessian = jax.hessian(lambda Z: rates.coding_rate(Z, eps=eps))(jnp.zeros((n, d)))
+        np.testing.assert_allclose(hessian.reshape(n * d, n * d), expected, atol=1e-14)
+
+
+@every_rate
+def test_libraries_agree_on_the_hessian(rate):
+    t = Tokens(n=3, d=4, rank=3, eps=0.6)
+    given = rate.arguments(t)
+    of_torch = torch.autograd.functional.hessian(
+        lambda Z: rate.value(Z, **{k: torch.tensor(a) for k, a in given.items()}, eps=t.eps), torch.tensor(t.Z)
+    )
+    with jax.enable_x64(True):
+        of_jax = jax.hessian(lambda Z: rate.value(Z, **given_jax(given), eps=t.eps))(jnp.asarray(t.Z))
+        np.testing.assert_allclose(of_torch, np.asarray(of_jax), rtol=1e-10, atol=1e-11)
+
+
+def given_jax(given):
+    return {k: jnp.asarray(a) for k, a in given.items()}
+
+
+# --- transformations --------------------------------------------------------------------------------------------
+
+
+@every_rate
+def test_jax_transformations(rate):
+    """jit, vmap and forward mode, alone and nested, change nothing."""
+    t = Tokens(n=5, d=3, rank=3, eps=0.6)
+    with jax.enable_x64(True):
+        given = given_jax(rate.arguments(t))
+        Z = jnp.asarray(np.stack([replace(t, seed=s).Z for s in range(3)]))
+        H = jnp.asarray(np.random.default_rng(0).standard_normal(t.Z.shape))
+
+        def f(Z):
+            return rate.value(Z, **given, eps=t.eps)
+
+        close = {"rtol": 1e-10, "atol": 1e-12}
+        values, gradients = rate.value_and_gradient(Z, **given, eps=t.eps)
+        np.testing.assert_allclose(f(Z), values, **close)
+        np.testing.assert_allclose(jax.jit(f)(Z), values, **close)
+        np.testing.assert_allclose(jax.vmap(f)(Z), values, **close)
+        np.testing.assert_allclose(jax.vmap(jax.grad(f))(Z), gradients, **close)
+        np.testing.assert_allclose(jax.jit(jax.vmap(jax.grad(f)))(Z), gradients, **close)
+        np.testing.assert_allclose(jax.jvp(f, (Z[0],), (H,))[1], jnp.sum(gradients[0] * H), **close)
+        both = jax.jit(lambda Z: rate.value_and_gradient(Z, **given, eps=t.eps))(Z)
+        np.testing.assert_allclose(both[0], values, **close)
+        np.testing.assert_allclose(both[1], gradients, **close)
+
+
+@every_rate
+@every_dtype
+def test_jax_jit_of_hard_instances(rate, dtype):
+    """Under jit no branch depends on a value, so the route that is right everywhere must be the one taken."""
+    for t in (
+        Tokens(n=5, d=4, rank=1, eps=1e-3, dtype=dtype),
+        Tokens(n=5, d=4, rank=4, eps=1e-3, scale=families.scales(dtype)[-1], dtype=dtype),
+        Tokens(n=5, d=4, rank=4, eps=1e-3, defect="zero", dtype=dtype),
+        Tokens(n=5, d=4, rank=4, eps=1e-3, defect="zero token", dtype=dtype),
+    ):
+        with jax.enable_x64(X64[dtype]):
+            given = given_jax(rate.arguments(t))
+            f = jax.jit(jax.value_and_grad(lambda Z, given, eps=t.eps: rate.value(Z, **given, eps=eps)))
+            value, gradient = f(jnp.asarray(t.Z), given)
+        parts = rate.parts(t.Z, t.eps, **rate.arguments(t))
+        loose = np.sqrt(families.roundoff(dtype))
+        allowed = reference.stable(parts, dtype) + loose * reference.magnitude(parts)
+        assert oracle.error(value, reference.exact(rate, t)) <= allowed, t
+        allowed = reference.stable_gradient(parts, dtype) + loose * reference.gradient_magnitude(parts)
+        assert oracle.gradient_error(gradient, reference.exact_gradient(rate, t)) <= allowed, t
+
+
+def test_jax_shape_checks_stay_under_jit():
+    with pytest.raises(ValueError, match="Z must have shape"):
+        jax.jit(lambda Z: rates.coding_rate(Z, eps=0.5))(jnp.zeros(3))
+    with pytest.raises(ValueError, match="U must have shape"):
+        jax.jit(lambda Z, U: rates.subspace_coding_rate(Z, U, eps=0.5))(jnp.zeros((4, 3)), jnp.zeros((2, 4, 2)))
+    with pytest.raises(ValueError, match="Pi must have shape"):
+        jax.jit(lambda Z, Pi: rates.partition_coding_rate(Z, Pi, eps=0.5))(jnp.zeros((4, 3)), jnp.zeros((3, 2)))
+
+
+@every_rate
+def test_torch_func(rate):
+    t = Tokens(n=5, d=3, rank=3, eps=0.6)
+    given = {k: torch.tensor(a) for k, a in rate.arguments(t).items()}
+    Z = torch.tensor(np.stack([replace(t, seed=s).Z for s in range(3)]))
+
+    def f(Z):
+        return rate.value(Z, **given, eps=t.eps)
+
+    values, gradients = rate.value_and_gradient(Z, **given, eps=t.eps)
+    close = {"rtol": 1e-10, "atol": 1e-12}
+    np.testing.assert_allclose(torch.func.grad(f)(Z[0]), gradients[0], **close)
+    np.testing.assert_allclose(torch.func.vmap(f)(Z), values, **close)
+    np.testing.assert_allclose(torch.func.vmap(torch.func.grad(f))(Z), gradients, **close)
+
+
+@every_rate
+def test_torch_batch_is_differentiated_element_by_element(rate):
+    """One ill-conditioned element takes its own route and disturbs no other."""
+    t = Tokens(n=5, d=3, rank=3, eps=1e-4)
+    stack = [t, replace(t, seed=1, rank=1), replace(t, seed=2), replace(t, defect="zero")]
+    Z = torch.tensor(np.stack([s.Z for s in stack]), requires_grad=True)
+    given = {k: torch.tensor(a) for k, a in rate.arguments(t).items()}
+    rate.value(Z, **given, eps=t.eps).sum().backward()
+    for i, s in enumerate(stack):
+        arguments = rate.arguments(t)
+        parts = rate.parts(s.Z, s.eps, **arguments)
+        allowed = reference.stable_gradient(parts, np.float64) + 2e-8 * reference.gradient_magnitude(parts)
+        assert oracle.gradient_error(Z.grad[i], rate.exact_gradient(s.Z, **arguments, eps=s.eps)) <= allowed, s
+
+
+def test_torch_no_grad_and_inference_mode():
+    Z = torch.tensor(Tokens(n=5, d=3, rank=3).Z, requires_grad=True)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            value = rates.coding_rate(Z, eps=0.5)
+        assert not value.requires_grad
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [RATES[0], RATES[1], RATES[3]], ids=str)
+@every_dtype
+def test_torch_compile(rate, dtype):
+    t = Tokens(n=6, d=4, rank=2, eps=1e-3, dtype=dtype)
+    given = {k: torch.tensor(a) for k, a in rate.arguments(t).items()}
+    Z = torch.tensor(t.Z, requires_grad=True)
+    torch.compiler.reset()
+    compiled = torch.compile(lambda Z: rate.value(Z, **given, eps=t.eps))
+    value = compiled(Z)
+    value.backward()
+    parts = rate.parts(t.Z, t.eps, **rate.arguments(t))
+    loose = np.sqrt(families.roundoff(dtype))
+    allowed = reference.stable(parts, dtype) + loose * reference.magnitude(parts)
+    assert oracle.error(value.detach(), reference.exact(rate, t)) <= allowed
+    allowed = reference.stable_gradient(parts, dtype) + loose * reference.gradient_magnitude(parts)
+    assert oracle.gradient_error(Z.grad, reference.exact_gradient(rate, t)) <= allowed
+
+
+def test_torch_export_graph_has_no_break():
+    """fullgraph tracing, without the compiler behind it: no check or branch may read a value."""
+    t = Tokens(n=6, d=4, rank=4)
+    torch.compiler.reset()
+    compiled = torch.compile(lambda Z: rates.coding_rate(Z, eps=0.5), backend="eager", fullgraph=True)
+    Z = torch.tensor(t.Z, requires_grad=True)
+    value = compiled(Z)
+    value.backward()
+    np.testing.assert_allclose(value.detach(), rates.coding_rate(t.Z, eps=0.5), rtol=1e-12)
+    np.testing.assert_allclose(Z.grad, rates.coding_rate_and_gradient(t.Z, eps=0.5)[1], rtol=1e-10)
+
+
+# --- training ---------------------------------------------------------------------------------------------------
+
+
+@every_dtype
+@pytest.mark.parametrize("method", ["auto", "svd"])
+def test_torch_training_stays_finite(dtype, method):
+    """Twenty steps on MCR² with learned memberships, a dead token, repeated tokens and an unused class."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((12, 5)).astype(dtype)
+    X[0], X[3] = 0, X[2]
+    X = torch.tensor(X)
+    weight = torch.tensor(rng.standard_normal((5, 4)).astype(dtype), requires_grad=True)
+    logits = torch.zeros(12, 3, dtype=X.dtype, requires_grad=True)
+    unused = torch.tensor([0.0, 0.0, -np.inf], dtype=X.dtype)
+    optimizer = torch.optim.SGD([weight, logits], lr=0.02)
+    losses = []
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss = -rates.rate_reduction(X @ weight, Pi=(logits + unused).softmax(-1), eps=0.1, method=method)
+        loss.backward()
+        assert all(p.grad.isfinite().all() for p in (weight, logits))
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+
+
+@every_dtype
+def test_jax_training_stays_finite(dtype):
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(X64[dtype]):
+        X = rng.standard_normal((12, 5)).astype(dtype)
+        X[0], X[3] = 0, X[2]
+        X = jnp.asarray(X)
+        Pi = jnp.asarray(np.eye(3, dtype=dtype)[np.arange(12) % 2])
+        weight = jnp.asarray(rng.standard_normal((5, 4)).astype(dtype))
+        loss = jax.jit(jax.value_and_grad(lambda w: -rates.rate_reduction(X @ w, Pi=Pi, eps=0.1)))
+        losses = []
+        for _ in range(20):
+            value, gradient = loss(weight)
+            assert jnp.isfinite(gradient).all()
+            losses.append(float(value))
+            weight = weight - 0.02 * gradient
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0]
+
+
+def test_default_dtype_of_torch_is_not_consulted():
+    assert torch.get_default_dtype() == torch.float32
+    t = Tokens(n=5, d=3, rank=3)
+    value, gradient = torch_gradient(RATES[0], t)
+    assert value.dtype == gradient.dtype == np.float64
+    assert all(b.missing == "" for b in (*backends.CPU, backends.FAKE)), "torch, JAX or array-api-strict is not installed"

@@ -1,0 +1,500 @@
+"""The rates against exact rationals, on every size, shape, rank, condition and scale of ``families``.
+
+Two tolerances, and no other:
+
+``stable``    what LAPACK asks of a factorisation: the exact value of a matrix within 30·size·u·‖A‖ of the given one;
+``√u``        what ``method="auto"`` promises beyond that, relative.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import families
+import numpy as np
+import oracle
+import pytest
+from families import Tokens
+from flint import arb
+from hypothesis import given
+from hypothesis import strategies as st
+
+import srr
+from srr import rates
+from srr._arrays import FactorisationError
+
+METHODS = ("auto", "cholesky", "svd")
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One of the rates: how srr computes it, what it is exactly, and the matrices it is made of."""
+
+    name: str
+    value: Callable[..., Any]
+    value_and_gradient: Callable[..., Any]
+    arguments: Callable[[Tokens], dict[str, np.ndarray]]
+    exact: Callable[..., arb]
+    exact_gradient: Callable[..., Any]
+    parts: Callable[..., list["Part"]]
+
+    def __str__(self):
+        return self.name
+
+
+@dataclass(frozen=True)
+class Part:
+    """A term weight · ½ log det(I + root² AᵀA), where rounding may already have moved A by ``slack``."""
+
+    weight: float
+    A: np.ndarray
+    root: float
+    slack: float
+    reach: float = 1.0
+    """Norm of the map from the gradient in A to the gradient in Z."""
+
+
+def _coding_parts(Z, eps):
+    n, d = Z.shape
+    return [Part(1.0, Z, np.sqrt(d / n) / eps, 0.0)]
+
+
+def _subspace_parts(Z, eps, U):
+    n, p, u = len(Z), U.shape[-1], families.roundoff(Z.dtype)
+    Z, U = Z.astype(float), U.astype(float)
+    return [
+        Part(1.0, Z @ basis, np.sqrt(p / n) / eps, 30 * len(basis) * u * _norm(Z) * _norm(basis), _norm(basis))
+        for basis in U
+    ]
+
+
+def _partition_parts(Z, eps, Pi):
+    n, d = Z.shape
+    Z, Pi = Z.astype(float), Pi.astype(float)
+    return [
+        Part(size / n, np.sqrt(w)[:, None] * Z, np.sqrt(d / size) / eps, 0.0)
+        for w, size in zip(Pi.T, Pi.sum(0), strict=True)
+        if size > 0
+    ]
+
+
+def _norm(A):
+    """‖A‖₂, clear of over- and underflow."""
+    top = np.max(np.abs(A), initial=0)
+    return float(np.linalg.norm(A / top, 2) * top) if top > 0 else 0.0
+
+
+def _reduction(name, inner):
+    return Rate(
+        name,
+        rates.rate_reduction,
+        rates.rate_reduction_and_gradient,
+        inner.arguments,
+        lambda Z, *, eps, **given: oracle.coding_rate(Z, eps=eps) - inner.exact(Z, *given.values(), eps=eps),
+        lambda Z, *, eps, **given: (
+            oracle.coding_gradient(Z, eps=eps) - inner.exact_gradient(Z, *given.values(), eps=eps)
+        ),
+        lambda Z, eps, **given: _coding_parts(Z, eps) + inner.parts(Z, eps, **given),
+    )
+
+
+def _subspace(kind):
+    return Rate(
+        f"subspaces, {kind}",
+        rates.subspace_coding_rate,
+        rates.subspace_coding_rate_and_gradient,
+        lambda t: {"U": t.bases(3, (t.d + 1) // 2, kind)},
+        oracle.subspace_coding_rate,
+        oracle.subspace_gradient,
+        _subspace_parts,
+    )
+
+
+def _partition(kind):
+    return Rate(
+        f"partition, {kind}",
+        rates.partition_coding_rate,
+        rates.partition_coding_rate_and_gradient,
+        lambda t: {"Pi": t.memberships(3, kind)},
+        oracle.partition_coding_rate,
+        oracle.partition_gradient,
+        _partition_parts,
+    )
+
+
+CODING = Rate(
+    "coding",
+    rates.coding_rate,
+    rates.coding_rate_and_gradient,
+    lambda t: {},
+    oracle.coding_rate,
+    oracle.coding_gradient,
+    _coding_parts,
+)
+SINGLE = (
+    CODING,
+    *(_subspace(kind) for kind in ("orthonormal", "any")),
+    *(_partition(kind) for kind in ("soft", "hard", "empty class")),
+)
+RATES = (*SINGLE, *(_reduction(f"reduction, {r.name}", r) for r in (SINGLE[1], SINGLE[3])))
+
+every_rate = pytest.mark.parametrize("rate", RATES, ids=str)
+every_dtype = pytest.mark.parametrize("dtype", families.DTYPES, ids=["float64", "float32"])
+
+
+# --- tolerances -------------------------------------------------------------------------------------------------
+
+
+def _moved(part, u):
+    """Its singular values, and how far a backward-stable algorithm may move them."""
+    top = np.max(np.abs(part.A), initial=0)
+    sigma = np.linalg.svd(part.A.astype(float) / top, compute_uv=False) * float(top) if top > 0 else np.zeros(1)
+    return sigma, 30 * max(part.A.shape) * u * sigma[0] + part.slack
+
+
+def stable(parts, dtype):
+    """What a change of each A within its backward error does to the sum of the terms, plus its rounding."""
+    u, total = families.roundoff(dtype), 0.0
+    for part in parts:
+        sigma, delta = _moved(part, u)
+        low, high = part.root * np.maximum(sigma - delta, 0), part.root * (sigma + delta)
+        h = np.hypot(1, low)
+        spread = np.sum(np.log1p((high - low) / h * ((high + low) / h))) / 2
+        total += part.weight * (spread + 30 * max(part.A.shape) * u * np.sum(np.log(np.hypot(1, high))))
+    return total + np.finfo(dtype).smallest_normal
+
+
+def stable_gradient(parts, dtype):
+    """The same for the gradient: its derivative is at most c/(1+cσ²), σ the smallest singular value nearby."""
+    u, total = families.roundoff(dtype), 0.0
+    for part in parts:
+        sigma, delta = _moved(part, u)
+        x = part.root * np.maximum(sigma - delta, 0)
+        slope = part.root / np.hypot(1, x[-1]) * (part.root / np.hypot(1, x[-1]))
+        size = np.sqrt(np.sum((part.root * x / np.hypot(1, x) / np.hypot(1, x)) ** 2))
+        total += part.weight * part.reach * (slope * delta + 30 * max(part.A.shape) * u * size)
+    return total + np.finfo(dtype).smallest_normal
+
+
+@cache
+def exact(rate, tokens):
+    Z, given = tokens.Z, rate.arguments(tokens)
+    return rate.exact(Z, **given, eps=tokens.eps)
+
+
+@cache
+def exact_gradient(rate, tokens):
+    Z, given = tokens.Z, rate.arguments(tokens)
+    return rate.exact_gradient(Z, **given, eps=tokens.eps)
+
+
+# --- values -----------------------------------------------------------------------------------------------------
+
+
+def wrong_value(rate, tokens, method):
+    """What is wrong with the value by ``method``; empty if nothing is."""
+    Z, given = tokens.Z, rate.arguments(tokens)
+    reference = exact(rate, tokens)
+    magnitude = float(sum((oracle.coding_rate(Z, eps=tokens.eps), abs(reference)), arb(0)).abs_upper())
+    if rate in SINGLE:
+        magnitude = float(reference.abs_upper())
+    try:
+        value, _, bound = rate.value(Z, **given, eps=tokens.eps, method=method, report=True)
+    except FactorisationError:
+        return "" if method == "cholesky" else "raised FactorisationError"
+    if value.dtype != tokens.dtype or value.shape != ():
+        return f"returned {value.dtype} {value.shape}"
+    off = oracle.error(value, reference)
+    if not off <= float(bound) * abs(float(value)) + np.finfo(tokens.dtype).smallest_normal:
+        return f"is off by {off:.2e} of {float(value):.2e}, the bound says {float(bound):.2e} relative"
+    allowed = stable(rate.parts(Z, tokens.eps, **given), tokens.dtype)
+    if method == "auto":
+        allowed += np.sqrt(families.roundoff(tokens.dtype)) * magnitude
+    if method != "cholesky" and not off <= allowed:
+        return f"is off by {off:.2e} of {float(value):.2e}, allowed {allowed:.2e}"
+    return ""
+
+
+@every_rate
+@every_dtype
+@pytest.mark.parametrize("method", METHODS)
+def test_value_on_the_explicit_family(rate, dtype, method):
+    wrong = [(t, w) for t in families.explicit(dtype) if (w := wrong_value(rate, t, method))]
+    assert not wrong, listing(wrong)
+
+
+@given(rate=st.sampled_from(RATES), tokens=families.tokens(), method=st.sampled_from(METHODS))
+def test_value(rate, tokens, method):
+    assert wrong_value(rate, tokens, method) == ""
+
+
+def listing(wrong):
+    return f"{len(wrong)} instances, such as\n" + "\n".join(f"{t}: {w}" for t, w in wrong[:6])
+
+
+@every_rate
+@every_dtype
+def test_value_without_report_is_the_reported_one(rate, dtype):
+    for t in families.explicit(dtype):
+        Z, given = t.Z, rate.arguments(t)
+        for method in ("auto", "svd"):
+            plain = rate.value(Z, **given, eps=t.eps, method=method)
+            np.testing.assert_array_equal(plain, rate.value(Z, **given, eps=t.eps, method=method, report=True).value)
+
+
+@every_dtype
+def test_cholesky_raises_rather_than_return_noise(dtype):
+    t = Tokens(n=16, d=32, rank=2, eps=1e-6, dtype=dtype)
+    with pytest.raises(FactorisationError, match="method"):
+        rates.coding_rate(t.Z, eps=t.eps, method="cholesky")
+
+
+# --- gradients --------------------------------------------------------------------------------------------------
+
+
+def wrong_gradient(rate, tokens, method):
+    Z, given = tokens.Z, rate.arguments(tokens)
+    reference = exact_gradient(rate, tokens)
+    try:
+        value, gradient = rate.value_and_gradient(Z, **given, eps=tokens.eps, method=method)
+    except FactorisationError:
+        return "" if method == "cholesky" else "raised FactorisationError"
+    if gradient.dtype != tokens.dtype or gradient.shape != Z.shape:
+        return f"has gradient {gradient.dtype} {gradient.shape}"
+    parts = rate.parts(Z, tokens.eps, **given)
+    loose = np.sqrt(families.roundoff(tokens.dtype)) if method == "auto" else 0.0
+    for what, off, size, allowed in (
+        ("value", oracle.error(value, exact(rate, tokens)), magnitude(parts), stable(parts, tokens.dtype)),
+        (
+            "gradient",
+            oracle.gradient_error(gradient, reference),
+            gradient_magnitude(parts),
+            stable_gradient(parts, tokens.dtype),
+        ),
+    ):
+        allowed += loose * size
+        if method == "cholesky":
+            allowed = np.finfo(tokens.dtype).max  # finite is all it owes here; its value is bounded above
+        if not off <= allowed:
+            return f"has a {what} off by {off:.2e} of {size:.2e}, allowed {allowed:.2e}"
+    return ""
+
+
+def magnitude(parts):
+    return sum(part.weight * np.sum(np.log(np.hypot(1, part.root * _moved(part, 0)[0]))) for part in parts)
+
+
+def gradient_magnitude(parts):
+    total = 0.0
+    for part in parts:
+        x = part.root * _moved(part, 0)[0]
+        total += part.weight * part.reach * np.sqrt(np.sum((part.root * x / np.hypot(1, x) / np.hypot(1, x)) ** 2))
+    return total
+
+
+@every_rate
+@every_dtype
+@pytest.mark.parametrize("method", METHODS)
+def test_gradient_on_the_explicit_family(rate, dtype, method):
+    wrong = [
+        (t, w) for t in families.explicit(dtype) if max(t.n, t.d) < 50 and (w := wrong_gradient(rate, t, method))
+    ]
+    assert not wrong, listing(wrong)
+
+
+@given(rate=st.sampled_from(RATES), tokens=families.tokens(sizes=(1, 2, 3, 5)), method=st.sampled_from(METHODS))
+def test_gradient(rate, tokens, method):
+    assert wrong_gradient(rate, tokens, method) == ""
+
+
+@every_rate
+def test_gradient_at_size_50(rate):
+    for n, d in ((50, 20), (20, 50)):
+        assert wrong_gradient(rate, Tokens(n=n, d=d, rank=20, eps=0.3), "auto") == ""
+
+
+@pytest.mark.parametrize(
+    ("gradient", "determinants", "extra"),
+    [
+        (oracle.coding_gradient, oracle.coding_determinants, lambda t: ()),
+        (oracle.subspace_gradient, oracle.subspace_determinants, lambda t: (t.bases(2, 2, "any"),)),
+        (oracle.partition_gradient, oracle.partition_determinants, lambda t: (t.memberships(3),)),
+    ],
+)
+@pytest.mark.parametrize(("n", "d"), [(4, 3), (3, 3), (2, 5)])
+def test_oracle_gradient_is_the_exact_directional_derivative(gradient, determinants, extra, n, d):
+    t = Tokens(n=n, d=d, rank=min(n, d), eps=0.7)
+    H = np.random.default_rng(5).standard_normal((n, d))
+    given = extra(t)
+    as_rational = [oracle.matrix(a) if a.ndim == 2 else [oracle.matrix(b) for b in a] for a in given]
+    derivative = oracle.directional_derivative(lambda Z: determinants(Z, *as_rational, eps=t.eps), t.Z, H)
+    assert oracle.inner(gradient(t.Z, *given, eps=t.eps), H) == derivative
+
+
+# --- batches ----------------------------------------------------------------------------------------------------
+
+
+def _agree(a, b, *, size, scale, dtype):
+    np.testing.assert_array_less(np.abs(a - b), 30 * size * families.roundoff(dtype) * scale)
+
+
+@every_rate
+@every_dtype
+@pytest.mark.parametrize("batch", [(4,), (2, 3), (1,), (2, 1, 2)])
+def test_batched_equals_stack_of_singles(rate, dtype, batch):
+    t = Tokens(n=6, d=4, rank=4, eps=0.6, dtype=dtype)
+    Z = np.stack([replace(t, seed=s, rank=1 + s % 4).Z for s in range(np.prod(batch))]).reshape(*batch, 6, 4)
+    given = rate.arguments(t)
+    value, gradient = rate.value_and_gradient(Z, **given, eps=t.eps)
+    plain = rate.value(Z, **given, eps=t.eps)
+    report = rate.value(Z, **given, eps=t.eps, report=True)
+    assert value.shape == plain.shape == report.value.shape == report.error_bound.shape == batch
+    assert gradient.shape == Z.shape
+    for i in np.ndindex(*batch):
+        single_value, single_gradient = rate.value_and_gradient(Z[i], **given, eps=t.eps)
+        _agree(value[i], single_value, size=6, scale=10.0, dtype=dtype)
+        _agree(plain[i], single_value, size=6, scale=10.0, dtype=dtype)
+        _agree(gradient[i], single_gradient, size=6, scale=10.0, dtype=dtype)
+
+
+@every_rate
+def test_a_batch_mixes_routes_and_each_element_is_right(rate):
+    kinds = [
+        Tokens(n=6, d=4, rank=4, eps=1e-5, seed=1),
+        Tokens(n=6, d=4, rank=1, eps=1e-5, seed=2),
+        Tokens(n=6, d=4, rank=4, eps=1e-5, seed=3, defect="zero token"),
+        Tokens(n=6, d=4, rank=4, eps=1e-5, scale=1e150, seed=4),
+        Tokens(n=6, d=4, rank=4, eps=1e-5, scale=1e-150, seed=5),
+        Tokens(n=6, d=4, rank=4, eps=1e-5, defect="zero"),
+    ]
+    given = rate.arguments(replace(kinds[0], seed=0))
+    value, used_svd, _ = rate.value(np.stack([t.Z for t in kinds]), **given, eps=1e-5, report=True)
+    gradient = rate.value_and_gradient(np.stack([t.Z for t in kinds]), **given, eps=1e-5)[1]
+    assert used_svd.any()
+    for i, t in enumerate(kinds):
+        parts = rate.parts(t.Z, t.eps, **given)
+        allowed = stable(parts, np.float64) + 2e-8 * magnitude(parts)
+        assert oracle.error(value[i], rate.exact(t.Z, **given, eps=t.eps)) <= allowed, t
+        allowed = stable_gradient(parts, np.float64) + 2e-8 * gradient_magnitude(parts)
+        assert oracle.gradient_error(gradient[i], rate.exact_gradient(t.Z, **given, eps=t.eps)) <= allowed, t
+
+
+def test_large_batches_are_cut_into_blocks_without_a_seam(monkeypatch):
+    monkeypatch.setattr(srr._arrays, "BLOCK_BYTES", 3 * 5 * 4 * 8)
+    t = Tokens(n=5, d=4, rank=4)
+    Z = np.stack([replace(t, seed=s).Z for s in range(8)]).reshape(2, 4, 5, 4)
+    for rate in RATES:
+        given = rate.arguments(t)
+        value, gradient = rate.value_and_gradient(Z, **given, eps=0.4)
+        for i in np.ndindex(2, 4):
+            single = rate.value_and_gradient(Z[i], **given, eps=0.4)
+            _agree(value[i], single[0], size=5, scale=10.0, dtype=np.float64)
+            _agree(gradient[i], single[1], size=5, scale=10.0, dtype=np.float64)
+
+
+def test_batches_of_tokens_and_memberships_broadcast():
+    t = Tokens(n=5, d=4, rank=4)
+    Z = np.stack([replace(t, seed=s).Z for s in range(3)])
+    Pi = np.stack([replace(t, seed=s).memberships(2) for s in range(2)])[:, None]
+    value, gradient = rates.partition_coding_rate_and_gradient(Z, Pi, eps=0.4)
+    assert value.shape == (2, 3)
+    assert gradient.shape == (2, 3, 5, 4)
+    for i, j in np.ndindex(2, 3):
+        single = rates.partition_coding_rate(Z[j], Pi[i, 0], eps=0.4)
+        _agree(value[i, j], single, size=5, scale=10.0, dtype=np.float64)
+
+
+@pytest.mark.parametrize("batch", [(0,), (2, 0)])
+@every_rate
+def test_an_empty_batch_gives_an_empty_result(rate, batch):
+    t = Tokens(n=5, d=4, rank=4)
+    value, gradient = rate.value_and_gradient(np.zeros((*batch, 5, 4)), **rate.arguments(t), eps=0.4)
+    assert value.shape == batch
+    assert gradient.shape == (*batch, 5, 4)
+
+
+# --- identities -------------------------------------------------------------------------------------------------
+
+
+@given(tokens=families.tokens(dtypes=(np.float64,), sizes=(1, 2, 3, 5)))
+def test_one_subspace_that_is_everything_gives_the_coding_rate(tokens):
+    Z, eps = tokens.Z, tokens.eps
+    whole = rates.coding_rate(Z, eps=eps, method="svd")
+    allowed = 2 * stable(CODING.parts(Z, eps), np.float64)
+    rotation = np.linalg.qr(np.random.default_rng(tokens.seed).standard_normal((tokens.d, tokens.d)))[0]
+    for U in (np.eye(tokens.d)[None], rotation[None]):
+        # A rotation is orthonormal to a few u only, which acts on Z like a backward error of that size.
+        assert abs(rates.subspace_coding_rate(Z, U, eps=eps, method="svd") - whole) <= allowed
+    assert abs(rates.partition_coding_rate(Z, np.ones((tokens.n, 1)), eps=eps, method="svd") - whole) <= allowed
+
+
+@given(tokens=families.tokens(dtypes=(np.float64,), sizes=(1, 2, 3, 5)))
+def test_tokens_and_dimensions_exchange_roles(tokens):
+    """log det(I_d + α ZᵀZ) = log det(I_n + α Z Zᵀ), with the precision that keeps α."""
+    Z, eps = tokens.Z, tokens.eps
+    n, d = Z.shape
+    off = rates.coding_rate(Z, eps=eps, method="svd") - rates.coding_rate(Z.T, eps=eps * n / d, method="svd")
+    assert abs(off) <= 2 * stable(CODING.parts(Z, eps), np.float64)
+
+
+@pytest.mark.parametrize(("n", "d"), [(3, 7), (7, 3), (4, 4)])
+def test_both_sides_of_the_determinant(n, d):
+    Z, eps = Tokens(n=n, d=d, rank=min(n, d)).Z, 0.3
+    alpha = d / (n * eps**2)
+    value = rates.coding_rate(Z, eps=eps)
+    for gram in (Z @ Z.T, Z.T @ Z):
+        _agree(np.linalg.slogdet(np.eye(len(gram)) + alpha * gram)[1] / 2, value, size=7, scale=10, dtype=float)
+
+
+@every_rate
+def test_rate_depends_on_the_ratio_of_tokens_and_precision(rate):
+    t = Tokens(n=6, d=4, rank=3)
+    given = rate.arguments(t)
+    value = rate.value(t.Z, **given, eps=0.3, method="svd")
+    _agree(rate.value(8 * t.Z, **given, eps=2.4, method="svd"), value, size=6, scale=10.0, dtype=np.float64)
+
+
+@every_rate
+@every_dtype
+def test_zero_tokens_have_rate_zero_and_gradient_zero(rate, dtype):
+    t = Tokens(n=4, d=3, rank=0, dtype=dtype, defect="zero")
+    for method in METHODS:
+        value, gradient = rate.value_and_gradient(t.Z, **rate.arguments(t), eps=0.5, method=method)
+        assert value == 0
+        assert not gradient.any()
+        report = rate.value(t.Z, **rate.arguments(t), eps=0.5, method=method, report=True)
+        assert report.value == 0
+        assert report.error_bound == 0
+
+
+def test_hard_parts_are_the_coding_rates_of_their_tokens():
+    t = Tokens(n=9, d=4, rank=4)
+    Pi = t.memberships(3, "hard")
+    # Within part k, n_k tokens of dimension d: α_k = d/(n_k ε²) is the α of that part alone.
+    parts = [rates.coding_rate(t.Z[Pi[:, k] == 1], eps=0.3) * Pi[:, k].sum() / 9 for k in range(3)]
+    _agree(rates.partition_coding_rate(t.Z, Pi, eps=0.3), sum(parts), size=9, scale=10.0, dtype=np.float64)
+
+
+@every_rate
+def test_inputs_are_left_alone(rate):
+    t = Tokens(n=5, d=4, rank=2, eps=1e-4)
+    Z, given = t.Z, rate.arguments(t)
+    before = [Z.copy(), *(a.copy() for a in given.values())]
+    for method in ("auto", "svd"):
+        rate.value_and_gradient(Z, **given, eps=t.eps, method=method)
+        rate.value(Z, **given, eps=t.eps, method=method)
+    for a, b in zip(before, (Z, *given.values()), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@every_rate
+def test_strided_and_reversed_views(rate):
+    t = Tokens(n=5, d=4, rank=4)
+    wide = np.zeros((10, 8))
+    wide[::2, ::-2] = t.Z
+    given = rate.arguments(t)
+    direct = rate.value_and_gradient(t.Z, **given, eps=0.4)
+    viewed = rate.value_and_gradient(wide[::2, ::-2], **given, eps=0.4)
+    for a, b in zip(direct, viewed, strict=True):
+        _agree(a, b, size=5, scale=10.0, dtype=np.float64)
