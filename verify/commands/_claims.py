@@ -54,7 +54,7 @@ def print_list(claims: Sequence[Claim]) -> None:
         for claim in group:
             line = Text.assemble("  ", claim.slug, "  ", (claim.expect, STYLE[claim.expect]))
             console.print(line, soft_wrap=True)
-            console.print(Padding(Text(claim.title, "dim"), (0, 0, 0, 6)))
+            console.print(Padding(Text(claim.title, "dim"), (0, 0, 0, 6), expand=False))
     console.print(f"\n{len(claims)} claims. `srr show CLAIM` shows one in full.")
 
 
@@ -78,7 +78,7 @@ def print_claim(claim: Claim) -> None:
     ):
         if text:
             console.print(Text(name, "dim"))
-            console.print(Padding(Text(text), (0, 0, 0, 4)), soft_wrap=name == "check")
+            console.print(Padding(Text(text), (0, 0, 0, 4), expand=False), soft_wrap=name == "check")
     if claim.note:
         console.print()
         console.print(Text(claim.note))
@@ -152,7 +152,7 @@ def _print_trial(claim: Claim, trial: Trial, arrays: Arrays, origin: str) -> Non
             f"{side} the condition {trial.where.name} < {trial.where.bound:g}: {trial.where.value:g}"
         )
     if trial.outcome.ratio is not None:
-        console.print(f"{trial.outcome.ratio:.3g} times what rounding explains")
+        console.print(f"{trial.outcome.ratio:.3g} times the rounding error allowed")
     for name, value in plain(trial.outcome.data).items():
         console.print(f"  {name}: {value}", markup=False, soft_wrap=True)
 

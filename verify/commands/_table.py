@@ -46,14 +46,14 @@ def print_run(ledger: Ledger, run: Run, out: Path) -> None:
     """The table, what differs from the expected verdicts, and the sum."""
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
-    for heading in ("Verdict", "Evidence", "Instances"):
+    for heading in ("Verdict", "Evidence", "Held"):
         table.add_column(heading, no_wrap=True)
     table.add_column("Claim", overflow="fold")
     for result in run.results:
         table.add_row(
             Text(result.verdict, STYLE[result.verdict]),
             result.evidence or "–",
-            instances(result),
+            held(result),
             Text(result.slug) if result.as_expected else Text(f"{result.slug} (!)", "bold"),
         )
     console.print(table)
@@ -65,14 +65,11 @@ def print_run(ledger: Ledger, run: Run, out: Path) -> None:
     console.print(f"Report: {out / 'index.html'}", soft_wrap=True)
 
 
-def instances(result: Result) -> str:
-    """How many accepted instances stand behind the verdict."""
-    counts, edge = result.counts, result.boundary
-    if result.verdict == HOLDS_UNDER and edge is not None:
-        return f"{edge.inside} of {edge.inside} inside"
-    if result.verdict == REFUTED:
-        return f"{counts.failed} of {counts.accepted} fail"
-    return f"{counts.held} of {counts.accepted} hold" if counts.accepted else "–"
+def held(result: Result) -> str:
+    """How many of the accepted instances hold; of those inside, where the claim holds under a condition."""
+    if result.verdict == HOLDS_UNDER and result.boundary is not None:
+        return f"{result.boundary.inside}/{result.boundary.inside}"
+    return f"{result.counts.held}/{result.counts.accepted}" if result.counts.accepted else "–"
 
 
 def print_difference(console: Console, claim: Claim, result: Result) -> None:

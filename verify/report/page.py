@@ -75,7 +75,8 @@ def standing(result: Result) -> str:
     if not counts.accepted:
         return "no instance judged"
     if result.verdict == HOLDS_UNDER and edge is not None:
-        return f"all {edge.inside} instances inside the condition hold; {edge.failed_outside} of {edge.outside} outside fail"
+        outside = f"{edge.failed_outside} of {edge.outside} outside fail"
+        return f"all {edge.inside} instances inside the condition hold; {outside}"
     if result.verdict == HOLDS:
         return f"all {counts.held} instances hold"
     if result.verdict == REFUTED:
