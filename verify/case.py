@@ -290,11 +290,11 @@ class Search:
         return self._draw(self._strategies.sampled_from(options))
 
     def _simple(self, lo: float, hi: float) -> list[Any]:
-        inside = [x for x in _SIMPLE if lo <= x <= hi]
+        inside = [x for x in SIMPLE if lo <= x <= hi]
         return [self._strategies.sampled_from(inside)] if inside else []
 
 
-_SIMPLE = (
+SIMPLE = (
     1.0,
     0.0,
     2.0,

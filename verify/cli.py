@@ -40,7 +40,7 @@ def _version() -> str:
 app = App(
     name="srr",
     help="Is the theory of white-box transformers true, layer by layer?",
-    help_epilogue="Exit codes: 0 as expected, 1 a verdict differs from the expected one, 2 usage or bad input.",
+    help_epilogue="Exit codes: 0 as expected, 1 a verdict differs, 2 usage or bad input.",
     help_format="plaintext",
     version=_version,
     default_parameter=Parameter(negative=()),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
 from verify.arrays import Arrays
-from verify.case import Case, Condition, Driver, Rejected, Replay, Search, StaleWitness
+from verify.case import SIMPLE, Case, Condition, Driver, Rejected, Replay, Search, StaleWitness
 from verify.ledger import Claim
 from verify.outcome import Outcome
 
@@ -68,10 +68,11 @@ def replay(claim: Claim, params: Mapping[str, Any], arrays: Arrays) -> Trial:
 def smallest(
     claim: Claim, arrays: Arrays, *, refutes: Callable[[Trial], bool], budget: int, start: Trial
 ) -> tuple[Trial, str]:
-    """The simplest refuting instance that at most ``budget`` evaluations find, and where it came from.
+    """The simplest refuting instance, by `Case.complexity`, that is found, and where it came from.
 
-    Hypothesis draws and shrinks, derandomised; the simplest instance by `Case.complexity` is kept, beginning
-    with ``start``, so the answer is never worse than a counterexample already at hand.
+    Hypothesis draws and shrinks, derandomised, in at most ``budget`` evaluations. It knows nothing of
+    ``start``, a counterexample already at hand, and may miss rare ones; so what is best so far is then
+    simplified one parameter at a time, in as many evaluations again.
     """
     from hypothesis import HealthCheck, Phase, Verbosity, find, reject, settings
     from hypothesis.errors import NoSuchExample
@@ -114,12 +115,43 @@ def smallest(
                 suppress_health_check=list(HealthCheck),
             ),
         )
-    return best, origin
+    simpler = _simplify(claim, arrays, best, refutes=refutes, budget=budget)
+    return simpler, origin if simpler is best else "search"
+
+
+def _simplify(
+    claim: Claim, arrays: Arrays, best: Trial, *, refutes: Callable[[Trial], bool], budget: int
+) -> Trial:
+    """Put the simplest number that still refutes in the place of each parameter, until none gets simpler."""
+    improved = True
+    while improved:
+        improved = False
+        for name in tuple(best.params):
+            for value in _simpler(best.params.get(name)):  # a check may draw less once something is simpler
+                if budget == 0:
+                    return best
+                budget -= 1
+                with suppress(Exception):  # out of range, or outside the hypotheses
+                    trial = replay(claim, {**best.params, name: value}, arrays)
+                    if refutes(trial) and trial.complexity < best.complexity:
+                        best, improved = trial, True
+                        break
+    return best
+
+
+def _simpler(value: Any) -> Iterator[Any]:
+    """Simpler values to try in its place, the simplest first."""
+    if isinstance(value, bool | str) or value is None:
+        return
+    if isinstance(value, int):
+        yield from dict.fromkeys((0, 1, 2, 3, value // 2, value - 1))
+    elif isinstance(value, float):
+        yield from dict.fromkeys((*SIMPLE, *(float(f"{value:.{digits}g}") for digits in (1, 2, 3))))
 
 
 def _no_local_constants() -> AbstractContextManager[Any]:
     # Hypothesis also tries the constants in the source files of whatever happens to be imported, and caches
-    # them in the working directory: neither reproducible from one process to the next, nor asked for.
+    # them in the working directory: neither is reproducible from one process to the next.
     from hypothesis.internal.conjecture import providers
 
     if not hasattr(providers, "_get_local_constants"):

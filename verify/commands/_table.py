@@ -104,4 +104,5 @@ def summary(run: Run) -> str:
     parts = [f"{number} {words[verdict]}" for verdict, number in tally.items() if number]
     differing = sum(not r.as_expected for r in run.results)
     verdict = "All as expected." if not differing else f"{differing} not as expected (!)."
-    return f"{len(run.results)} claims: {', '.join(parts)}. {verdict}"
+    claims = "1 claim" if len(run.results) == 1 else f"{len(run.results)} claims"
+    return f"{claims}: {', '.join(parts)}. {verdict}"
