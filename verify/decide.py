@@ -59,6 +59,10 @@ class Decision:
     upper: float
     method: str
 
+    def __neg__(self) -> Decision:
+        sign = None if self.sign is None else -self.sign
+        return Decision(sign, 0.0 - self.upper, 0.0 - self.lower, self.method)
+
     @property
     def not_above(self) -> bool | None:
         """Whether the value did not rise; None if undecided."""

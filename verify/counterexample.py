@@ -1,0 +1,242 @@
+"""The smallest tokens on which a layer breaks a promise, and the token scale at which it begins to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+import srr
+from srr._arrays import like
+from verify.decide import as_float64
+from verify.promises import Judgement, Promise
+
+Array = Any
+Build = Callable[[srr.SparseRateReduction], srr.Layer]
+Promises = Callable[[srr.Layer, srr.SparseRateReduction], tuple[Promise, ...]]
+
+SCALES = (1.0, 2.0, 0.5, 4.0, 0.25, 10.0, 0.1, 100.0, 0.01)
+PRECISIONS = (1.0, 0.5, 2.0, 0.1, 10.0)
+DECADES = tuple(10.0**k for k in range(-6, 7))
+"""Token norms at which a promise is tried before its boundary is bisected."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A layer on tokens, and what became of one promise there."""
+
+    objective: srr.SparseRateReduction
+    tokens: Array
+    """The layer's input, ``(n, d)``."""
+    before: Array
+    """Of the half-step that the promise is about."""
+    after: Array
+    judgement: Judgement
+
+    @property
+    def complexity(self) -> tuple[int, ...]:
+        """Smaller is simpler: sizes, then entries that are not zero, then their digits."""
+        entries = [x for x in as_float64(self.tokens, "tokens").ravel().tolist() if x]
+        K, d, p = self.objective.U.shape
+        return len(self.tokens), K * d * p, len(entries), sum(len(f"{x:.17g}") for x in entries)
+
+
+def halves(layer: srr.Layer, Z: Array) -> dict[str, tuple[Array, Array]]:
+    """The tokens before and after each half-step and the whole layer."""
+    half = layer.compress(Z)
+    after = layer.sparsify(half)
+    return {"compress": (Z, half), "sparsify": (half, after), "layer": (Z, after)}
+
+
+def attempt(layer: srr.Layer, objective: srr.SparseRateReduction, promise: Promise, Z: Array) -> Trial:
+    """One promise on one token set."""
+    before, after = halves(layer, Z)[promise.half]
+    return Trial(objective, Z, before, after, promise.judge(before, after))
+
+
+def simplified(
+    layer: srr.Layer,
+    objective: srr.SparseRateReduction,
+    index: int,
+    promises: Promises,
+    reference: Array,
+    *,
+    start: Trial | None,
+    build: Build | None,
+    budget: int,
+) -> Trial | None:
+    """The simplest trial that breaks promise ``index`` and that at most ``budget`` evaluations find, by hypothesis.
+
+    Tokens are small integers times a simple scale, few of them; with ``build``, bases and precision are small too.
+    If ``start`` broke the promise, its own tokens with fewer rows and digits are tried as well, and it is the answer
+    when nothing simpler is found.
+    """
+    from hypothesis import strategies as st
+
+    scales = (*SCALES, *_size_of(reference))
+
+    def drawn(draw: Any) -> Trial:
+        subject, goal = layer, objective
+        if build is not None:
+            goal = _small_objective(draw, objective)
+            subject = build(goal)
+        n, d = draw(st.integers(1, 4)), goal.U.shape[1]
+        integers = draw(st.lists(st.integers(-3, 3), min_size=n * d, max_size=n * d))
+        Z = draw(st.sampled_from(scales)) * np.reshape(np.array(integers, dtype=np.float64), (n, d))
+        return attempt(subject, goal, promises(subject, goal)[index], _beside(Z, reference))
+
+    def reduced(draw: Any) -> Trial:
+        assert start is not None
+        Z = as_float64(start.tokens, "tokens")
+        rows = draw(st.lists(st.integers(0, len(Z) - 1), min_size=1, max_size=len(Z), unique=True))
+        digits = draw(st.integers(1, 17))
+        rounded = np.array([float(f"{x:.{digits}g}") for x in Z[sorted(rows)].ravel()])
+        tokens = _beside(rounded.reshape(len(rows), -1), reference)
+        return attempt(layer, objective, promises(layer, objective)[index], tokens)
+
+    best = _search(drawn, start, budget)
+    if start is not None and (best is start or build is None):
+        best = _search(reduced, best, budget // 2)
+    return best
+
+
+def _search(make: Callable[[Any], Trial], best: Trial | None, budget: int) -> Trial | None:
+    from hypothesis import HealthCheck, Phase, Verbosity, find, reject, settings
+    from hypothesis.errors import Flaky, NoSuchExample
+    from hypothesis.strategies import composite
+
+    spent = 0
+
+    @composite
+    def trials(draw: Any) -> Trial:
+        try:
+            return make(draw)
+        except (ArithmeticError, TypeError, ValueError):  # the layer does not take such tokens
+            reject()
+
+    def broken(trial: Trial) -> bool:
+        nonlocal best, spent
+        spent += 1
+        if spent > budget:
+            raise _BudgetSpent
+        if trial.judgement.broken and (best is None or trial.complexity < best.complexity):
+            best = trial
+        return trial.judgement.broken
+
+    quiet = settings(
+        max_examples=budget,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        verbosity=Verbosity.quiet,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    try:
+        find(trials(), broken, settings=quiet)
+    except (NoSuchExample, Flaky, _BudgetSpent):
+        pass
+    return best
+
+
+class _BudgetSpent(BaseException):
+    """Ends a search. Not an Exception: hypothesis would take one for a counterexample."""
+
+
+def _small_objective(draw: Any, objective: srr.SparseRateReduction) -> srr.SparseRateReduction:
+    from hypothesis import strategies as st
+
+    K, p = draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    d = draw(st.integers(p, 3))
+    rotation = np.eye(d)
+    if d > 1 and draw(st.booleans()):
+        rotation[:2, :2] = [[0.6, -0.8], [0.8, 0.6]]
+    axes = st.lists(st.integers(0, d - 1), min_size=p, max_size=p, unique=True)
+    bases = [np.eye(d)[:, draw(axes)] for _ in range(K)]
+    bases[-1] = rotation @ bases[-1]
+    eps = draw(st.sampled_from((objective.eps, *PRECISIONS)))
+    return srr.SparseRateReduction(_beside(np.stack(bases), objective.U), eps, objective.lam)
+
+
+def _beside(a: np.ndarray, reference: Array) -> Array:
+    return array_namespace(reference).asarray(a, **like(reference))
+
+
+def _size_of(Z: Array) -> tuple[float, ...]:
+    size = token_norm(Z)
+    return (float(f"{size:.1g}"),) if size > 0 and math.isfinite(size) else ()
+
+
+# --- the boundary along the token scale -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """Where a promise begins or ceases to be kept as the same tokens grow.
+
+    ``held`` and ``broke`` are token norms, √(mean |z|²): the promise was kept on every token set tried from 0 to
+    ``held`` (or from ``held`` on, if it is the larger) and broken on some at ``broke``.
+    """
+
+    held: float
+    broke: float
+
+    @property
+    def below(self) -> bool:
+        """Whether it holds for small tokens."""
+        return self.held < self.broke
+
+    def inside(self, Z: Array) -> bool:
+        """Whether tokens lie where the promise was kept."""
+        size = token_norm(Z)
+        return size <= self.held if self.below else size >= self.held
+
+    def __str__(self) -> str:
+        word, way = ("up to", "from") if self.below else ("from", "up to")
+        return f"kept for token norms {word} {self.held:.3g}, broken {way} {self.broke:.3g}"
+
+
+def token_norm(Z: Array) -> float:
+    """√(mean |z|²) over the tokens."""
+    return float(np.linalg.norm(as_float64(Z, "Z"))) / math.sqrt(len(Z))
+
+
+def boundaries(
+    layer: srr.Layer, objective: srr.SparseRateReduction, promise: Promise, tokens: list[Array]
+) -> tuple[Boundary, ...]:
+    """Where the promise begins and ceases to hold on all of ``tokens``, scaled together; to 1 % in the norm."""
+    tokens = [Z for Z in tokens if token_norm(Z) > 0]
+
+    def kept(size: float) -> bool:
+        for Z in tokens:
+            scaled = Z * (size / token_norm(Z))
+            if attempt(layer, objective, promise, scaled).judgement.word not in ("fell", "level", "rounding"):
+                return False
+        return True
+
+    verdicts = [kept(size) for size in DECADES]
+    return tuple(_bisected(kept, verdicts)) if tokens else ()
+
+
+def _bisected(kept: Callable[[float], bool], verdicts: list[bool]) -> Iterator[Boundary]:
+    if all(verdicts) or not any(verdicts):
+        return
+    first_broken = verdicts.index(False)
+    last_broken = len(verdicts) - 1 - verdicts[::-1].index(False)
+    ends = []
+    if first_broken > 0:
+        ends.append((DECADES[first_broken - 1], DECADES[first_broken]))
+    if last_broken < len(verdicts) - 1:
+        ends.append((DECADES[last_broken + 1], DECADES[last_broken]))
+    for held, broke in ends:
+        while abs(math.log(broke / held)) > 0.01:
+            middle = math.sqrt(held * broke)
+            if kept(middle):
+                held = middle
+            else:
+                broke = middle
+        yield Boundary(held, broke)

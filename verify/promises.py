@@ -1,0 +1,192 @@
+"""What the halves of a layer promise to lower, and how each such descent is decided."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import srr
+from srr.layers import Descent, PreNorm
+from verify import decide
+from verify.arrays import to_numpy
+from verify.decide import Decision, as_float64
+
+Array = Any
+
+HALVES = ("compress", "sparsify", "layer")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What became of a promise on one half-step.
+
+    Attributes
+    ----------
+    word : str
+        ``"fell"``; ``"level"``, exactly; ``"rounding"``, a rise that the layer's own rounding explains; ``"rose"``;
+        ``"undecided"``; or ``"not finite"``, tokens that are no numbers.
+    decision : Decision or None
+        On the change of the quantity; None where the tokens are not finite.
+    """
+
+    word: str
+    decision: Decision | None
+
+    @property
+    def broken(self) -> bool:
+        """Whether the promise was broken."""
+        return self.word in ("rose", "not finite")
+
+
+WORDS = ("fell", "level", "rounding", "rose", "undecided", "not finite")
+
+
+@dataclass(frozen=True)
+class Promise:
+    """That one half of a layer, or the whole of it, does not raise a quantity.
+
+    Attributes
+    ----------
+    half : str
+        ``"compress"``, ``"sparsify"`` or ``"layer"``.
+    quantity : str
+        What is promised not to rise, in a word or two.
+    change : callable
+        Tokens before and after, ``(n, d)``, to the `Decision` on the quantity's change.
+    slope : callable
+        The same to the norm of the quantity's gradient at the tokens after: how much their rounding moves it.
+    """
+
+    half: str
+    quantity: str
+    change: Callable[[Array, Array], Decision]
+    slope: Callable[[Array, Array], float]
+
+    def __post_init__(self) -> None:
+        if self.half not in HALVES:
+            raise ValueError(f"half must be one of {', '.join(map(repr, HALVES))}, got {self.half!r}")
+
+    def judge(self, before: Array, after: Array) -> Judgement:
+        """What became of the promise on one half-step, tokens ``(n, d)``."""
+        if not np.isfinite(to_numpy(after)).all():
+            return Judgement("not finite", None)
+        decision = self.change(before, after)
+        if decision.sign is None:
+            return Judgement("undecided", decision)
+        if decision.sign <= 0:
+            return Judgement("fell" if decision.sign else "level", decision)
+        explained = decision.upper <= self.rounding(before, after)
+        return Judgement("rounding" if explained else "rose", decision)
+
+    def rounding(self, before: Array, after: Array) -> float:
+        """The rise that the rounding of the layer's own arithmetic can cause, on LAPACK's scale.
+
+        30 · max(n, d) · u · (|before| + |after|) · slope, u the unit roundoff of the tokens' dtype.
+        """
+        u = 2.0**-24 if "float32" in str(after.dtype) else 2.0**-53
+        size = np.linalg.norm(as_float64(before, "before")) + np.linalg.norm(as_float64(after, "after"))
+        return 30 * max(after.shape) * u * float(size) * self.slope(before, after)
+
+
+def promises_of(layer: srr.Layer, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
+    """The promises of a layer of this kind.
+
+    CRATE's first half promises Rᶜ(Z|U), its second the lasso of the tokens in D, started at the tokens. `Descent`
+    takes both rates in its first half and shrinks in its second. A layer of another class promises what the theory
+    asks of the two halves: Rᶜ(Z|U), and λ‖Z‖₁ − R(Z). The whole of every layer promises the loss.
+    """
+    whole = loss(objective)
+    if isinstance(layer, Descent):
+        return smooth(objective), l1(objective), whole
+    return compression(objective), _second_half(layer, objective), whole
+
+
+def _second_half(layer: Any, objective: srr.SparseRateReduction) -> Promise:
+    if isinstance(layer, PreNorm):
+        inner = _second_half(layer.layer, objective)
+        return Promise(
+            inner.half,
+            f"{inner.quantity}, normed",
+            lambda before, after: inner.change(layer.second(before), after),
+            lambda before, after: inner.slope(layer.second(before), after),
+        )
+    if hasattr(layer, "D") and hasattr(layer, "lam"):
+        return lasso(layer.D, lam=float(layer.lam))
+    return sparse_rate(objective)
+
+
+# --- the quantities ---------------------------------------------------------------------------------------------
+
+
+def compression(objective: srr.SparseRateReduction, half: str = "compress") -> Promise:
+    """Rᶜ(Z|U)."""
+    U, eps = objective.U, objective.eps
+    return Promise(
+        half,
+        "Rc",
+        lambda before, after: decide.subspace_rate_change(before, after, U, eps=eps),
+        lambda _, Z: _norm(srr.subspace_coding_rate_and_gradient(Z, U, eps=eps)[1]),
+    )
+
+
+def smooth(objective: srr.SparseRateReduction, half: str = "compress") -> Promise:
+    """Rᶜ(Z|U) − R(Z), the loss without λ‖Z‖₁."""
+    U, eps = objective.U, objective.eps
+    return Promise(
+        half,
+        "Rc - R",
+        lambda before, after: -decide.rate_reduction_change(before, after, U, eps=eps),
+        lambda _, Z: _norm(objective.smooth_gradient(Z)),
+    )
+
+
+def sparse_rate(objective: srr.SparseRateReduction, half: str = "sparsify") -> Promise:
+    """λ‖Z‖₁ − R(Z)."""
+    eps, lam = objective.eps, objective.lam
+    return Promise(
+        half,
+        "lam|Z|_1 - R",
+        lambda before, after: decide.sparse_rate_change(before, after, eps=eps, lam=lam),
+        lambda _, Z: _norm(srr.coding_rate_and_gradient(Z, eps=eps)[1]) + lam * _root_size(Z),
+    )
+
+
+def l1(objective: srr.SparseRateReduction, half: str = "sparsify") -> Promise:
+    """‖Z‖₁."""
+    return Promise(half, "|Z|_1", decide.l1_change, lambda _, Z: _root_size(Z))
+
+
+def lasso(D: Array, *, lam: float, half: str = "sparsify") -> Promise:
+    """λ‖A‖₁ + ½‖Z − A Dᵀ‖², Z the tokens before the half-step, from the code A = Z to the tokens after."""
+    atoms = as_float64(D, "D")
+    norm = float(np.linalg.norm(atoms, 2))
+
+    def change(before: Array, after: Array) -> Decision:
+        return decide.lasso_change(before, D, before, after, lam=lam)
+
+    def slope(before: Array, after: Array) -> float:
+        return norm * (_norm(before) + norm * _norm(after)) + lam * _root_size(after)
+
+    return Promise(half, "lasso", change, slope)
+
+
+def loss(objective: srr.SparseRateReduction, half: str = "layer") -> Promise:
+    """Rᶜ(Z|U) − R(Z) + λ‖Z‖₁."""
+    return Promise(
+        half,
+        "loss",
+        lambda before, after: decide.loss_change(objective, before, after),
+        lambda _, Z: _norm(objective.smooth_gradient(Z)) + objective.lam * _root_size(Z),
+    )
+
+
+def _norm(Z: Array) -> float:
+    return float(np.linalg.norm(as_float64(Z, "Z")))
+
+
+def _root_size(Z: Array) -> float:
+    return math.sqrt(math.prod(Z.shape))
