@@ -53,9 +53,9 @@ def _examine(claim: Claim, settings: Settings) -> Result:
     trials, rejected = _sample(claim, settings)
     if not trials:
         return failure(claim, f"the hypotheses rejected all of {rejected} instances")
-    verdict, message = judge(trials)
-    if pinned is not None and verdict != ERROR:
-        verdict, message = judge([*trials, pinned])
+    verdict, message = judge(trials if pinned is None else [*trials, pinned])
+    if verdict == ERROR:
+        return failure(claim, message)
     witness = _witness(claim, settings, trials, verdict, pinned)
     twin = _twin(claim, settings)
     if twin.verdict != twin.required:

@@ -63,16 +63,12 @@ def equal(a: Any, b: Any, *, size: float, scale: Any, **data: Any) -> Outcome:
     data
         Numbers worth showing beside a counterexample.
     """
-    left, right = to_numpy(a), to_numpy(b)
-    _require_one_shape(left, right)
-    return _residual(np.abs(left - right), _unit_roundoff(a, b), size, scale, data)
+    return _residual(np.abs(_difference(a, b)), _unit_roundoff(a, b), size, scale, data)
 
 
 def at_most(a: Any, b: Any, *, size: float, scale: Any, **data: Any) -> Outcome:
     """``a ≤ b`` to rounding: max (a − b) / scale ≤ 30 · size · u. Parameters as in `equal`."""
-    left, right = to_numpy(a), to_numpy(b)
-    _require_one_shape(left, right)
-    return _residual(left - right, _unit_roundoff(a, b), size, scale, data)
+    return _residual(_difference(a, b), _unit_roundoff(a, b), size, scale, data)
 
 
 def decided(decision: Any, relation: str = "<=", **data: Any) -> Outcome:
@@ -149,7 +145,10 @@ def _unit_roundoff(*values: Any) -> float:
     return max(2.0**-24 if "float32" in str(getattr(v, "dtype", "")) else 2.0**-53 for v in values)
 
 
-def _require_one_shape(a: np.ndarray, b: np.ndarray) -> None:
+def _difference(a: Any, b: Any) -> np.ndarray:
+    left, right = (to_numpy(x).astype(np.float64) for x in (a, b))
     # A silent broadcast would compare the wrong things; a number stands for an array of equal entries.
-    if a.shape != b.shape and a.ndim and b.ndim:
-        raise ValueError(f"a and b must have one shape, got {a.shape} and {b.shape}")
+    if left.shape != right.shape and left.ndim and right.ndim:
+        raise ValueError(f"a and b must have one shape, got {left.shape} and {right.shape}")
+    with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity are answers here
+        return np.asarray(left - right)
