@@ -156,7 +156,7 @@ def test_lasso_change(pair, lam, extra):
 
 
 def large(seed):
-    """Tokens enough for float64 to be tried, of any rank, condition and scale, and the same a step further."""
+    """Tokens enough for float64 to be tried, of any rank, condition and scale, before and after a step."""
     rng = np.random.default_rng(seed)
     n, d = rng.integers(16, 40, 2)
     spectrum = 10.0 ** rng.uniform(-8, 3, min(n, d)) * (rng.random(min(n, d)) < rng.uniform(0.2, 1))
@@ -240,7 +240,9 @@ def test_the_bound_covers_a_residual_that_cancels(seed):
 
 def test_equal_rates_leave_the_decision_to_the_norm():
     # A turn by (3, 4)/5 leaves R as it is; however light the norm weighs, it is what is left.
-    before, after = np.array([[5.0, 0.0], [0.0, 5.0]]), np.array([[3.0, 4.0], [-4.0, 3.0]])
+    Z = np.array([[3.0, 1, 2], [4, 0, 1], [5, 5, 5]])
+    before, after = Z @ np.array([[3.0, 4, 0], [-4, 3, 0], [0, 0, 5]]), 5 * Z
+    assert not np.array_equal(before.T @ before, after.T @ after)
     for lam, sign in ((Fraction(1, 10**150), 1), (0, 0)):
         assert decide.sparse_rate_change(before, after, eps=0.5, lam=lam).sign == sign
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,8 @@ Promises = Callable[[srr.Layer, srr.SparseRateReduction], tuple[Promise, ...]]
 
 SCALES = (1.0, 2.0, 0.5, 4.0, 0.25, 10.0, 0.1, 100.0, 0.01)
 PRECISIONS = (1.0, 0.5, 2.0, 0.1, 10.0)
-DECADES = tuple(10.0**k for k in range(-6, 7))
-"""Token norms at which a promise is tried before its boundary is bisected."""
+DECADES = tuple(10.0**k for k in range(-8, 9))
+"""Values of `stretch` at which a promise is tried before its boundary is bisected."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +39,12 @@ class Trial:
     judgement: Judgement
 
     @property
-    def complexity(self) -> tuple[int, ...]:
-        """Smaller is simpler: sizes, then entries that are not zero, then their digits."""
+    def complexity(self) -> tuple[float, ...]:
+        """Smaller is simpler: sizes, then how many entries are not zero, their digits, their size."""
         entries = [x for x in as_float64(self.tokens, "tokens").ravel().tolist() if x]
         K, d, p = self.objective.U.shape
-        return len(self.tokens), K * d * p, len(entries), sum(len(f"{x:.17g}") for x in entries)
+        digits, size = sum(len(f"{x:.17g}") for x in entries), sum(map(abs, entries))
+        return len(self.tokens), K * d * p, len(entries), digits, size
 
 
 def halves(layer: srr.Layer, Z: Array) -> dict[str, tuple[Array, Array]]:
@@ -69,11 +71,11 @@ def simplified(
     build: Build | None,
     budget: int,
 ) -> Trial | None:
-    """The simplest trial that breaks promise ``index`` and that at most ``budget`` evaluations find, by hypothesis.
+    """The simplest trial that breaks promise ``index`` and that at most ``budget`` evaluations find.
 
-    Tokens are small integers times a simple scale, few of them; with ``build``, bases and precision are small too.
-    If ``start`` broke the promise, its own tokens with fewer rows and digits are tried as well, and it is the answer
-    when nothing simpler is found.
+    Hypothesis draws a few tokens, small integers times a simple scale; with ``build``, bases and precision
+    too. If ``start`` broke the promise, its own tokens with fewer rows and digits are tried as well, and it
+    is the answer when nothing simpler is found.
     """
     from hypothesis import strategies as st
 
@@ -136,10 +138,8 @@ def _search(make: Callable[[Any], Trial], best: Trial | None, budget: int) -> Tr
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
-    try:
+    with suppress(NoSuchExample, Flaky, _BudgetSpent):
         find(trials(), broken, settings=quiet)
-    except (NoSuchExample, Flaky, _BudgetSpent):
-        pass
     return best
 
 
@@ -167,18 +167,18 @@ def _beside(a: np.ndarray, reference: Array) -> Array:
 
 
 def _size_of(Z: Array) -> tuple[float, ...]:
-    size = token_norm(Z)
+    size = float(np.linalg.norm(as_float64(Z, "Z"))) / math.sqrt(len(Z))
     return (float(f"{size:.1g}"),) if size > 0 and math.isfinite(size) else ()
 
 
-# --- the boundary along the token scale -------------------------------------------------------------------------
+# --- the boundary along the token scale ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Boundary:
     """Where a promise begins or ceases to be kept as the same tokens grow.
 
-    ``held`` and ``broke`` are token norms, √(mean |z|²): the promise was kept on every token set tried from 0 to
+    ``held`` and ``broke`` are values of `stretch`: the promise was kept on every token set tried from 0 to
     ``held`` (or from ``held`` on, if it is the larger) and broken on some at ``broke``.
     """
 
@@ -187,56 +187,56 @@ class Boundary:
 
     @property
     def below(self) -> bool:
-        """Whether it holds for small tokens."""
+        """Whether the promise is kept by small tokens."""
         return self.held < self.broke
 
-    def inside(self, Z: Array) -> bool:
+    def inside(self, Z: Array, objective: srr.SparseRateReduction) -> bool:
         """Whether tokens lie where the promise was kept."""
-        size = token_norm(Z)
+        size = stretch(Z, objective)
         return size <= self.held if self.below else size >= self.held
 
     def __str__(self) -> str:
-        word, way = ("up to", "from") if self.below else ("from", "up to")
-        return f"kept for token norms {word} {self.held:.3g}, broken {way} {self.broke:.3g}"
+        kept, broken = ("up to", "from") if self.below else ("from", "up to")
+        return f"kept {kept} {self.held:.3g} and broken {broken} {self.broke:.3g}"
 
 
-def token_norm(Z: Array) -> float:
-    """√(mean |z|²) over the tokens."""
-    return float(np.linalg.norm(as_float64(Z, "Z"))) / math.sqrt(len(Z))
+def stretch(Z: Array, objective: srr.SparseRateReduction) -> float:
+    """max_k λ_max(β Y_kᵀY_k), Y_k = Z U_k: how far a head's Gram matrix is from negligible beside I.
+
+    The size that matters to attention: below 1 the Neumann series behind it converges (N23 eq. 67).
+    """
+    U, n = as_float64(objective.U, "U"), Z.shape[0]
+    beta = U.shape[2] / (n * objective.eps**2)
+    return beta * float(np.max(np.linalg.norm(as_float64(Z, "Z") @ U, 2, axis=(1, 2)))) ** 2
 
 
 def boundaries(
     layer: srr.Layer, objective: srr.SparseRateReduction, promise: Promise, tokens: list[Array]
 ) -> tuple[Boundary, ...]:
-    """Where the promise begins and ceases to hold on all of ``tokens``, scaled together; to 1 % in the norm."""
-    tokens = [Z for Z in tokens if token_norm(Z) > 0]
+    """Where the promise begins and ceases to hold on ``tokens``, all scaled to one `stretch`; to 1 %."""
+    stretched = [(Z, size) for Z in tokens if (size := stretch(Z, objective)) > 0]
 
     def kept(size: float) -> bool:
-        for Z in tokens:
-            scaled = Z * (size / token_norm(Z))
-            if attempt(layer, objective, promise, scaled).judgement.word not in ("fell", "level", "rounding"):
+        for Z, own in stretched:
+            trial = attempt(layer, objective, promise, Z * math.sqrt(size / own))
+            if trial.judgement.broken or trial.judgement.word == "undecided":
                 return False
         return True
 
-    verdicts = [kept(size) for size in DECADES]
-    return tuple(_bisected(kept, verdicts)) if tokens else ()
+    return tuple(_bisected(kept, [kept(size) for size in DECADES])) if stretched else ()
 
 
 def _bisected(kept: Callable[[float], bool], verdicts: list[bool]) -> Iterator[Boundary]:
     if all(verdicts) or not any(verdicts):
         return
-    first_broken = verdicts.index(False)
-    last_broken = len(verdicts) - 1 - verdicts[::-1].index(False)
+    first, last = verdicts.index(False), len(verdicts) - 1 - verdicts[::-1].index(False)
     ends = []
-    if first_broken > 0:
-        ends.append((DECADES[first_broken - 1], DECADES[first_broken]))
-    if last_broken < len(verdicts) - 1:
-        ends.append((DECADES[last_broken + 1], DECADES[last_broken]))
+    if first > 0:
+        ends.append((DECADES[first - 1], DECADES[first]))
+    if last < len(verdicts) - 1:
+        ends.append((DECADES[last + 1], DECADES[last]))
     for held, broke in ends:
         while abs(math.log(broke / held)) > 0.01:
             middle = math.sqrt(held * broke)
-            if kept(middle):
-                held = middle
-            else:
-                broke = middle
+            held, broke = (middle, broke) if kept(middle) else (held, middle)
         yield Boundary(held, broke)

@@ -10,20 +10,27 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.table import Table
 
 import srr
 from srr._arrays import namespace, require_tokens
 from verify.arrays import to_numpy
-from verify.counterexample import Array, Boundary, Build, Promises, Trial, attempt, boundaries, halves, simplified
+from verify.counterexample import (
+    Array,
+    Boundary,
+    Build,
+    Promises,
+    Trial,
+    boundaries,
+    halves,
+    simplified,
+)
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, UNDECIDED, Verdict
 from verify.promises import WORDS, Promise, promises_of
-from verify.results import plain
 
 TERMS = {"R": "rate", "Rc": "compression", "dR": "rate_reduction", "l0": "l0", "l1": "l1", "loss": "loss"}
 """Short names of the objective's terms."""
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
-BUDGET = 300
+BUDGET = 200
 """Evaluations that the search for a smallest counterexample may spend, for each promise."""
 SCALED = 8
 """Token sets that are scaled up and down to find where a broken promise is kept."""
@@ -83,18 +90,9 @@ class DescentReport:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON data."""
-        K, d, p = self.objective.U.shape
-        return plain(
-            {
-                "verdict": self.verdict,
-                "layer": self.layer,
-                "instances": self.instances,
-                "objective": {"K": K, "d": d, "p": p, "eps": self.objective.eps, "lam": self.objective.lam},
-                "parts": [_part_data(part) for part in self.parts],
-                "quantiles": QUANTILES,
-                "changes": self.changes,
-            }
-        )
+        from verify import descent_text
+
+        return descent_text.data(self)
 
     def __str__(self) -> str:
         console = Console(width=80, color_system=None, force_terminal=False)
@@ -103,7 +101,9 @@ class DescentReport:
         return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield from _rendered(self)
+        from verify import descent_text
+
+        yield from descent_text.rendered(self)
 
 
 def check_descent(
@@ -117,10 +117,10 @@ def check_descent(
 ) -> DescentReport:
     """Whether each half of a layer, and the whole of it, lowers what it promises to lower.
 
-    Every descent is decided by exact arithmetic or an enclosure of the difference, for the floats that the layer
-    returned. A rise that the rounding of the layer's own arithmetic explains is counted apart and refutes nothing.
-    Besides the given instances, a search that shrinks goes through small tokens, and keeps the simplest that break a
-    promise.
+    Every descent is decided by exact arithmetic or an enclosure of the difference, for the floats that the
+    layer returned. A rise that the rounding of the layer's own arithmetic explains is counted apart and
+    refutes nothing. Besides the given instances, a search that shrinks goes through small tokens, and keeps
+    the simplest that break a promise.
 
     Parameters
     ----------
@@ -131,10 +131,10 @@ def check_descent(
     instances : iterable of arrays
         Token sets ``(n, d)``, or batches of them ``(..., n, d)``, of the library, dtype and device of U.
     promises : callable
-        Layer and objective to the `Promise`\\ s to judge; by default those of the layer's class, see `promises_of`.
+        Layer and objective to each `Promise` to judge; by default those of the layer's class (`promises_of`).
     build : callable, optional
-        Objective to a layer of this kind. With it the search also shrinks the bases and the precision; without it,
-        the layer being tied to its U, only the tokens.
+        Objective to a layer of this kind. With it the search also shrinks the bases and the precision;
+        without it, the layer being tied to its U, only the tokens.
     budget : int
         Evaluations that the search may spend on each promise; 0 for none.
 
@@ -237,97 +237,10 @@ def _part(
         verdict = UNDECIDED if counts["undecided"] else HOLDS
         return Part(goal.half, goal.quantity, verdict, counts)
     edges = boundaries(layer, objective, goal, list(islice(sets, SCALED)))
-    inside = [trial for trial in trials if any(edge.inside(trial.tokens) for edge in edges)]
-    conditional = bool(inside) and not any(trial.judgement.broken for trial in inside)
+    inside = [t for t in (*trials, witness) if any(e.inside(t.tokens, t.objective) for e in edges)]
+    conditional = bool(inside) and not any(t.judgement.broken for t in inside)
     return Part(goal.half, goal.quantity, HOLDS_UNDER if conditional else REFUTED, counts, witness, edges)
 
 
 def _overall(verdicts: list[Verdict]) -> Verdict:
     return next((v for v in (REFUTED, UNDECIDED, HOLDS_UNDER) if v in verdicts), HOLDS)
-
-
-# --- to be read -------------------------------------------------------------------------------------------------
-
-
-def _part_data(part: Part) -> dict[str, Any]:
-    data: dict[str, Any] = {
-        "half": part.half,
-        "quantity": part.quantity,
-        "verdict": part.verdict,
-        "counts": part.counts,
-        "boundaries": [{"held": edge.held, "broke": edge.broke} for edge in part.boundaries],
-    }
-    if part.witness is not None:
-        decision = part.witness.judgement.decision
-        data["witness"] = {
-            "tokens": part.witness.tokens,
-            "before": part.witness.before,
-            "after": part.witness.after,
-            "U": part.witness.objective.U,
-            "eps": part.witness.objective.eps,
-            "lam": part.witness.objective.lam,
-            "change": None if decision is None else [decision.lower, decision.upper],
-            "method": None if decision is None else decision.method,
-        }
-    return data
-
-
-def _rendered(report: DescentReport) -> RenderResult:
-    K, d, p = report.objective.U.shape
-    yield (
-        f"{report.verdict}: {report.layer} on {report.instances} token sets, "
-        f"K={K} d={d} p={p} eps={report.objective.eps:g} lam={report.objective.lam:g}"
-    )
-    table = Table(box=None, pad_edge=False)
-    for heading in ("half", "must not raise"):
-        table.add_column(heading)
-    for heading in ("fell", "level", "rounding", "rose"):
-        table.add_column(heading, justify="right")
-    table.add_column("verdict")
-    for part in report.parts:
-        table.add_row(
-            part.half,
-            part.quantity,
-            *(str(part.counts[word]) for word in ("fell", "level", "rounding")),
-            str(part.counts["rose"] + part.counts["not finite"]),
-            str(part.verdict),
-        )
-    yield table
-    yield ""
-    yield _changes_table(report)
-    for part in report.parts:
-        if part.witness is not None:
-            yield ""
-            yield _witness_text(part)
-    if report.verdict == HOLDS:
-        yield ""
-        yield f"No rise in {report.instances}: with 95 % confidence less than {300 / report.instances:.2g} % do."
-
-
-def _changes_table(report: DescentReport) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("half", "change of"):
-        table.add_column(heading)
-    for heading in ("least", "5 %", "median", "95 %", "most"):
-        table.add_column(heading, justify="right")
-    for half, terms in report.changes.items():
-        for i, (term, quantiles) in enumerate(terms.items()):
-            table.add_row(half if i == 0 else "", term, *(f"{q:+.4g}" for q in quantiles))
-    return table
-
-
-def _witness_text(part: Part) -> str:
-    witness = part.witness
-    assert witness is not None
-    lines = [f"The {part.half} half-step raises {part.quantity}" if part.half != "layer" else f"The layer raises {part.quantity}"]
-    decision = witness.judgement.decision
-    if decision is None:
-        lines[0] = lines[0].replace(f"raises {part.quantity}", "returns tokens that are not finite")
-    else:
-        lines[0] += f" from these tokens by {decision.midpoint:.6g} ({decision.method}):"
-    with np.printoptions(precision=6, linewidth=76, suppress=True, threshold=60):
-        lines.append("  " + str(to_numpy(witness.tokens)).replace("\n", "\n  "))
-        if part.half != "compress":
-            pass
-    lines += [f"Scaled, the tokens of the instances show it {edge}." for edge in part.boundaries]
-    return "\n".join(lines)

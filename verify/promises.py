@@ -27,8 +27,8 @@ class Judgement:
     Attributes
     ----------
     word : str
-        ``"fell"``; ``"level"``, exactly; ``"rounding"``, a rise that the layer's own rounding explains; ``"rose"``;
-        ``"undecided"``; or ``"not finite"``, tokens that are no numbers.
+        ``"fell"``; ``"level"``, exactly; ``"rounding"``, a rise that the layer's own rounding explains;
+        ``"rose"``; ``"undecided"``; or ``"not finite"``, tokens that are no numbers.
     decision : Decision or None
         On the change of the quantity; None where the tokens are not finite.
     """
@@ -95,9 +95,10 @@ class Promise:
 def promises_of(layer: srr.Layer, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
     """The promises of a layer of this kind.
 
-    CRATE's first half promises Rᶜ(Z|U), its second the lasso of the tokens in D, started at the tokens. `Descent`
-    takes both rates in its first half and shrinks in its second. A layer of another class promises what the theory
-    asks of the two halves: Rᶜ(Z|U), and λ‖Z‖₁ − R(Z). The whole of every layer promises the loss.
+    CRATE's first half promises Rᶜ(Z|U), its second the lasso of the tokens in D, started at the tokens.
+    `Descent` takes both rates in its first half and shrinks in its second. A layer of another class
+    promises what the theory asks of the two halves: Rᶜ(Z|U), and λ‖Z‖₁ − R(Z). The whole of every layer
+    promises the loss.
     """
     whole = loss(objective)
     if isinstance(layer, Descent):
@@ -119,7 +120,7 @@ def _second_half(layer: Any, objective: srr.SparseRateReduction) -> Promise:
     return sparse_rate(objective)
 
 
-# --- the quantities ---------------------------------------------------------------------------------------------
+# --- the quantities -----------------------------------------------------------------------------------------
 
 
 def compression(objective: srr.SparseRateReduction, half: str = "compress") -> Promise:
