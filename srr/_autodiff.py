@@ -20,7 +20,7 @@ from srr._arrays import Array
 def half_logdet(A: Array, w: Array | None, root: float, method: str) -> Array:
     """F over a stack A ``(..., n, q)`` with weights w ``(..., n)`` or None, differentiable in both."""
     if _torch_tracks(A, w):
-        return _torch_functions()[0].apply(A, w, root, method)
+        return _torch_functions()[0](A, w, root, method)
     if _jax_traces(A, w):
         return _jax_functions()[0](A, w, root, method)
     return _value(A, w, root, method)
@@ -29,7 +29,7 @@ def half_logdet(A: Array, w: Array | None, root: float, method: str) -> Array:
 def half_logdet_and_gradient(A: Array, w: Array | None, root: float, method: str) -> tuple[Array, Array]:
     """F and ∂F/∂A from one factorisation, differentiable in both arguments."""
     if _torch_tracks(A, w):
-        value, gradient = _torch_functions()[1].apply(A, w, root, method)
+        value, gradient = _torch_functions()[1](A, w, root, method)
         return value, gradient
     if _jax_traces(A, w):
         return _jax_functions()[1](A, w, root, method)  # type: ignore[no-any-return]
@@ -78,6 +78,8 @@ def _torch_functions() -> tuple[Any, Any]:
     import torch
 
     class HalfLogdet(torch.autograd.Function):
+        """F, with the gradient beside it so that the backward pass factorises nothing."""
+
         generate_vmap_rule = True
 
         @staticmethod
@@ -89,19 +91,28 @@ def _torch_functions() -> tuple[Any, Any]:
             A, w, ctx.root, ctx.method = inputs
             ctx.mark_non_differentiable(output[1])
             ctx.save_for_backward(A, w, output[1])
+            ctx.save_for_forward(A, w, output[1])
 
         @staticmethod
         def backward(ctx, cotangent, _):  # type: ignore[no-untyped-def]
             A, w, gradient = ctx.saved_tensors
-            if torch.is_grad_enabled():  # a second derivative is wanted
-                gradient = ValueAndGradient.apply(A, w, ctx.root, ctx.method)[1]
-            to_A = cotangent[..., None, None] * gradient if ctx.needs_input_grad[0] else None
-            to_w = None
+            to_A = to_w = None
+            if ctx.needs_input_grad[0]:
+                if torch.is_grad_enabled():  # a second derivative may follow
+                    gradient = ValueAndGradient.apply(A, w, ctx.root, ctx.method)[1]
+                to_A = cotangent[..., None, None] * gradient
             if ctx.needs_input_grad[1]:
                 to_w = cotangent[..., None] * WeightGradient.apply(A, w, ctx.root)
             return to_A, to_w, None, None
 
+        @staticmethod
+        def jvp(ctx, dA, dw, *_):  # type: ignore[no-untyped-def]
+            A, w, gradient = ctx.saved_tensors
+            return _change(gradient, A, w, dA, dw, ctx.root), None
+
     class ValueAndGradient(torch.autograd.Function):
+        """F and ∂F/∂A, both differentiable."""
+
         generate_vmap_rule = True
 
         @staticmethod
@@ -112,23 +123,28 @@ def _torch_functions() -> tuple[Any, Any]:
         def setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]
             A, w, ctx.root, ctx.method = inputs
             ctx.save_for_backward(A, w)
+            ctx.save_for_forward(A, w, output[1])
 
         @staticmethod
         def backward(ctx, to_value, to_gradient):  # type: ignore[no-untyped-def]
             A, w = ctx.saved_tensors
-            inputs = (A,) if w is None else (A, w)
-            with torch.enable_grad():
-                parts = _torch_vjp(
-                    lambda A, w=None: (
-                        HalfLogdetOnly(A, w, ctx.root, ctx.method),
-                        _logdet.gradient_by_solve(A, w, ctx.root),
-                    ),
-                    inputs,
-                    (to_value, to_gradient),
-                )
-            return *parts, *([None] if w is None else []), None, None
+
+            def both(A, w=None):  # type: ignore[no-untyped-def]
+                value = HalfLogdet.apply(A, w, ctx.root, ctx.method)[0]
+                return value, _logdet.gradient_by_solve(A, w, ctx.root)
+
+            parts = torch.func.vjp(both, A, *([] if w is None else [w]))[1]((to_value, to_gradient))
+            return parts[0], None if w is None else parts[1], None, None
+
+        @staticmethod
+        def jvp(ctx, dA, dw, *_):  # type: ignore[no-untyped-def]
+            A, w, gradient = ctx.saved_tensors
+            turn = _logdet.change_of_gradient(A, w, ctx.root, dA, dw)
+            return _change(gradient, A, w, dA, dw, ctx.root), turn
 
     class WeightGradient(torch.autograd.Function):
+        """∂F/∂w, differentiable."""
+
         generate_vmap_rule = True
 
         @staticmethod
@@ -139,26 +155,28 @@ def _torch_functions() -> tuple[Any, Any]:
         def setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]
             A, w, ctx.root = inputs
             ctx.save_for_backward(A, w)
+            ctx.save_for_forward(A, w)
 
         @staticmethod
         def backward(ctx, cotangent):  # type: ignore[no-untyped-def]
-            A, w = ctx.saved_tensors
-            with torch.enable_grad():
-                parts = _torch_vjp(
-                    lambda A, w: (_logdet.weight_gradient_by_solve(A, w, ctx.root),), (A, w), (cotangent,)
-                )
-            return *parts, None
+            plain = torch.func.vjp(
+                lambda A, w: _logdet.weight_gradient_by_solve(A, w, ctx.root), *ctx.saved_tensors
+            )[1]
+            return *plain(cotangent), None
 
-    def HalfLogdetOnly(A, w, root, method):  # type: ignore[no-untyped-def]
+        @staticmethod
+        def jvp(ctx, dA, dw, _):  # type: ignore[no-untyped-def]
+            A, w = ctx.saved_tensors
+            return _logdet.change_of_weight_gradient(A, w, ctx.root, dA, dw)
+
+    def _change(gradient, A, w, dA, dw, root):  # type: ignore[no-untyped-def]
+        change = 0 if dA is None else (gradient * dA).sum((-2, -1))
+        return change if dw is None else change + (WeightGradient.apply(A, w, root) * dw).sum(-1)
+
+    def value(A, w, root, method):  # type: ignore[no-untyped-def]
         return HalfLogdet.apply(A, w, root, method)[0]
 
-    def _torch_vjp(f, inputs, cotangents):  # type: ignore[no-untyped-def]
-        return torch.func.vjp(f, *inputs)[1](cotangents)
-
-    class First:
-        apply = staticmethod(HalfLogdetOnly)
-
-    return First, ValueAndGradient
+    return value, ValueAndGradient.apply
 
 
 @cache
@@ -168,8 +186,8 @@ def _jax_functions() -> tuple[Any, Any]:
     import jax
     from jax.custom_derivatives import SymbolicZero
 
-    def instantiate(tangent, primal):  # type: ignore[no-untyped-def]
-        return jax.numpy.zeros_like(primal) if isinstance(tangent, SymbolicZero) else tangent
+    def nonzero(tangent):  # type: ignore[no-untyped-def]
+        return None if isinstance(tangent, SymbolicZero) else tangent
 
     @partial(jax.custom_jvp, nondiff_argnums=(2, 3))
     def value(A, w, root, method):  # type: ignore[no-untyped-def]
@@ -195,11 +213,7 @@ def _jax_functions() -> tuple[Any, Any]:
         (A, w), (dA, dw) = primals, tangents
         out, change = value_rule(root, method, primals, tangents)
         gradient = value_and_gradient(A, w, root, method)[1]
-        if w is None:
-            turn = jax.jvp(lambda A: _logdet.gradient_by_solve(A, None, root), (A,), (instantiate(dA, A),))[1]
-        else:
-            both = (instantiate(dA, A), instantiate(dw, w))
-            turn = jax.jvp(lambda A, w: _logdet.gradient_by_solve(A, w, root), (A, w), both)[1]
+        turn = _logdet.change_of_gradient(A, w, root, nonzero(dA), nonzero(dw))
         return (out, gradient), (change, turn)
 
     value_and_gradient.defjvp(value_and_gradient_rule, symbolic_zeros=True)
@@ -210,7 +224,6 @@ def _jax_functions() -> tuple[Any, Any]:
 
     @weight_gradient.defjvp
     def weight_gradient_rule(root, primals, tangents):  # type: ignore[no-untyped-def]
-        turn = jax.jvp(lambda A, w: _logdet.weight_gradient_by_solve(A, w, root), primals, tangents)[1]
-        return weight_gradient(*primals, root), turn
+        return weight_gradient(*primals, root), _logdet.change_of_weight_gradient(*primals, root, *tangents)
 
     return value, value_and_gradient

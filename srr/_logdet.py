@@ -165,23 +165,64 @@ def weight_gradient(A: Array, w: Array, root: float) -> Array:
     return (xp.sum(shrunk**2, axis=-1) + xp.sum((root * beside) ** 2, axis=-1)) / 2
 
 
+# --- second derivatives -----------------------------------------------------------------------------------------
+# Plain solves, which torch and JAX can differentiate again. With B = Diag(w) A and M = I + c AᵀB: ∇F = c B M⁻¹.
+
+
 def gradient_by_solve(A: Array, w: Array | None, root: float) -> Array:
-    """∇F written in operations that automatic differentiation can follow: the source of second derivatives."""
-    xp = compat.array_namespace(A)
-    n, q = A.shape[-2:]
-    c = root * root
-    A_T = xp.matrix_transpose(A)
-    if w is None and n < q:
-        return xp.linalg.solve(xp.eye(n, **_arrays.like(A)) + c * xp.matmul(A, A_T), c * A)
-    B = A if w is None else w[..., None] * A
-    M = xp.eye(q, **_arrays.like(A)) + c * xp.matmul(A_T, B)
-    return xp.matrix_transpose(xp.linalg.solve(M, c * xp.matrix_transpose(B)))
+    """∇F = c Diag(w) A M⁻¹."""
+    return root * root * _times_inverse(_on_rows(w, A), _system(A, w, root))
 
 
 def weight_gradient_by_solve(A: Array, w: Array, root: float) -> Array:
-    """∂F/∂w in differentiable operations."""
+    """∂F/∂w_j = ½ c a_jᵀ M⁻¹ a_j."""
     xp = compat.array_namespace(A)
-    c = root * root
-    A_T = xp.matrix_transpose(A)
-    M = xp.eye(A.shape[-1], **_arrays.like(A)) + c * xp.matmul(A_T, w[..., None] * A)
-    return c / 2 * xp.sum(A_T * xp.linalg.solve(M, A_T), axis=-2)
+    return root * root / 2 * xp.sum(A * _times_inverse(A, _system(A, w, root)), axis=-1)
+
+
+def change_of_gradient(A: Array, w: Array | None, root: float, dA: Array | None, dw: Array | None) -> Array:
+    """Derivative of ∇F along (dA, dw), either of which may be None: c (dB − B M⁻¹ dM) M⁻¹."""
+    xp = compat.array_namespace(A)
+    M, c = _system(A, w, root), root * root
+    dM, dB = _system_change(A, w, root, dA, dw), xp.zeros_like(A)
+    if dA is not None:
+        dB = dB + _on_rows(w, dA)
+    if dw is not None:
+        dB = dB + _on_rows(dw, A)
+    return c * _times_inverse(dB - xp.matmul(_times_inverse(_on_rows(w, A), M), dM), M)
+
+
+def change_of_weight_gradient(A: Array, w: Array, root: float, dA: Array | None, dw: Array | None) -> Array:
+    """Derivative of ∂F/∂w along (dA, dw): c rows of (A M⁻¹) ∘ (dA − ½ A M⁻¹ dM)."""
+    xp = compat.array_namespace(A)
+    shrunk = _times_inverse(A, _system(A, w, root))
+    turn = -xp.matmul(shrunk, _system_change(A, w, root, dA, dw)) / 2
+    return root * root * xp.sum(shrunk * (turn if dA is None else turn + dA), axis=-1)
+
+
+def _system(A: Array, w: Array | None, root: float) -> Array:
+    xp = compat.array_namespace(A)
+    return xp.eye(A.shape[-1], **_arrays.like(A)) + root * root * xp.matmul(
+        xp.matrix_transpose(A), _on_rows(w, A)
+    )
+
+
+def _system_change(A: Array, w: Array | None, root: float, dA: Array | None, dw: Array | None) -> Array:
+    xp = compat.array_namespace(A)
+    half = xp.zeros_like(A)
+    if dA is not None:
+        half = half + _on_rows(w, dA)
+    if dw is not None:
+        half = half + _on_rows(dw, A) / 2
+    product = xp.matmul(xp.matrix_transpose(A), half)
+    return root * root * (product + xp.matrix_transpose(product))
+
+
+def _on_rows(w: Array | None, A: Array) -> Array:
+    return A if w is None else w[..., None] * A
+
+
+def _times_inverse(B: Array, M: Array) -> Array:
+    """B M⁻¹ for a symmetric M."""
+    xp = compat.array_namespace(B)
+    return xp.matrix_transpose(xp.linalg.solve(M, xp.matrix_transpose(B)))
