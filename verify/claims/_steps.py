@@ -1,0 +1,72 @@
+"""What the claims about steps have in common: heads, their spectra, and when a descent can be seen at all."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from srr import coding_rate
+from verify.arrays import to_numpy
+from verify.case import Case
+from verify.outcome import THRESHOLD
+
+Array = Any
+
+
+def heads(Z: Array, U: Array) -> Array:
+    """Y_k = Z U_k, (K, n, p)."""
+    return array_namespace(Z).matmul(Z, U)
+
+
+def gather(Y: Array, U: Array) -> Array:
+    """Σ_k Y_k U_kᵀ, (n, d)."""
+    xp = array_namespace(Y)
+    return xp.sum(xp.matmul(Y, xp.matrix_transpose(U)), axis=0)
+
+
+def spectra(Z: Array, U: Array, eps: float) -> np.ndarray:
+    """The eigenvalues x of β Y_kᵀY_k, (K, p)."""
+    Y = to_numpy(heads(Z, U))
+    beta = Y.shape[2] / (Y.shape[1] * eps**2)
+    s = np.linalg.svd(Y, compute_uv=False)
+    return np.pad(beta * s**2, ((0, 0), (0, Y.shape[2] - s.shape[1])))
+
+
+def softmax(Y: Array) -> np.ndarray:
+    """S_k, the row softmax of Y_k Y_kᵀ, (K, n, n)."""
+    A = to_numpy(Y) @ to_numpy(Y).swapaxes(1, 2)
+    E = np.exp(A - A.max(axis=-1, keepdims=True))
+    return E / E.sum(axis=-1, keepdims=True)
+
+
+def official_measure(Z: Array, U: Array, *, eps: float = 0.1) -> float:
+    """What the code of CRATE measures for Rᶜ: Σ_k R of the tokens of head k, each divided by its norm."""
+    xp = array_namespace(Z)
+    Y = heads(Z, U)
+    return float(xp.sum(coding_rate(Y / xp.linalg.vector_norm(Y, axis=-1, keepdims=True), eps=eps)))
+
+
+def norm(*arrays: Array) -> float:
+    """√(Σ |a|²) over all entries."""
+    return math.sqrt(sum(float(np.sum(to_numpy(a) ** 2)) for a in arrays))
+
+
+def inner(a: Array, b: Array) -> float:
+    """⟨a, b⟩."""
+    return float(np.sum(to_numpy(a) * to_numpy(b)))
+
+
+def assume_visible(case: Case, promised: float, before: Array, after: Array, slope: float) -> None:
+    """Reject the instance unless the descent that theory promises is more than rounding can take back.
+
+    What is decided is the change between the arrays as stored, so near a stationary point it is the change
+    made by rounding them. That is at most ``slope`` times the distance by which they are rounded, for which
+    30 · max(n, d) · u · (|before| + |after|) is taken, as in `verify.outcome`. No decision is loosened by
+    it.
+    """
+    u = 2.0**-24 if "float32" in str(after.dtype) else 2.0**-53
+    rounded = THRESHOLD * max(after.shape) * u * (norm(before) + norm(after))
+    case.assume(promised > rounded * slope)

@@ -1,0 +1,434 @@
+"""Whole layers: what becomes of the sparse rate reduction loss Rᶜ − R + λ‖Z‖₁ when the halves are put
+together.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from srr import (
+    SparseRateReduction,
+    attention,
+    curvature,
+    prox,
+    subspace_coding_rate_and_gradient,
+)
+from srr.layers import Layer, PreNorm, crate, descent, layer_norm, official
+from verify import decide
+from verify.arrays import to_numpy
+from verify.case import Case, Instance
+from verify.claims._steps import assume_visible, inner, norm, official_measure
+from verify.ledger import HOLDS, REFUTED, Outcome, claim
+from verify.outcome import at_most, decided, exactly
+
+N23 = "Yu et al. 2023 (arXiv 2306.01129)"
+HU = "Hu, Zou and Xu 2024 (arXiv 2411.17182)"
+SMALL: dict[str, Any] = {"n": (1, 8), "d": (1, 6), "K": (1, 3), "p": (1, 2), "eps": (0.1, 10.0)}
+
+
+def _objective(case: Case, m: Instance) -> SparseRateReduction:
+    return SparseRateReduction(m.U, m.eps, case.log_uniform("lam", 1e-3, 1.0))
+
+
+def _nonnegative(m: Instance) -> Instance:
+    return Instance(array_namespace(m.Z).abs(m.Z), m.U, m.labels, m.eps, m.n, m.d, m.K, m.p)
+
+
+def _dictionary(case: Case, m: Instance, kind: str = "orthonormal") -> Any:
+    rng = case.rng("dictionary")
+    if kind == "orthonormal":
+        return case.asarray(np.linalg.qr(rng.standard_normal((m.d, m.d)))[0])
+    return case.asarray(rng.uniform(-math.sqrt(6 / m.d), math.sqrt(6 / m.d), (m.d, m.d)))
+
+
+def _descends(case: Case, objective: SparseRateReduction, layer: Layer, Z: Any) -> Outcome:
+    # Whether the loss does not rise. The descent layer promises |after - Z|²/2s; of a layer that promises
+    # nothing, a change of that size is asked all the same.
+    after = layer(Z)
+    n, d = Z.shape
+    step = curvature.loss_step(objective.U, n, eps=objective.eps)
+    slope = norm(objective.smooth_gradient(Z)) + objective.lam * math.sqrt(n * d)
+    assume_visible(case, norm(after - Z) ** 2 / (2 * step), Z, after, slope)
+    return decided(decide.loss_change(objective, Z, after))
+
+
+# --- the layer that descends --------------------------------------------------------------------------------
+
+
+@claim(
+    "layers.descent-lowers-loss",
+    title="The descent layer lowers the loss, at every precision, scale and sparsity",
+    statement=r"\mathcal L\big(\mathrm{prox}_{s\lambda\|\cdot\|_1}(Z-s\nabla(R^c-R)(Z))\big)\le\mathcal L(Z),"
+    r"\quad s=\frac1{L_c+\alpha/8},\ \mathcal L=R^c-R+\lambda\|\cdot\|_1",
+    source="proximal gradient on the loss of N23 eq. 1; -R is curved upwards by alpha/8 at most",
+    relation="<=",
+    hypotheses="orthogonal or overlapping subspaces, eps from 0.01 to 10, scales from 0.01 to 100, "
+    "lambda to 10; signed tokens, or the non-negative form from non-negative ones",
+    expect=HOLDS,
+    twin="a step 40 times as long",
+    uses=("compression.exact-step-descends",),
+)
+def descent_lowers_loss(case: Case) -> Outcome:
+    """True: the smooth part is curved upwards by at most L_c + α/8, so the loss falls by at least
+    |ΔZ|²/(2s). Instances on which that is less than rounding the tokens can take back are rejected.
+    """
+    m = case.mixture(**{**SMALL, "eps": (1e-2, 10.0)})
+    objective = SparseRateReduction(m.U, m.eps, case.log_uniform("lam", 1e-4, 10.0))
+    nonnegative = case.choice("tokens", ("signed", "nonnegative")) == "nonnegative"
+    Z = _nonnegative(m).Z if nonnegative else m.Z
+    if not case.twin:
+        return _descends(
+            case, objective, descent(m.U, eps=m.eps, lam=objective.lam, nonnegative=nonnegative), Z
+        )
+    step = 40 * curvature.loss_step(m.U, m.n, eps=m.eps)
+    shrink = prox.nonnegative_soft_threshold if nonnegative else prox.soft_threshold
+    after = shrink(Z - step * objective.smooth_gradient(Z), step * objective.lam)
+    return decided(decide.loss_change(objective, Z, after))
+
+
+@claim(
+    "layers.descent-guarantee",
+    title="How much the descent layer takes off the loss at least",
+    statement=r"\mathcal L(Z)-\mathcal L(Z^+)\ge\frac1{2s}\|Z^+-Z\|_F^2",
+    source="Beck and Teboulle 2009, lemma 2.3, for the loss of N23 eq. 1",
+    relation="<=",
+    hypotheses="as layers.descent-lowers-loss",
+    expect=HOLDS,
+    twin="four times as much",
+    uses=("layers.descent-lowers-loss",),
+    instances=100,
+)
+def descent_guarantee(case: Case) -> Outcome:
+    """True; so iterates whose loss is bounded below move ever less, and their limits are stationary.
+    Enclosed: the promised amount against the end of the decided interval.
+    """
+    m = case.mixture(**SMALL, scale=(0.1, 10.0))
+    objective = _objective(case, m)
+    after = descent(m.U, eps=m.eps, lam=objective.lam)(m.Z)
+    step = curvature.loss_step(m.U, m.n, eps=m.eps)
+    promised = case.wrong(0.5, 2.0) * norm(after - m.Z) ** 2 / step
+    change = decide.loss_change(objective, m.Z, after)
+    slope = norm(objective.smooth_gradient(m.Z)) + objective.lam * math.sqrt(m.n * m.d)
+    rounding = slope * (norm(m.Z) + norm(after)) * (2.0**29 if "float32" in str(after.dtype) else 1.0)
+    return at_most(change.upper, -promised, size=m.n + m.d, scale=abs(change.lower) + promised + rounding)
+
+
+# --- layers of the literature -------------------------------------------------------------------------------
+
+
+@claim(
+    "layers.compression-lowers-loss",
+    title="Compressing lowers the loss",
+    statement=r"(R^c-R)(Z-\kappa\nabla R^c(Z))\le(R^c-R)(Z),\qquad\kappa\le\frac1{L_c}",
+    source=f"{N23}, section 2: the two halves of a layer taken to serve the one objective of eq. 1",
+    relation="<=",
+    hypotheses="orthogonal or overlapping subspaces, any tokens, lambda = 0",
+    expect=REFUTED,
+    twin="the gradient step on R^c - R itself",
+    uses=("compression.exact-step-descends",),
+    instances=100,
+)
+def compression_lowers_loss(case: Case) -> Outcome:
+    """False: the step that lowers Rᶜ shortens the tokens and lowers R as well, often by more. One token in
+    one of two lines loses log(1 + 2β s²) against log(1 + β s²).
+    """
+    m = case.mixture(**SMALL, scale=(0.1, 10.0))
+    objective = SparseRateReduction(m.U, m.eps, 0.0)
+    kappa = case.uniform("kappa L_c", 0.1, 1.0) * curvature.compression_step(m.U, m.n, eps=m.eps)
+    gradient, step = objective.smooth_gradient(m.Z), curvature.loss_step(m.U, m.n, eps=m.eps)
+    after = case.wrong(attention.exact_step(m.Z, m.U, eps=m.eps, step=kappa), m.Z - step * gradient)
+    promised = max(abs(inner(gradient, after - m.Z)), norm(after - m.Z) ** 2 / (2 * step))
+    assume_visible(
+        case, case.wrong(promised, norm(after - m.Z) ** 2 / (2 * step)), m.Z, after, norm(gradient)
+    )
+    return decided(decide.loss_change(objective, m.Z, after))
+
+
+@claim(
+    "layers.halves-add-up",
+    title="If each half lowers its own objective, the layer lowers the loss",
+    statement=r"R^c(Z^{\ell+1/2})\le R^c(Z^\ell),\ F(Z^{\ell+1})\le F(Z^{\ell+1/2})\ \Longrightarrow\ "
+    r"\mathcal L(Z^{\ell+1})\le\mathcal L(Z^\ell)",
+    source=f"{N23}, section 2.1: alternating minimisation by layers",
+    relation="<=",
+    hypotheses="exact step; ISTA, orthonormal dictionary, feasible Z^{l+1/2}; both descents certified",
+    expect=REFUTED,
+    twin="the descent layer",
+    uses=(
+        "compression.exact-step-descends",
+        "sparsification.ista-descends",
+        "layers.compression-lowers-loss",
+    ),
+    instances=100,
+)
+def halves_add_up(case: Case) -> Outcome:
+    """False: R is in the loss and in neither half's objective, and both halves may lower it. So the best
+    that CRATE's construction can promise, exact gradient and feasible lasso, does not descend either.
+    """
+    m = _nonnegative(case.mixture(**SMALL, scale=(0.1, 10.0)))
+    objective, D = _objective(case, m), _dictionary(case, m)
+    if case.twin:
+        return _descends(case, objective, descent(m.U, eps=m.eps, lam=objective.lam), m.Z)
+    layer = crate(m.U, D, rule="exact", eps=m.eps, eta=case.uniform("eta", 0.1, 1.0), lam=objective.lam)
+    half = layer.compress(m.Z)
+    after = layer.sparsify(half)
+    case.assume(float(to_numpy(half).min()) >= 0)
+    case.assume(decide.subspace_rate_change(m.Z, half, m.U, eps=m.eps).not_above)
+    case.assume(decide.lasso_change(half, D, half, after, lam=objective.lam).not_above)
+    return decided(decide.loss_change(objective, m.Z, after))
+
+
+@claim(
+    "layers.crate-lowers-loss",
+    title="A layer of CRATE, in the papers' form, lowers the loss",
+    statement=r"\mathcal L\big(\mathrm{ISTA}(Z+\mathrm{MSSA}(Z|U_{[K]})\mid D)\big)\le\mathcal L(Z)",
+    source=f"{N23}, eq. 18",
+    relation="<=",
+    hypotheses="orthogonal or overlapping subspaces, orthonormal dictionary, signed or non-negative tokens, "
+    "residual, derived, Neumann or exact compression",
+    expect=REFUTED,
+    twin="the descent layer",
+    uses=("compression.residual-step-descends", "layers.halves-add-up", "layers.descent-lowers-loss"),
+    instances=150,
+)
+def crate_lowers_loss(case: Case) -> Outcome:
+    """False with every compression rule, the exact gradient among them."""
+    m = case.mixture(**SMALL, scale=(0.1, 10.0))
+    m = m if case.choice("tokens", ("signed", "nonnegative")) == "signed" else _nonnegative(m)
+    objective, rule = _objective(case, m), case.choice("rule", ("residual", "derived", "neumann", "exact"))
+    if case.twin:
+        return _descends(case, objective, descent(m.U, eps=m.eps, lam=objective.lam), m.Z)
+    layer = crate(m.U, _dictionary(case, m), rule=rule, eps=m.eps, lam=objective.lam)
+    return _descends(case, objective, layer, m.Z)
+
+
+@claim(
+    "layers.official-lowers-loss",
+    title="A layer of the official code lowers the loss",
+    statement=r"\mathcal L(Z^{\ell+1})\le\mathcal L(Z^\ell),\quad Z^{\ell+1/2}=Z^\ell+W\,\mathrm{SSA}"
+    r"(\mathrm{LN}(Z^\ell)),\ Z^{\ell+1}=\mathrm{ISTA}(\mathrm{LN}(Z^{\ell+1/2})\mid D)",
+    source=f"code of {N23}, model/crate.py, with eta = lambda = 0.1",
+    relation="<=",
+    hypotheses="orthonormal U, output matrix [U_1 ... U_K] or as initialised, kaiming_uniform dictionary",
+    expect=REFUTED,
+    twin="the descent layer",
+    uses=("layers.crate-lowers-loss", "layers.descent-lowers-loss"),
+    instances=150,
+)
+def official_lowers_loss(case: Case) -> Outcome:
+    """False with the theoretical output matrix as with a free one: the second LayerNorm alone resets scale
+    and mean.
+    """
+    m = case.mixture(**{**SMALL, "d": (2, 6)}, scale=(0.1, 10.0))
+    objective = SparseRateReduction(m.U, m.eps, 0.1)
+    kind = case.choice("output", ("theoretical", "free"))
+    if case.twin:
+        return _descends(case, objective, descent(m.U, eps=m.eps, lam=0.1), m.Z)
+    output = None
+    if kind == "free":
+        bound = 1 / math.sqrt(m.K * m.p)
+        output = case.asarray(case.rng("output seed").uniform(-bound, bound, (m.d, m.K * m.p)))
+    layer = PreNorm(official(m.U, _dictionary(case, m, "official"), output=output))
+    return _descends(case, objective, layer, m.Z)
+
+
+# --- LayerNorm ----------------------------------------------------------------------------------------------
+
+
+@claim(
+    "layers.layernorm-keeps-compression",
+    title="With LayerNorm in front, the exact step still compresses the tokens that came in",
+    statement=r"R^c\big(\mathrm{LN}(Z)-\kappa\nabla R^c(\mathrm{LN}(Z))\big)\le R^c(Z),"
+    r"\qquad\kappa\le\frac1{L_c}",
+    source=f"{N23}, figure 2, which normalises before each half",
+    relation="<=",
+    hypotheses="orthogonal or overlapping subspaces, token scales from 0.01 to 100",
+    expect=REFUTED,
+    twin="against the normed tokens LN(Z)",
+    uses=("compression.exact-step-descends",),
+    instances=100,
+)
+def layernorm_keeps_compression(case: Case) -> Outcome:
+    """False: LayerNorm brings every token to norm √d, and Rᶜ with it to where it was before the layers
+    below. What the step takes off is relative to the normed tokens only.
+    """
+    m = case.mixture(**{**SMALL, "d": (2, 6)})
+    normed = layer_norm(m.Z)
+    kappa = case.uniform("kappa L_c", 0.1, 1.0) * curvature.compression_step(m.U, m.n, eps=m.eps)
+    after = attention.exact_step(normed, m.U, eps=m.eps, step=kappa)
+    slope = norm(subspace_coding_rate_and_gradient(normed, m.U, eps=m.eps)[1])
+    assume_visible(case, kappa * slope**2 / 2, normed, after, slope)
+    return decided(decide.subspace_rate_change(case.wrong(m.Z, normed), after, m.U, eps=m.eps))
+
+
+@claim(
+    "layers.prenorm-step-descends",
+    title="The exact step taken at LN(Z) and added to Z compresses",
+    statement=r"R^c\big(Z-\kappa\nabla R^c(\mathrm{LN}(Z))\big)\le R^c(Z),\qquad\kappa\le\frac1{L_c}",
+    source=f"code of {N23}: the update is computed behind LayerNorm, the skip goes past it",
+    relation="<=",
+    hypotheses="orthogonal or overlapping subspaces, tokens of scale 1 to 100",
+    expect=REFUTED,
+    twin="without LayerNorm",
+    uses=("compression.exact-step-descends", "layers.layernorm-keeps-compression"),
+    instances=150,
+    witness={
+        "coherence": "orthogonal",
+        "K": 3,
+        "p": 1,
+        "d": 3,
+        "n": 1,
+        "eps": 1.0,
+        "scale": 1.0,
+        "noise": 1.0,
+        "seed": 0,
+        "kappa L_c": 1.0,
+    },
+)
+def prenorm_step_descends(case: Case) -> Outcome:
+    """False, though the update is an exact gradient: it is that of other tokens. LayerNorm moves each token
+    by its own mean and scale, which changes directions as well as lengths. Long tokens, for which the step
+    is short, tell that it is not the step size.
+    """
+    m = case.mixture(**{**SMALL, "d": (2, 6)}, scale=(1.0, 100.0))
+    kappa = case.uniform("kappa L_c", 0.01, 1.0) * curvature.compression_step(m.U, m.n, eps=m.eps)
+    layer = crate(m.U, case.asarray(np.eye(m.d)), rule="exact", eps=m.eps, kappa=kappa)
+    after = case.wrong(PreNorm(layer), layer).compress(m.Z)
+    gradient = subspace_coding_rate_and_gradient(m.Z, m.U, eps=m.eps)[1]
+    assume_visible(case, abs(inner(gradient, after - m.Z)), m.Z, after, norm(gradient))
+    return decided(decide.subspace_rate_change(m.Z, after, m.U, eps=m.eps))
+
+
+@claim(
+    "layers.layernorm-makes-infeasible",
+    title="Every token that LayerNorm hands to ISTA has a negative entry",
+    statement=r"\min_i\mathrm{LN}(z)_i<0\qquad\text{unless }z\text{ is constant}",
+    source=f"code of {N23}: LayerNorm in front of the ISTA half, at its initial scale and shift",
+    relation="<",
+    hypotheses="signed or non-negative tokens that are not constant",
+    expect=HOLDS,
+    twin="division by the norm without subtraction of the mean",
+    uses=("sparsification.ista-descends-from-signed-tokens",),
+    instances=100,
+)
+def layernorm_makes_infeasible(case: Case) -> Outcome:
+    """True: its entries add up to zero. So ISTA, started at these tokens, never starts feasible, and the
+    lemma that its lasso falls applies to no layer of the code.
+    """
+    m = case.mixture(**{**SMALL, "d": (2, 6)}, noise=(0.1, 1.0), scale=(0.1, 10.0))
+    m = m if case.choice("tokens", ("signed", "nonnegative")) == "signed" else _nonnegative(m)
+    size = array_namespace(m.Z).linalg.vector_norm(m.Z, axis=-1, keepdims=True)
+    normed = case.wrong(layer_norm(m.Z), m.Z / size)
+    return exactly(bool(np.all(to_numpy(normed).min(axis=1) < 0)))
+
+
+@claim(
+    "layers.layernorm-keeps-descent",
+    title="The descent layer still lowers the loss with LayerNorm in front of it",
+    statement=r"\mathcal L\big(T(\mathrm{LN}(Z))\big)\le\mathcal L(Z),\qquad T\text{ the descent layer}",
+    source=f"pre-norm as in the code of {N23}, around the layer of layers.descent-lowers-loss",
+    relation="<=",
+    hypotheses="orthogonal or overlapping subspaces, token scales from 0.1 to 10",
+    expect=REFUTED,
+    twin="against the loss of LN(Z)",
+    uses=("layers.descent-lowers-loss",),
+    instances=100,
+)
+def layernorm_keeps_descent(case: Case) -> Outcome:
+    """False: LayerNorm is no step on the loss, and may raise it by more than the layer takes off. So the
+    loss can be followed through such a network between LayerNorms only.
+    """
+    m = case.mixture(**{**SMALL, "d": (2, 6)}, scale=(0.1, 10.0))
+    objective, normed = _objective(case, m), layer_norm(m.Z)
+    after = descent(m.U, eps=m.eps, lam=objective.lam)(normed)
+    step = curvature.loss_step(m.U, m.n, eps=m.eps)
+    slope = norm(objective.smooth_gradient(normed)) + objective.lam * math.sqrt(m.n * m.d)
+    assume_visible(case, norm(after - normed) ** 2 / (2 * step), normed, after, slope)
+    return decided(decide.loss_change(objective, case.wrong(m.Z, normed), after))
+
+
+# --- what the official code measures ------------------------------------------------------------------------
+
+
+@claim(
+    "layers.official-measure-shows-compression",
+    title="Where the official layer-wise measure falls over twelve layers, the tokens were compressed",
+    statement=r"R^c_{\rm code}(Z^{12})<R^c_{\rm code}(Z^0)\ \Longrightarrow\ R^c(Z^{12})\le R^c(Z^0)",
+    source=f"{N23}, figure 3, and its code: CodingRate normalises every token in every head",
+    relation="<=",
+    hypotheses="orthogonal subspaces, tokens of norm 1 with noise; twelve layers of Z + sum_k U_k SSA, "
+    "or of the pre-norm residual of the code",
+    expect=REFUTED,
+    twin="twelve exact gradient steps",
+    uses=("compression.normalised-measure-range", "compression.residual-step-descends"),
+    instances=60,
+)
+def official_measure_shows_compression(case: Case) -> Outcome:
+    """False: attention pulls tokens together in direction, which the measure sees, and lengthens them,
+    which it divides out. Over twelve layers of Z + Σ U_kSSA the measure falls and Rᶜ rises; for Z − Σ
+    U_kSSA, which does compress, it is the other way round. Only for the exact step do the two agree.
+    """
+    m = case.mixture(
+        n=(2, 12), d=1, K=(1, 3), p=(1, 3), coherence=("orthogonal",), noise=(0.1, 1.0), scale=1.0
+    )
+    size = np.linalg.norm(to_numpy(m.Z), axis=1, keepdims=True)
+    case.assume(float(size.min()) > 1e-6)
+    start = case.asarray(to_numpy(m.Z) / size)
+    rule, Z = case.choice("rule", ("conceptual", "prenorm")), start
+    step = 0.5 * curvature.compression_step(m.U, m.n, eps=m.eps)
+    for _ in range(12):
+        if case.twin:
+            Z = attention.exact_step(Z, m.U, eps=m.eps, step=step)
+        elif rule == "conceptual":
+            Z = attention.residual_step(Z, m.U)
+        else:
+            Z = Z + attention.mssa(layer_norm(Z), m.U)
+    before, after = official_measure(start, m.U), official_measure(Z, m.U)
+    case.assume(after < before - 1e-3)
+    return decided(decide.subspace_rate_change(start, Z, m.U, eps=m.eps), measure=[before, after])
+
+
+# --- sizes --------------------------------------------------------------------------------------------------
+
+PUBLISHED = {
+    "CRATE-T/16": (384, 6, 12, 16, 1000, 6.09),
+    "CRATE-S/16": (576, 12, 12, 16, 1000, 13.12),
+    "CRATE-B/16": (768, 12, 12, 16, 1000, 22.80),
+    "CRATE-L/16": (1024, 16, 24, 16, 1000, 77.64),
+    "CRATE-T/8, segmentation": (192, 3, 12, 8, 21841, 5.74),
+    "CRATE-S/8, segmentation": (384, 6, 12, 8, 21841, 14.12),
+    "CRATE-B/8, segmentation": (768, 12, 12, 8, 21841, 38.83),
+}
+"""d, K, layers, patch, classes, and millions of parameters as published."""
+
+
+@claim(
+    "layers.crate-parameters",
+    title="The published parameter counts of CRATE",
+    statement=r"\#=2P+Pd+d+2d+(n+1)d+d+L(3d^2+5d)+2d+C(d+1),\qquad P=3\cdot\mathrm{patch}^2",
+    source=f"{N23}, table 1; 2308.16271 for segmentation",
+    relation="=",
+    hypotheses="the seven published sizes, to the two decimals printed",
+    expect=HOLDS,
+    twin="separate matrices for query, key and value",
+    instances=60,
+)
+def crate_parameters(case: Case) -> Outcome:
+    """True of the tables, counted from the arrays of a layer: U serves as query, key and value, and the
+    dictionary is d × d, a quarter of a ViT block. (The text of N23 says 22.08M where its table and the code
+    have 22.80M for B.)
+    """
+    d, K, depth, patch, classes, published = PUBLISHED[case.choice("model", tuple(PUBLISHED))]
+    U, square, bias = np.zeros((K, d, d // K)), np.zeros((d, d)), np.zeros(d)
+    U, square, bias = map(case.asarray, (U, square, bias))
+    layer = official(U, square, output=square, bias=bias)
+    block = sum(math.prod(a.shape) for a in (layer.U, layer.output, layer.D, layer.bias)) + 4 * d
+    block += case.wrong(0, 2 * d * d)
+    pixels, patches = 3 * patch**2, (224 // patch) ** 2
+    embedding = 2 * pixels + pixels * d + d + 2 * d + (patches + 1) * d + d
+    total = embedding + depth * block + 2 * d + classes * (d + 1)
+    return exactly(round(total / 1e6, 2) == published, total=total, published=published)
