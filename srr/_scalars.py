@@ -53,6 +53,11 @@ def nonnegative_scalar(value: Scalar, beside: Array, name: str) -> Scalar:
     return value
 
 
+def as_array(value: Array) -> Array:
+    """``value``, where NumPy made a scalar of a 0-d array."""
+    return np.asarray(value) if isinstance(value, np.generic) else value
+
+
 def squared_norm(M: Array) -> Scalar:
     """‖M‖₂² of a matrix, as a constant: a float, or a 0-d array where values cannot be read."""
     xp, M = array_namespace(M), detached(M)

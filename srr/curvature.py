@@ -171,7 +171,8 @@ def compression_step(U: Array, n: int, *, eps: float) -> Scalar:
     -------
     float
     """
-    curvature = U.shape[-1] * _nonzero(overlap(U))
+    largest = _nonzero(overlap(U))
+    curvature = U.shape[-1] * largest
     return count(n, "n") * positive(eps, "eps") * eps / curvature
 
 
@@ -204,7 +205,8 @@ def loss_step(U: Array, n: int, *, eps: float) -> Scalar:
     -----
     Rᶜ is curved upwards by at most L_c, −R by at most α/8, their sum by at most the sum.
     """
-    curvature = U.shape[-1] * overlap(U) + U.shape[-2] / 8
+    largest = overlap(U)
+    curvature = U.shape[-1] * largest + U.shape[-2] / 8
     return count(n, "n") * positive(eps, "eps") * eps / curvature
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from srr._arrays import Array, namespace, nonnegative, positive
 from srr._heads import require_subspaces
+from srr._scalars import as_array
 from srr.rates import (
     coding_rate,
     coding_rate_and_gradient,
@@ -79,18 +80,19 @@ class SparseRateReduction:
         l0 = xp.sum(xp.astype(size > nonnegative(threshold, "threshold"), xp.int32), axis=(-2, -1))
         l1 = xp.sum(size, axis=(-2, -1))
         value = rate - compression - self.lam * l1
-        return Terms(rate, compression, rate - compression, l0, l1, value, -value)
+        terms = (rate, compression, rate - compression, l0, l1, value, -value)
+        return Terms(*map(as_array, terms))
 
     def value(self, Z: Array) -> Array:
         """SRR(Z) in nats, shape ``(...)``."""
-        return -self.loss(Z)
+        return as_array(-self.loss(Z))
 
     def loss(self, Z: Array) -> Array:
         """Rᶜ(Z|U) − R(Z) + λ‖Z‖₁ in nats, shape ``(...)``."""
         xp = namespace(Z=Z, U=self.U)
         rate: Array = coding_rate(Z, eps=self.eps)
         compression: Array = subspace_coding_rate(Z, self.U, eps=self.eps)
-        return compression - rate + self.lam * xp.sum(xp.abs(Z), axis=(-2, -1))
+        return as_array(compression - rate + self.lam * xp.sum(xp.abs(Z), axis=(-2, -1)))
 
     def smooth_gradient(self, Z: Array) -> Array:
         """Gradient ``(..., n, d)`` of the smooth part Rᶜ − R of the loss."""

@@ -19,7 +19,7 @@ from srr._arrays import (
     require_shape,
     require_tokens,
 )
-from srr._scalars import Scalar, flag, nonnegative_scalar, positive_scalar, squared_norm
+from srr._scalars import Scalar, as_array, flag, nonnegative_scalar, positive_scalar, squared_norm
 
 __all__ = [
     "fista",
@@ -196,7 +196,7 @@ def lasso(Z: Array, D: Array, A: Array, *, lam: Scalar) -> Array:
     xp = _check(Z, D, A, "A")
     lam = nonnegative_scalar(lam, Z, "lam")
     residual = Z - xp.matmul(A, D.T)
-    return xp.sum(residual**2, axis=(-2, -1)) / 2 + lam * xp.sum(xp.abs(A), axis=(-2, -1))
+    return as_array(xp.sum(residual**2, axis=(-2, -1)) / 2 + lam * xp.sum(xp.abs(A), axis=(-2, -1)))
 
 
 def lasso_gap(Z: Array, D: Array, A: Array, *, lam: float, nonnegative: bool = True) -> Array:
@@ -247,10 +247,10 @@ def lasso_gap(Z: Array, D: Array, A: Array, *, lam: float, nonnegative: bool = T
     feasible = xp.where(steepest > 0, lam / xp.where(steepest > 0, steepest, one), best)
     s = xp.clip(xp.minimum(best, feasible), min=0.0)
     terms = lam * xp.abs(A) - s[..., None] * A * slope
-    gap = xp.sum((1 - s) ** 2 * square, axis=-1) / 2 + xp.sum(xp.clip(terms, min=0.0), axis=-1)
+    gap = (1 - s) ** 2 * square / 2 + xp.sum(xp.clip(terms, min=0.0), axis=-1)
     if nonnegative:
         gap = xp.where(xp.min(A, axis=-1) < 0, math.inf, gap)
-    return xp.sum(gap, axis=-1)
+    return as_array(xp.sum(gap, axis=-1))
 
 
 def lasso_step(D: Array) -> Scalar:
