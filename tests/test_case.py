@@ -209,7 +209,7 @@ def test_a_search_stays_in_range():
         return draw_everything(Case(Search(draw)))
 
     def outside(d):
-        n, angle, eps, kind, seed = d
+        n, angle, eps, _, seed = d
         return not (2 <= n <= 9 and -1 <= angle <= 1 and 1e-3 <= eps <= 1e3 and 0 <= seed < 2**32)
 
     from hypothesis.errors import NoSuchExample

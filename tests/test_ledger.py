@@ -1,4 +1,4 @@
-"""From instances to verdicts: each verdict, each way a check can be worthless, and the shape of the ledger."""
+"""From instances to verdicts: each verdict, each way a check can be worthless, the shape of the ledger."""
 
 import math
 
@@ -32,7 +32,7 @@ def x(case, hi=100):
     return case.integer("x", 1, hi)
 
 
-# --- verdicts -----------------------------------------------------------------------------------------------
+# --- verdicts --------------------------------------------------------------------------------------------
 
 
 def test_holds_when_every_instance_holds():
@@ -212,7 +212,7 @@ def test_open_instances_inside_a_condition_leave_it_undecided():
     assert examine(make(check, UNDECIDED), QUICK).verdict == UNDECIDED
 
 
-# --- checks that are worth nothing ----------------------------------------------------------------------------
+# --- checks that are worth nothing -------------------------------------------------------------------------
 
 
 def test_a_check_that_raises_is_an_error_that_says_where():
@@ -297,7 +297,7 @@ def test_a_twin_that_raises_is_an_error():
     assert "ZeroDivisionError" in result.message
 
 
-# --- witnesses that are stored with a claim -------------------------------------------------------------------
+# --- witnesses that are stored with a claim ----------------------------------------------------------------
 
 
 def test_a_stored_witness_is_what_is_shown():
@@ -356,7 +356,7 @@ def test_the_stored_witness_of_a_conditional_claim_lies_outside():
     assert "must lie outside the condition" in result.message
 
 
-# --- the same for the same seed -------------------------------------------------------------------------------
+# --- the same for the same seed ----------------------------------------------------------------------------
 
 
 def test_equal_settings_give_equal_results_and_other_seeds_others():
@@ -387,7 +387,7 @@ def test_settings_are_checked(tier, seed, message):
         Settings(tier, seed)
 
 
-# --- claims and ledgers -----------------------------------------------------------------------------------------
+# --- claims and ledgers -------------------------------------------------------------------------------------
 
 
 def nothing(case):

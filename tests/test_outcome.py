@@ -1,4 +1,4 @@
-"""What an instance says: the normalised residual and its threshold, certified signs, several relations at once."""
+"""What an instance says: the normalised residual and its threshold, certified signs, several at once."""
 
 import math
 from types import SimpleNamespace

@@ -246,17 +246,25 @@ def _printable(text: str) -> str:
 
 
 def write_all(files: Iterable[tuple[Path, str]]) -> None:
-    """Write texts to files, each whole or not at all."""
-    for path, text in files:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
+    """Write texts to files, all of them or none: first beside their places, then into them."""
+    written: list[tuple[str, Path]] = []
+    try:
+        for path, text in files:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            written.append((temporary, path))
             with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
                 file.write(text)
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it private
-            os.replace(temporary, path)
-        except BaseException:
+            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes it private
+        while written:
+            os.replace(*written[0])
+            written.pop(0)
+    finally:
+        for temporary, _ in written:
             os.unlink(temporary)
-            raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

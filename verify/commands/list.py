@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from cyclopts import Parameter
+from verify.usage import Flag, Patterns
 
 
 def list(
     *,
-    select: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
-    json: bool = False,
+    select: Patterns = (),
+    json: Flag = False,
 ) -> int:
     """The claims, by theme, with the verdict that the ledger stands by.
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from verify.usage import Flag
+
 
 def show(
     claim: str,
     /,
     *,
-    replay: bool = False,
+    replay: Flag = False,
     results: Path = Path("srr-report/results.json"),
-    json: bool = False,
+    json: Flag = False,
 ) -> int:
     """One claim in full; with --replay, its counterexample judged again.
 

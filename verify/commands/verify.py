@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from cyclopts import Parameter
+from verify.usage import Flag, Patterns, Whole
 
 
 def verify(
     *,
     tier: Literal["quick", "full"] = "quick",
-    select: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
-    seed: int = 0,
+    select: Patterns = (),
+    seed: Whole = 0,
     arrays: Literal["numpy", "cupy", "torch", "jax"] = "numpy",
     dtype: Literal["float64", "float32"] = "float64",
     device: str | None = None,
-    jobs: int | None = None,
+    jobs: Whole | None = None,
     timeout: float | None = None,
     out: Path = Path("srr-report"),
-    json: bool = False,
+    json: Flag = False,
     junit: Path | None = None,
 ) -> int:
     """Judge the claims of the ledger; write the report and results.json.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,17 @@ MARKS = {
     Verdict.ERROR: "!",
 }
 """A sign beside each verdict word, so that nothing is told by colour alone."""
+
+
+UNKNOWN = {
+    r"\arg": "arg",
+    r"\|": "‖",
+    r"\lVert": "‖",
+    r"\rVert": "‖",
+    r"\langle": "⟨",
+    r"\rangle": "⟩",
+}
+"""Commands that latex2mathml leaves as they are, everywhere or after ``\\big``."""
 
 
 def render(ledger: Ledger, run: Run, folder: Path) -> str:
@@ -52,7 +64,8 @@ def mathml(latex: str) -> Markup:
     """LaTeX as presentation MathML, on a line of its own."""
     from latex2mathml.converter import convert
 
-    return Markup(convert(latex, display="block"))
+    converted = convert(latex, display="block")
+    return Markup(re.sub(r">(\\\W|\\[a-zA-Z]+)<", lambda m: f">{UNKNOWN.get(m[1], m[1])}<", converted))
 
 
 def number(value: float | None) -> str:

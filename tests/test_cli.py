@@ -1,0 +1,315 @@
+"""The command line: exit codes, one clear error for bad input, words beside colour, nothing partial."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from xml.etree import ElementTree
+
+import pytest
+
+import verify.claims
+from verify.cli import COMMANDS, main
+from verify.ledger import Ledger
+from verify.results import from_json
+
+WELL = ["faulty.true", "faulty.rounded", "faulty.false", "faulty.conditional", "faulty.picky"]
+
+
+@pytest.fixture(autouse=True)
+def somewhere(tmp_path, monkeypatch):
+    """An empty folder to run in, and the tests' own claims."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(verify.claims, "ledger", lambda: Ledger.load("faulty_claims"))
+    monkeypatch.setenv("COLUMNS", "80")
+    return tmp_path
+
+
+def srr(*arguments, **environment):
+    """The command in a process of its own, with its output piped."""
+    return subprocess.run(
+        [sys.executable, "-m", "verify", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=120,
+    )
+
+
+# --- verify ---
+
+
+def test_verify_writes_report_and_results_and_exits_0_when_all_is_as_expected(somewhere, capsys):
+    assert main(["verify", "--select", *WELL, "--jobs", "2"]) == 0
+    assert sorted(p.name for p in (somewhere / "srr-report").iterdir()) == ["index.html", "results.json"]
+    run = from_json((somewhere / "srr-report" / "results.json").read_text())
+    assert [r.slug for r in run.results] == WELL
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "5 claims: 3 hold, 1 hold under a condition, 1 refuted. All as expected." in " ".join(out.split())
+    assert "Report: srr-report/index.html" in out
+    assert "\x1b" not in out
+    assert max(map(len, out.splitlines())) <= 80
+    for slug in WELL:
+        assert slug in out
+
+
+def test_verify_exits_1_and_says_what_to_do_when_a_verdict_differs(somewhere, capsys):
+    assert main(["verify", "--select", "faulty.true", "faulty.wishful", "faulty.raises", "--jobs", "1"]) == 1
+    out = capsys.readouterr().out
+    assert "faulty.wishful (!)" in out
+    assert "(!) faulty.wishful: expected holds, found refuted" in out
+    assert "smallest counterexample: x = 51" in out
+    assert "replay it: srr show faulty.wishful --replay" in out
+    assert "(!) faulty.raises: expected holds, found error" in out
+    assert "ZeroDivisionError: of course it does" in out
+    assert "faulty_claims.py:" in out
+    assert "2 not as expected (!)." in out
+    assert (somewhere / "srr-report" / "index.html").exists()
+
+
+def test_verify_prints_json_that_is_the_file(somewhere, capsys):
+    assert main(["verify", "--select", "faulty.false", "--json", "--out", "there", "--jobs", "1"]) == 0
+    out = capsys.readouterr().out
+    assert json.loads(out)["results"][0]["witness"]["params"] == {"x": 51}
+    assert out == (somewhere / "there" / "results.json").read_text()
+
+
+def test_verify_writes_junit_where_told(somewhere):
+    assert main(["verify", "--select", "faulty.true", "--junit", "deep/junit.xml", "--jobs", "1"]) == 0
+    (case,) = ElementTree.parse(somewhere / "deep" / "junit.xml").getroot()
+    assert case.attrib["name"] == "true"
+    assert float(case.attrib["time"]) > 0
+
+
+def test_verify_passes_its_options_on(somewhere):
+    options = ["--tier", "full", "--seed", "7", "--arrays", "torch", "--dtype", "float32", "--device", "cpu"]
+    assert main(["verify", "--select", "faulty.true", *options, "--jobs", "1"]) == 0
+    run = from_json((somewhere / "srr-report" / "results.json").read_text())
+    assert (run.settings.tier, run.settings.seed) == ("full", 7)
+    assert run.settings.arrays == verify.arrays.Arrays("torch", "float32", "cpu")
+    assert run.results[0].counts.held == 800
+    assert "torch" in run.versions
+
+
+def test_verify_stops_a_claim_in_time(somewhere, capsys):
+    assert main(["verify", "--select", "faulty.hangs", "--timeout", "0.5", "--jobs", "1"]) == 1
+    assert "stopped after 0.5 s" in capsys.readouterr().out
+
+
+def test_select_takes_themes_and_patterns(somewhere, capsys):
+    assert main(["list", "--select", "faulty.*ed", "--select", "faulty.true", "--json"]) == 0
+    slugs = [c["slug"] for c in json.loads(capsys.readouterr().out)]
+    assert slugs == ["faulty.true", "faulty.rounded", "faulty.undecided"]
+
+
+# --- bad input ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["frobnicate"], "COMMAND must be one of verify, list, show"),
+        (["--frobnicate"], "--frobnicate"),
+        (["verify", "--tier", "slow"], '--tier. Choose from: "quick", "full"'),
+        (["verify", "--tier"], "--tier requires an argument"),
+        (["verify", "--seed", "x"], "--seed: it must be a whole number, got 'x'"),
+        (["verify", "--seed", "1.5"], "--seed: it must be a whole number, got '1.5'"),
+        (["verify", "--seed", "-1"], "seed must be >= 0, got -1"),
+        (["verify", "--arrays", "pandas"], "--arrays"),
+        (["verify", "--dtype", "float16"], "--dtype"),
+        (["verify", "--device", "cuda"], "device must be cpu for numpy, got 'cuda'"),
+        (["verify", "--arrays", "torch", "--device", "x"], "device must be one that torch can use"),
+        (["verify", "--jobs", "0"], "jobs must be >= 1, got 0"),
+        (["verify", "--jobs", "two"], "--jobs"),
+        (["verify", "--timeout", "0"], "timeout must be > 0 and finite, got 0.0"),
+        (["verify", "--timeout", "nan"], "timeout must be > 0 and finite, got nan"),
+        (["verify", "--timeout", "inf"], "timeout must be > 0 and finite, got inf"),
+        (["verify", "--select", "nothing.like-it"], "select must match a claim or a theme (faulty)"),
+        (["verify", "--select"], "--select"),
+        (["verify", "--out", "a-file"], "out must be a folder, got a-file"),
+        (["verify", "--out", "a-file/below"], "out must be where files can be written, got a-file/below"),
+        (["verify", "--junit", "a-folder"], "junit must be a file, got a-folder"),
+        (["verify", "--junit", "a-file/x"], "junit must be where files can be written, got a-file/x"),
+        (["verify", "extra"], "extra"),
+        (["verify", "--sed", "1"], "Did you mean --seed?"),
+        (["list", "--select", "x"], "select must match"),
+        (["list", "extra"], "extra"),
+        (["show"], "CLAIM"),
+        (["show", "faulty.tru"], "got 'faulty.tru'; did you mean faulty.true?"),
+        (["show", "zzz"], "CLAIM must be a name that `srr list` shows, got 'zzz'"),
+        (["show", "faulty.true", "--replay"], "run `srr verify --select faulty.true` first"),
+        (
+            ["show", "faulty.true", "--replay", "--results", "a-file"],
+            "results must be a file that `srr verify` wrote",
+        ),
+        (["show", "faulty.true", "--replay", "--results", "a-folder"], "got a-folder, where there is none"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_exit_code_2_and_leaves_nothing(
+    arguments, message, somewhere, capsys
+):
+    (somewhere / "a-file").write_text("{")
+    (somewhere / "a-folder").mkdir()
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    first, hint = err.splitlines()
+    assert first.startswith("srr: ")
+    assert message in first
+    assert hint == f"Try `srr {arguments[0]} --help`." if arguments[0] in COMMANDS else "Try `srr --help`."
+    assert sorted(p.name for p in somewhere.iterdir()) == ["a-file", "a-folder"]
+
+
+def test_a_report_that_cannot_be_written_is_told(somewhere, capsys):
+    folder = somewhere / "srr-report"
+    (folder / "index.html").mkdir(parents=True)  # a folder where the page should go
+    (folder / "results.json").write_text("before")
+    assert main(["verify", "--select", "faulty.true", "--jobs", "1"]) == 2
+    assert "index.html" in capsys.readouterr().err
+    assert not [p for p in folder.iterdir() if p.name.startswith(".")]
+
+
+# --- list and show ---
+
+
+def test_list_names_every_claim_with_its_verdict(capsys):
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    for claim in Ledger.load("faulty_claims"):
+        assert f"{claim.slug}  {claim.expect}" in out
+    assert "13 claims." in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_show_tells_everything(capsys):
+    assert main(["show", "faulty.rounded"]) == 0
+    out = capsys.readouterr().out
+    for text in (
+        "faulty.rounded",
+        r"x^2 \ge 0",
+        "the tests",
+        "x from 1 to 100",
+        "the opposite",
+        "faulty.true",
+    ):
+        assert text in out
+    assert main(["show", "faulty.false", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["slug"] == "faulty.false"
+    assert shown["expected"] == "refuted"
+    assert shown["note"] == "Some numbers are larger than 50."
+    assert shown["code"].endswith(f"faulty_claims.py:{Ledger.load('faulty_claims')['faulty.false'].line}")
+
+
+def test_show_replays_what_a_run_recorded(capsys):
+    assert main(["verify", "--select", "faulty.false", "--jobs", "1"]) == 0
+    capsys.readouterr()
+    assert main(["show", "faulty.false", "--replay"]) == 0
+    out = capsys.readouterr().out
+    assert "it refutes the claim, certified" in " ".join(out.split())
+    assert "x = 51" in out
+    assert main(["show", "faulty.false", "--replay", "--json"]) == 0
+    replayed = json.loads(capsys.readouterr().out)
+    assert replayed["params"] == {"x": 51}
+    assert replayed["holds"] is False
+    assert main(["show", "faulty.true", "--replay"]) == 2  # the file holds no counterexample to that one
+    assert "which holds none" in capsys.readouterr().err
+
+
+def test_show_exits_1_when_the_counterexample_no_longer_refutes(somewhere, capsys):
+    assert main(["verify", "--select", "faulty.false", "--jobs", "1"]) == 0
+    file = somewhere / "srr-report" / "results.json"
+    file.write_text(file.read_text().replace('"x": 51', '"x": 50'))
+    capsys.readouterr()
+    assert main(["show", "faulty.false", "--replay"]) == 1
+    assert "the claim holds on it" in " ".join(capsys.readouterr().out.split())
+    file.write_text(file.read_text().replace('"x": 50', '"y": 50'))
+    assert main(["show", "faulty.false", "--replay"]) == 2
+    assert "no longer fits its check: the check draws x" in capsys.readouterr().err
+
+
+def test_show_replays_a_stored_witness_without_a_file(monkeypatch, capsys):
+    monkeypatch.setattr(verify.claims, "ledger", lambda: Ledger.load("verify.claims._template"))
+    assert main(["show", "template.halving-descends", "--replay"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "x = 1 kappa = 3.0" in out
+    assert "outside the condition kappa < 2: 3" in out
+
+
+# --- the command itself ---
+
+
+def test_srr_alone_tells_what_to_try_first(capsys):
+    assert main([]) == 0
+    out = capsys.readouterr().out
+    assert "srr verify" in out
+    assert "srr show CLAIM" in out
+
+
+def test_every_command_is_named_in_the_help_and_has_its_own():
+    done = srr("--help")
+    assert done.returncode == 0
+    for name in COMMANDS:
+        assert f" {name} " in done.stdout
+        of_its_own = srr(name, "--help")
+        assert of_its_own.returncode == 0
+        assert of_its_own.stdout.startswith(f"Usage: srr {name}")
+        assert max(map(len, of_its_own.stdout.splitlines())) <= 80
+
+
+def test_the_version_is_told():
+    from importlib.metadata import version
+
+    assert srr("--version").stdout.strip() == version("srr")
+
+
+def test_help_is_quick_because_it_imports_nothing_heavy():
+    def seconds():
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert srr("--help").returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(seconds() for _ in range(3)) < 0.4  # of a processor: the machine may be busy with other things
+    code = "import sys; from verify.cli import main; main([]); print([m for m in {} if m in sys.modules])"
+    heavy = ("numpy", "scipy", "srr", "torch", "jax", "hypothesis", "jinja2", "matplotlib", "sympy", "flint")
+    done = subprocess.run([sys.executable, "-c", code.format(heavy)], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_piped_output_is_plain_and_colour_obeys_no_color():
+    assert "\x1b" not in srr("list").stdout
+    assert "\x1b" in srr("list", FORCE_COLOR="1").stdout
+    assert "\x1b[3" not in srr("list", FORCE_COLOR="1", NO_COLOR="1").stdout
+
+
+def test_an_interruption_leaves_nothing(somewhere):
+    code = (
+        "import sys, verify.claims\n"
+        "from verify.ledger import Ledger\n"
+        "from verify.cli import main\n"
+        "if __name__ == '__main__':\n"
+        "    verify.claims.ledger = lambda: Ledger.load('faulty_claims')\n"
+        "    print('go', flush=True)\n"
+        "    sys.exit(main(['verify', '--select', 'faulty.hangs', '--jobs', '1']))\n"
+    )
+    path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert process.stdout.readline() == "go\n"
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "Traceback" not in err
+    assert out == ""
+    assert list(somewhere.iterdir()) == []

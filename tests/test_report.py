@@ -1,0 +1,217 @@
+"""The page: the same bytes for the same run, one well-formed file that needs no other, every claim in it."""
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import verify.claims
+from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Evidence, Ledger
+from verify.report import render
+from verify.report.page import mathml, number, percent, standing
+from verify.results import Boundary, Counts, Result, Run, Settings, Twin, Witness, to_json
+from verify.runner import run
+
+VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+
+
+class Page(HTMLParser):
+    """Refuses a tag that is not closed, or closed in the wrong order; keeps texts, ids, links and tags."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.tags, self.texts = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.append((tag, attrs))
+        if "id" in attrs:
+            self.ids.append(attrs["id"])
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    @property
+    def text(self):
+        return " ".join("".join(self.texts).split())
+
+
+@pytest.fixture(scope="module")
+def faulty():
+    ledger = Ledger.load("faulty_claims")
+    names = ("true", "rounded", "false", "conditional", "undecided", "picky", "wishful", "raises", "infinite")
+    return ledger, run(ledger, Settings(), claims=ledger.select(f"faulty.{n}" for n in names), jobs=2)
+
+
+@pytest.fixture(scope="module")
+def page(faulty):
+    return render(*faulty, Path("srr-report"))
+
+
+def as_if_judged(ledger):
+    """A run of every claim of the ledger without the work: a page depends on no more than these."""
+    return Run(
+        Settings(),
+        tuple(
+            Result(
+                c.slug,
+                c.expect,
+                c.expect,
+                Evidence.CHECKED,
+                counts=Counts(held=9, failed=1, rejected=10),
+                worst_ratio=0.5,
+                boundary=Boundary("x", 2.0, 5, 4, 1, 1.5, 2.5) if c.expect == HOLDS_UNDER else None,
+                witness=Witness({"n": 1}, "search", True, None, {"Z": [[1.0]]})
+                if c.expect == REFUTED
+                else None,
+                twin=Twin(c.twin, REFUTED, REFUTED, Counts(failed=1)),
+            )
+            for c in ledger
+        ),
+    )
+
+
+def test_the_page_is_well_formed(page):
+    parsed = Page(page)
+    assert parsed.tags[0][0] == "html"
+    assert len(parsed.ids) == len(set(parsed.ids))
+
+
+def test_the_page_needs_nothing_else(page):
+    for tag, attrs in Page(page).tags:
+        assert "src" not in attrs, (tag, attrs)
+        assert tag not in ("iframe", "object", "embed", "base")
+        if tag == "link":
+            assert attrs["href"] == "data:,"
+    assert not re.search(r"https?://(?!www\.w3\.org/1998/Math/MathML)", page)
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_the_same_run_gives_the_same_bytes(faulty, page):
+    ledger, found = faulty
+    assert render(ledger, found, Path("srr-report")) == page
+    code = (
+        "import sys; from pathlib import Path; from verify.ledger import Ledger; "
+        "from verify.report import render; "
+        "from verify.results import from_json; run = from_json(sys.stdin.read()); "
+        "sys.stdout.reconfigure(encoding='utf-8', newline=''); "
+        "sys.stdout.write(render(Ledger.load('faulty_claims'), run, Path('srr-report')))"
+    )
+    path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
+    for hash_seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            input=to_json(found).encode(),
+            capture_output=True,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": path},
+        )
+        assert done.stdout == page.encode(), done.stderr
+
+
+def test_another_run_gives_another_page(faulty, page):
+    ledger, found = faulty
+    assert render(ledger, Run(found.settings, found.results[:-1]), Path("srr-report")) != page
+
+
+def test_every_claim_is_there_with_all_that_is_known(faulty, page):
+    ledger, found = faulty
+    parsed = Page(page)
+    articles = {a["id"]: a for tag, a in parsed.tags if tag == "article"}
+    assert list(articles) == [r.slug for r in found.results]
+    for result in found.results:
+        assert articles[result.slug]["data-verdict"] == result.verdict
+        assert articles[result.slug]["data-theme"] == "faulty"
+        assert ledger[result.slug].hypotheses in parsed.text
+    text = parsed.text
+    assert "certified: all 40 instances hold" in text
+    assert "with 95 % confidence at most 7.5 % fail under this sampling" in text
+    assert "of the draws were outside the hypotheses" in text
+    assert "x = 51 (the simplest that a search found, certified)" in text
+    assert "Replay: srr show faulty.false --replay" in text
+    assert "x < 50; held up to" in text
+    assert "the opposite: refuted" in text
+    assert "∞ of the rounding error allowed" in text
+    assert "nan: nan" in text
+    assert "return exactly(case.wrong(x > 0, x < 0))" in text
+
+
+def test_what_is_not_as_expected_is_told_twice(page):
+    text = Page(page).text
+    assert "2 are not as expected" in text
+    assert "faulty.wishful: expected holds, found refuted" in text
+    assert "faulty.raises: expected holds, found error" in text
+    assert "✗ refuted expected holds" in text
+    assert "ZeroDivisionError: of course it does \x00 <here>" in text.replace("\ufffd", "\x00")
+
+
+def test_verdicts_are_words_and_filters_are_the_ones_that_occur(page):
+    parsed = Page(page)
+    boxes = [a["value"] for tag, a in parsed.tags if tag == "input" and a.get("name") == "verdict"]
+    assert boxes == ["holds", "holds under", "refuted", "undecided", "error"]
+    themes = [a["value"] for tag, a in parsed.tags if tag == "input" and a.get("name") == "theme"]
+    assert themes == ["faulty"]
+
+
+def test_links_lead_somewhere(faulty, tmp_path):
+    folder = tmp_path / "report"
+    folder.mkdir()
+    parsed = Page(render(*faulty, folder))
+    links = [a["href"] for tag, a in parsed.tags if tag == "a"]
+    assert any(link.endswith("faulty_claims.py") for link in links)
+    for link in links:
+        if link.startswith("#"):
+            assert link[1:] in parsed.ids
+        else:
+            assert (folder / link).resolve().is_file()
+
+
+def test_a_claim_that_rests_on_one_outside_the_run_does_not_link_to_it(faulty):
+    ledger, found = faulty
+    alone = Run(found.settings, tuple(r for r in found.results if r.slug == "faulty.rounded"))
+    parsed = Page(render(ledger, alone, Path("srr-report")))
+    assert "faulty.true (not in this run)" in parsed.text
+    assert "Every verdict is the one" in parsed.text
+
+
+def test_the_whole_ledger_makes_a_page():
+    ledger = verify.claims.ledger()
+    text = render(ledger, as_if_judged(ledger), Path("srr-report"))
+    parsed = Page(text)
+    assert [a["id"] for tag, a in parsed.tags if tag == "article"] == [c.slug for c in ledger]
+    assert len(text) < 3e6
+
+
+@pytest.mark.parametrize("claim", [*verify.claims.ledger()], ids=lambda c: c.slug)
+def test_every_statement_is_mathml(claim):
+    tree = ElementTree.fromstring(str(mathml(claim.statement)))
+    assert tree.tag.endswith("math")
+    said = "".join(tree.itertext())
+    assert "\\" not in said, said  # a command that the converter does not know comes out as it is
+    assert "&" not in said.replace("&amp;", "")
+
+
+def test_numbers_in_words():
+    assert number(None) == "–"
+    assert number(float("nan")) == "not a number"
+    assert number(float("inf")) == "∞"
+    assert number(0.012345) == "0.0123"
+    assert percent(0.015) == "1.5 %"
+    assert standing(Result("a.b", HOLDS, HOLDS)) == "no instance judged"
