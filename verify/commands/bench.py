@@ -1,0 +1,83 @@
+"""``srr bench``: how fast the rates are on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from verify.usage import Whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from verify.bench import Timing
+
+
+def bench(what: Literal["rates"] = "rates", /, *, rounds: Whole = 5, json: bool = False) -> int:
+    """Time the rates against this machine's matrix product and against plain torch.
+
+    Parameters
+    ----------
+    what
+        rates: R, Rc(Z|U), Rc(Z|Pi) and dR, values and gradients.
+    rounds
+        Measurements of each; the best counts.
+    json
+        Print the figures as JSON instead of a table.
+
+    Returns
+    -------
+    int
+        0.
+    """
+    import sys
+    from dataclasses import asdict
+    from json import dumps
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from srr._arrays import count
+    from verify import bench as benchmark
+    from verify.usage import user_input
+
+    with user_input():
+        count(rounds, "--rounds")
+    cases = benchmark.cases()
+    timings = []
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("measuring", total=len(cases))
+        for timing in benchmark.run(cases, rounds=rounds):
+            timings.append(timing)
+            progress.advance(task)
+    if json:
+        rows = [asdict(t) | {"share": t.share, "speedup": t.speedup} for t in timings]
+        sys.stdout.write(dumps(rows, indent=2) + "\n")
+    else:
+        _print(timings)
+    return 0
+
+
+def _print(timings: Sequence[Timing]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("Rate")
+    table.add_column("d, n, K, p, batch")
+    table.add_column("dtype")
+    table.add_column("of what")
+    for heading in ("ms", "of limit", "vs torch"):
+        table.add_column(heading, justify="right")
+    for t in timings:
+        c = t.case
+        size = ", ".join(map(str, (c.d, c.n, c.K, c.p or "-", c.batch)))
+        ratio = "-" if t.speedup is None else f"{t.speedup:.1f} x"
+        what = "gradient" if c.gradient else "value"
+        table.add_row(c.rate, size, c.dtype, what, f"{t.seconds * 1e3:.1f}", f"{t.share:.0%}", ratio)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(
+        "\nlimit: the flops that are needed, at the rate of a 1024 x 1024 matrix product of\n"
+        "the same run; gradient: value and gradient together; torch: as people write it."
+    )
