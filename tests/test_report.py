@@ -13,7 +13,7 @@ import pytest
 import verify.claims
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Evidence, Ledger
 from verify.report import render
-from verify.report.page import mathml, number, percent, standing
+from verify.report.page import mathml, number, percent, shown, standing
 from verify.results import Boundary, Counts, Result, Run, Settings, Twin, Witness, to_json
 from verify.runner import run
 
@@ -213,5 +213,7 @@ def test_numbers_in_words():
     assert number(float("nan")) == "not a number"
     assert number(float("inf")) == "∞"
     assert number(0.012345) == "0.0123"
+    assert number(1.23456, 4) == "1.235"
+    assert shown([[0.1 + 0.2, "a"], 3]) == "[[0.3, a], 3]"
     assert percent(0.015) == "1.5 %"
     assert standing(Result("a.b", HOLDS, HOLDS)) == "no instance judged"

@@ -88,7 +88,8 @@ def decided(decision: Any, relation: str = "<=", **data: Any) -> Outcome:
     sign = getattr(decision, "sign", decision)
     if sign not in (-1, 0, 1, None):
         raise ValueError(f"decision must have a sign -1, 0, 1 or None, got {sign!r}")
-    shown = {end: getattr(decision, end) for end in ("lower", "upper") if hasattr(decision, end)}
+    ends = {"difference at least": "lower", "difference at most": "upper"}
+    shown = {says: getattr(decision, end) for says, end in ends.items() if hasattr(decision, end)}
     return Outcome(
         holds=None if sign is None else bool(relations[relation](sign, 0)),
         certified=sign is not None,

@@ -144,7 +144,7 @@ def _simpler(value: Any) -> Iterator[Any]:
     if isinstance(value, bool | str) or value is None:
         return
     if isinstance(value, int):
-        yield from dict.fromkeys((0, 1, 2, 3, value // 2, value - 1))
+        yield from dict.fromkeys((*range(8), value // 2, value - 1))
     elif isinstance(value, float):
         yield from dict.fromkeys((*SIMPLE, *(float(f"{value:.{digits}g}") for digits in (1, 2, 3))))
 

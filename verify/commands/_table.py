@@ -45,7 +45,7 @@ def progress(total: int) -> Iterator[Callable[[Result], None]]:
 def print_run(ledger: Ledger, run: Run, out: Path) -> None:
     """The table, what differs from the expected verdicts, and the sum."""
     console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim", title_justify="left")
     for heading in ("Verdict", "Evidence", "Held"):
         table.add_column(heading, no_wrap=True)
     table.add_column("Claim", overflow="fold")

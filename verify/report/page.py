@@ -68,13 +68,20 @@ def mathml(latex: str) -> Markup:
     return Markup(re.sub(r">(\\\W|\\[a-zA-Z]+)<", lambda m: f">{UNKNOWN.get(m[1], m[1])}<", converted))
 
 
-def number(value: float | None) -> str:
-    """Three significant digits, in words where there are none."""
+def number(value: float | None, digits: int = 3) -> str:
+    """A few significant digits, in words where there are none."""
     if value is None:
         return "–"
     if math.isnan(value):
         return "not a number"
-    return "∞" if math.isinf(value) else f"{value:.3g}"
+    return "∞" if math.isinf(value) else f"{value:.{digits}g}"
+
+
+def shown(value: Any) -> str:
+    """What a check says beside a counterexample: numbers in six digits."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(shown, value))}]"
+    return number(value, 6) if isinstance(value, float) else str(value)
 
 
 def percent(share: float) -> str:
@@ -117,6 +124,8 @@ def _template() -> Any:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(mathml=mathml, number=number, percent=percent, standing=standing, place=place)
+    environment.filters.update(
+        mathml=mathml, number=number, shown=shown, percent=percent, standing=standing, place=place
+    )
     environment.globals.update(MARKS=MARKS, REFUTED=REFUTED)
     return environment.get_template("page.html")
