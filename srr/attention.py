@@ -268,14 +268,13 @@ def _by_block(xp: Namespace, Z: Array, U: Array, scale: Scalar, finish: Callable
 
 
 def _softmax_of_gram(xp: Namespace, Y: Array, scale: Scalar) -> Array:
-    # Row softmax of scale·YYᵀ. Tokens whose Gram matrix would overflow are divided by their size, which is
-    # multiplied back when the row maximum has been taken off: once and once more, so that 0 stays 0 and
-    # nothing is NaN.
+    # Row softmax of scale·YYᵀ. Tokens whose Gram matrix would overflow are divided by their size, which comes
+    # back in two steps once the row maximum is taken off; what is left is cut off at −1000, where exp is 0.
     size = xp.max(xp.abs(detached(Y)), axis=(-2, -1), keepdims=True)
     safe = math.sqrt(float(xp.finfo(Y.dtype).max) / Y.shape[-1]) / 2
     size = xp.where(size > safe, size, xp.ones_like(size))
     Y = Y / size
     gram = xp.matmul(Y, xp.matrix_transpose(Y))
     excess = gram - xp.max(detached(gram), axis=-1, keepdims=True)
-    weights = xp.exp(excess * scale * size * size)
+    weights = xp.exp(size * xp.maximum(scale * size * excess, -1000 / size))
     return weights / xp.sum(weights, axis=-1, keepdims=True)
