@@ -4,6 +4,7 @@ Tokens are rows, ``(..., n, d)``, in NumPy, CuPy, torch or JAX arrays; rates are
 """
 
 from srr import attention, curvature, layers, mixtures, objective, prox, rates
+from srr._arrays import FactorisationError, PrecisionWarning
 from srr.layers import HalfStep, Layer, unroll
 from srr.objective import SparseRateReduction
 from srr.rates import (
@@ -19,8 +20,10 @@ from srr.rates import (
 )
 
 __all__ = [
+    "FactorisationError",
     "HalfStep",
     "Layer",
+    "PrecisionWarning",
     "RateReport",
     "SparseRateReduction",
     "attention",

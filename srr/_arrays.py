@@ -25,6 +25,10 @@ class FactorisationError(ArithmeticError):
     """A Cholesky factor that rounding has spoilt, where the caller asked for no other route."""
 
 
+class PrecisionWarning(RuntimeWarning):
+    """A rate that the working precision does not determine to √u, u the unit roundoff."""
+
+
 # --- the library, dtype and device of the arguments -------------------------------------------------------------
 
 
@@ -62,6 +66,8 @@ def namespace(**arrays: Array) -> Namespace:
 
 
 def _is_supported(a: object) -> bool:
+    if compat.is_torch_array(a):
+        return True
     if not compat.is_array_api_obj(a) or compat.is_dask_array(a) or compat.is_pydata_sparse_array(a):
         return False
     return not isinstance(a, np.generic | np.matrix | np.ma.MaskedArray)
@@ -188,9 +194,7 @@ def require_finite(a: Array, name: str) -> None:
         return
     xp, a = compat.array_namespace(a), detached(a)
     with quiet():
-        if math.isfinite(
-            float(xp.sum(a))
-        ):  # one pass and no temporary; a finite set may still sum to infinity
+        if math.isfinite(float(xp.sum(a))):  # one pass and no temporary; a finite set may still sum to infinity
             return
     bad = xp.astype(~xp.isfinite(a), xp.int8)
     if int(xp.max(bad)) == 0:
@@ -279,7 +283,7 @@ def _raising(M: Array) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-BLOCK_BYTES = 2**21
+BLOCK_BYTES = 2**22
 """Tokens handled at a time on a CPU: about what a core's cache holds beside the projections."""
 
 
@@ -293,6 +297,9 @@ def map_blocks(f: Callable[..., tuple[Array, ...]], *arrays: Array) -> tuple[Arr
     batch = np.broadcast_shapes(*(tuple(a.shape[:-2]) for a in arrays))
     stacks = [xp.reshape(xp.broadcast_to(a, (*batch, *a.shape[-2:])), (-1, *a.shape[-2:])) for a in arrays]
     total = math.prod(batch)
+    if total == 0:
+        one = (xp.zeros((1, *s.shape[1:]), **like(s)) for s in stacks)
+        return tuple(xp.reshape(part[:0, ...], (*batch, *part.shape[1:])) for part in f(*one))
     first = stacks[0]
     size = total
     if is_concrete(first) and _on_cpu(first):
@@ -307,10 +314,6 @@ def map_blocks(f: Callable[..., tuple[Array, ...]], *arrays: Array) -> tuple[Arr
 
 
 def _on_cpu(a: Array) -> bool:
-    if compat.is_cupy_array(a):
-        return False
     if compat.is_torch_array(a):
         return bool(a.device.type == "cpu")
-    if compat.is_jax_array(a):
-        return False  # XLA schedules its own loops
-    return True
+    return not (compat.is_cupy_array(a) or compat.is_jax_array(a))  # XLA schedules its own loops

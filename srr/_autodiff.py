@@ -1,4 +1,4 @@
-"""F(A, w) = ½ log det(I + c Aᵀ Diag(w) A) with its closed-form derivatives, for torch and JAX to differentiate through.
+"""F(A, w) = ½ log det(I + c Aᵀ Diag(w) A) with closed-form derivatives, for torch and JAX to differentiate through.
 
 Neither library's own derivative of a factorisation survives a zero token, a singular class or equal singular values;
 the closed form does. First derivatives are those of ``_logdet``; second derivatives come from differentiating the
@@ -32,7 +32,8 @@ def half_logdet_and_gradient(A: Array, w: Array | None, root: float, method: str
         value, gradient = _torch_functions()[1](A, w, root, method)
         return value, gradient
     if _jax_traces(A, w):
-        return _jax_functions()[1](A, w, root, method)  # type: ignore[no-any-return]
+        value, gradient = _jax_functions()[1](A, w, root, method)
+        return value, gradient
     return _value_and_gradient(A, w, root, method)
 
 
@@ -42,11 +43,14 @@ def tracks(*arrays: Array | None) -> bool:
 
 
 def _value(A: Array, w: Array | None, root: float, method: str) -> Array:
-    return _logdet.half_logdet(_weighted(A, w), root, method=method, gradient=False).value
+    factored = _logdet.half_logdet(_weighted(A, w), root, method=method, gradient=False)
+    _logdet.warn_where_imprecise(factored)
+    return factored.value
 
 
 def _value_and_gradient(A: Array, w: Array | None, root: float, method: str) -> tuple[Array, Array]:
     factored = _logdet.half_logdet(_weighted(A, w), root, method=method, gradient=True)
+    _logdet.warn_where_imprecise(factored)
     return factored.value, _weighted(factored.gradient, w)
 
 
@@ -58,7 +62,7 @@ def _torch_tracks(*arrays: Array | None) -> bool:
     return any(
         a is not None
         and compat.is_torch_array(a)
-        and (a.requires_grad and sys.modules["torch"].is_grad_enabled() or _in_functorch(a))
+        and ((a.requires_grad and sys.modules["torch"].is_grad_enabled()) or _in_functorch(a))
         for a in arrays
     )
 
@@ -77,24 +81,26 @@ def _jax_traces(*arrays: Array | None) -> bool:
 def _torch_functions() -> tuple[Any, Any]:
     import torch
 
-    class HalfLogdet(torch.autograd.Function):
+    Function: Any = torch.autograd.Function
+
+    class HalfLogdet(Function):
         """F, with the gradient beside it so that the backward pass factorises nothing."""
 
         generate_vmap_rule = True
 
         @staticmethod
-        def forward(A, w, root, method):  # type: ignore[no-untyped-def]
+        def forward(A: Any, w: Any, root: Any, method: Any) -> Any:
             return _value_and_gradient(A, w, root, method)
 
         @staticmethod
-        def setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> Any:
             A, w, ctx.root, ctx.method = inputs
             ctx.mark_non_differentiable(output[1])
             ctx.save_for_backward(A, w, output[1])
             ctx.save_for_forward(A, w, output[1])
 
         @staticmethod
-        def backward(ctx, cotangent, _):  # type: ignore[no-untyped-def]
+        def backward(ctx: Any, cotangent: Any, _: Any) -> Any:
             A, w, gradient = ctx.saved_tensors
             to_A = to_w = None
             if ctx.needs_input_grad[0]:
@@ -106,30 +112,30 @@ def _torch_functions() -> tuple[Any, Any]:
             return to_A, to_w, None, None
 
         @staticmethod
-        def jvp(ctx, dA, dw, *_):  # type: ignore[no-untyped-def]
+        def jvp(ctx: Any, dA: Any, dw: Any, *_: Any) -> Any:
             A, w, gradient = ctx.saved_tensors
             return _change(gradient, A, w, dA, dw, ctx.root), None
 
-    class ValueAndGradient(torch.autograd.Function):
+    class ValueAndGradient(Function):
         """F and ∂F/∂A, both differentiable."""
 
         generate_vmap_rule = True
 
         @staticmethod
-        def forward(A, w, root, method):  # type: ignore[no-untyped-def]
+        def forward(A: Any, w: Any, root: Any, method: Any) -> Any:
             return _value_and_gradient(A, w, root, method)
 
         @staticmethod
-        def setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> Any:
             A, w, ctx.root, ctx.method = inputs
             ctx.save_for_backward(A, w)
             ctx.save_for_forward(A, w, output[1])
 
         @staticmethod
-        def backward(ctx, to_value, to_gradient):  # type: ignore[no-untyped-def]
+        def backward(ctx: Any, to_value: Any, to_gradient: Any) -> Any:
             A, w = ctx.saved_tensors
 
-            def both(A, w=None):  # type: ignore[no-untyped-def]
+            def both(A: Any, w: Any = None) -> Any:
                 value = HalfLogdet.apply(A, w, ctx.root, ctx.method)[0]
                 return value, _logdet.gradient_by_solve(A, w, ctx.root)
 
@@ -137,43 +143,41 @@ def _torch_functions() -> tuple[Any, Any]:
             return parts[0], None if w is None else parts[1], None, None
 
         @staticmethod
-        def jvp(ctx, dA, dw, *_):  # type: ignore[no-untyped-def]
+        def jvp(ctx: Any, dA: Any, dw: Any, *_: Any) -> Any:
             A, w, gradient = ctx.saved_tensors
             turn = _logdet.change_of_gradient(A, w, ctx.root, dA, dw)
             return _change(gradient, A, w, dA, dw, ctx.root), turn
 
-    class WeightGradient(torch.autograd.Function):
+    class WeightGradient(Function):
         """∂F/∂w, differentiable."""
 
         generate_vmap_rule = True
 
         @staticmethod
-        def forward(A, w, root):  # type: ignore[no-untyped-def]
+        def forward(A: Any, w: Any, root: Any) -> Any:
             return _logdet.weight_gradient(A, w, root)
 
         @staticmethod
-        def setup_context(ctx, inputs, output):  # type: ignore[no-untyped-def]
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> Any:
             A, w, ctx.root = inputs
             ctx.save_for_backward(A, w)
             ctx.save_for_forward(A, w)
 
         @staticmethod
-        def backward(ctx, cotangent):  # type: ignore[no-untyped-def]
-            plain = torch.func.vjp(
-                lambda A, w: _logdet.weight_gradient_by_solve(A, w, ctx.root), *ctx.saved_tensors
-            )[1]
+        def backward(ctx: Any, cotangent: Any) -> Any:
+            plain = torch.func.vjp(lambda A, w: _logdet.weight_gradient_by_solve(A, w, ctx.root), *ctx.saved_tensors)[1]
             return *plain(cotangent), None
 
         @staticmethod
-        def jvp(ctx, dA, dw, _):  # type: ignore[no-untyped-def]
+        def jvp(ctx: Any, dA: Any, dw: Any, _: Any) -> Any:
             A, w = ctx.saved_tensors
             return _logdet.change_of_weight_gradient(A, w, ctx.root, dA, dw)
 
-    def _change(gradient, A, w, dA, dw, root):  # type: ignore[no-untyped-def]
+    def _change(gradient: Any, A: Any, w: Any, dA: Any, dw: Any, root: Any) -> Any:
         change = 0 if dA is None else (gradient * dA).sum((-2, -1))
         return change if dw is None else change + (WeightGradient.apply(A, w, root) * dw).sum(-1)
 
-    def value(A, w, root, method):  # type: ignore[no-untyped-def]
+    def value(A: Any, w: Any, root: Any, method: Any) -> Any:
         return HalfLogdet.apply(A, w, root, method)[0]
 
     return value, ValueAndGradient.apply
@@ -186,14 +190,14 @@ def _jax_functions() -> tuple[Any, Any]:
     import jax
     from jax.custom_derivatives import SymbolicZero
 
-    def nonzero(tangent):  # type: ignore[no-untyped-def]
+    def nonzero(tangent: Any) -> Any:
         return None if isinstance(tangent, SymbolicZero) else tangent
 
     @partial(jax.custom_jvp, nondiff_argnums=(2, 3))
-    def value(A, w, root, method):  # type: ignore[no-untyped-def]
+    def value(A: Any, w: Any, root: Any, method: Any) -> Any:
         return _value(A, w, root, method)
 
-    def value_rule(root, method, primals, tangents):  # type: ignore[no-untyped-def]
+    def value_rule(root: Any, method: Any, primals: Any, tangents: Any) -> Any:
         (A, w), (dA, dw) = primals, tangents
         out, gradient = value_and_gradient(A, w, root, method)
         change = jax.numpy.zeros_like(out)
@@ -206,10 +210,10 @@ def _jax_functions() -> tuple[Any, Any]:
     value.defjvp(value_rule, symbolic_zeros=True)
 
     @partial(jax.custom_jvp, nondiff_argnums=(2, 3))
-    def value_and_gradient(A, w, root, method):  # type: ignore[no-untyped-def]
+    def value_and_gradient(A: Any, w: Any, root: Any, method: Any) -> Any:
         return _value_and_gradient(A, w, root, method)
 
-    def value_and_gradient_rule(root, method, primals, tangents):  # type: ignore[no-untyped-def]
+    def value_and_gradient_rule(root: Any, method: Any, primals: Any, tangents: Any) -> Any:
         (A, w), (dA, dw) = primals, tangents
         out, change = value_rule(root, method, primals, tangents)
         gradient = value_and_gradient(A, w, root, method)[1]
@@ -219,11 +223,12 @@ def _jax_functions() -> tuple[Any, Any]:
     value_and_gradient.defjvp(value_and_gradient_rule, symbolic_zeros=True)
 
     @partial(jax.custom_jvp, nondiff_argnums=(2,))
-    def weight_gradient(A, w, root):  # type: ignore[no-untyped-def]
+    def weight_gradient(A: Any, w: Any, root: Any) -> Any:
         return _logdet.weight_gradient(A, w, root)
 
     @weight_gradient.defjvp
-    def weight_gradient_rule(root, primals, tangents):  # type: ignore[no-untyped-def]
-        return weight_gradient(*primals, root), _logdet.change_of_weight_gradient(*primals, root, *tangents)
+    def weight_gradient_rule(root: Any, primals: Any, tangents: Any) -> Any:
+        (A, w), (dA, dw) = primals, tangents
+        return weight_gradient(A, w, root), _logdet.change_of_weight_gradient(A, w, root, dA, dw)
 
     return value, value_and_gradient

@@ -13,13 +13,14 @@ factorisation fails, through the SVD. Where values cannot be read (``jax.jit``, 
 from __future__ import annotations
 
 import math
+import warnings
 from typing import NamedTuple
 
 import array_api_compat as compat
 import array_api_extra as xpx
 
 from srr import _arrays
-from srr._arrays import Array, FactorisationError
+from srr._arrays import Array, FactorisationError, PrecisionWarning
 
 METHODS = ("auto", "cholesky", "svd")
 
@@ -45,84 +46,91 @@ def half_logdet(A: Array, root: float, *, method: str, gradient: bool) -> Factor
     FactorisationError
         ``method="cholesky"`` and rounding left no correct digit.
     """
-    if method == "svd" or (method == "auto" and not _arrays.is_concrete(A)):
+    concrete = _arrays.is_concrete(A)
+    if method == "svd" or (method == "auto" and not concrete):
         return _svd_route(A, root, gradient)
     xp = compat.array_namespace(A)
-    accept = 1.0 if method == "cholesky" else math.sqrt(_arrays.unit_roundoff(A))
+    accept = 1.0 if method == "cholesky" else _tolerance(A)
     result = _cholesky_route(A, root, gradient, accept)
-    if method == "cholesky":
-        if _arrays.is_concrete(A) and not bool(xp.all(result.error_bound < accept)):
-            raise FactorisationError(
-                'the Cholesky factor of I + c A^T A lost every digit to rounding; use method="auto" or "svd"'
-            )
+    if not concrete:
         return result
-    doubtful = result.error_bound > accept
-    if bool(xp.any(doubtful)):
-        result = _replaced(result, doubtful, _svd_route(_picked(A, doubtful), root, gradient))
-    return result
+    doubtful = ~(result.error_bound <= accept)
+    if not bool(xp.any(doubtful)):
+        return result
+    if method == "auto":
+        return _replaced(result, doubtful, _svd_route(A[doubtful], root, gradient))
+    zero = xp.all(A == 0, axis=(-2, -1))  # where F is zero, exactly
+    if bool(xp.any(doubtful & ~zero)):
+        raise FactorisationError(
+            'the Cholesky factor of I + c A^T A lost every digit to rounding; use method="auto" or "svd"'
+        )
+    return result._replace(error_bound=xp.where(zero, 0.0, result.error_bound))
 
 
-def _picked(stack: Array, mask: Array) -> Array:
-    """The matrices of a stack where ``mask`` is true, ``(picked, n, q)``."""
-    return stack[mask] if mask.ndim else stack[None, ...]
+def warn_where_imprecise(result: Factored) -> None:
+    """Say so when the best route still leaves more than √u of relative error."""
+    xp, bound = compat.array_namespace(result.value), result.error_bound
+    if _arrays.is_concrete(bound) and bool(xp.any(bound > _tolerance(bound))):
+        warnings.warn(
+            f"a rate is known only to a relative error of {float(xp.max(bound)):.1g}: the singular values of its "
+            f"tokens span more than {bound.dtype} resolves; report=True gives the bound",
+            PrecisionWarning,
+            stacklevel=2,
+        )
+
+
+def _tolerance(a: Array) -> float:
+    return math.sqrt(_arrays.unit_roundoff(a))
 
 
 def _replaced(result: Factored, mask: Array, new: Factored) -> Factored:
-    if mask.ndim == 0:
-        return Factored(*(None if part is None else part[0, ...] for part in new))
     return Factored(
         *(None if old is None else xpx.at(old, mask).set(part) for old, part in zip(result, new, strict=True))
     )
 
 
 def _cholesky_route(A: Array, root: float, gradient: bool, accept: float) -> Factored:
-    # The bound is first order in the backward error ΔM of the factored M = I + cG. An inner product of length k and a
-    # Cholesky factor of size q give |ΔM_ij| ≤ γ √(M_ii M_jj) with γ = 4 √(k+q) u, the probabilistic bound of Higham
-    # and Mary (SIAM J. Sci. Comput. 41, 2019). With h = Σ M_ii (M⁻¹)_ii, and h ≤ tr M because M ⪰ I,
-    #   |Δ log det M| ≤ γ h   and   ‖Δ gradient‖_F ≤ √c γ h ‖M⁻¹‖^½.
+    # Inner products of length k and a Cholesky factor of size q leave a backward error |ΔM_ij| ≤ γ √(M_ii M_jj) in
+    # M = I + cG, with γ = 4 √(k+q) u, the probabilistic bound of Higham and Mary (SIAM J. Sci. Comput. 41, 2019).
+    # To first order, with X = M⁻¹ and independent ΔM_ij,
+    #   |Δ log det M| ≤ γ Σ M_ii X_ii ≤ γ tr M   and   ‖Δ∇F‖ ≤ √c γ (Σ M_ii X_ii · Σ M_ii (X²)_ii)^½.
     xp = compat.array_namespace(A)
     n, q = A.shape[-2:]
-    u = _arrays.unit_roundoff(A)
-    gamma = 4 * math.sqrt(n + q) * u
-    c = root * root
+    u, size = _arrays.unit_roundoff(A), min(n, q)
+    gamma, c = 4 * math.sqrt(n + q) * u, root * root
     A_T = xp.matrix_transpose(A)
     with _arrays.quiet():
-        gram = xp.matmul(A_T, A) if q <= n else xp.matmul(A, A_T)
-        identity = xp.eye(min(n, q), **_arrays.like(A))
-        M = c * gram + identity
-        L = _arrays.cholesky(M)
-        value = xp.sum(xp.log(xp.linalg.diagonal(L)), axis=-1)
-        diagonal = xp.linalg.diagonal(M)
-        h = xp.sum(diagonal, axis=-1)
-        bound = (gamma * h / 2 + u * value) / value
+        identity = xp.eye(size, **_arrays.like(A))
+        M = c * (xp.matmul(A_T, A) if q <= n else xp.matmul(A, A_T)) + identity
+        pivots, diagonal = xp.linalg.diagonal(_arrays.cholesky(M)), xp.linalg.diagonal(M)
+        value = xp.sum(xp.log(pivots), axis=-1)
+        rounding = (4 + math.sqrt(size)) * u
+        bound = gamma * xp.sum(diagonal, axis=-1) / (2 * value) + rounding
+        sound = xp.isfinite(value) & (xp.min(pivots**2 / diagonal, axis=-1) > 8 * size * u)
         grad = None
         if gradient:
-            factored = xp.isfinite(value)
-            inverse = xp.linalg.inv(xp.where(factored[..., None, None], M, identity))
-            grad = c * (xp.matmul(A, inverse) if q <= n else xp.matmul(inverse, A))
-            bound = _bound_with_inverse(value, diagonal, inverse, gamma, u)
-            trace = xp.sum(xp.linalg.diagonal(inverse), axis=-1)
-            spread = xp.sum(diagonal * xp.linalg.diagonal(inverse), axis=-1)
+            X = xp.linalg.inv(xp.where(sound[..., None, None], M, identity))
+            grad = c * (xp.matmul(A, X) if q <= n else xp.matmul(X, A))
+            spread, turn = _spread(diagonal, X), xp.sum(diagonal * xp.sum(X * X, axis=-1), axis=-1)
+            bound = gamma * spread / (2 * value) + rounding
             norm = xp.linalg.vector_norm(grad, axis=(-2, -1))
-            bound = xp.maximum(bound, root * gamma * spread * xp.sqrt(xp.clip(trace, max=1.0)) / norm + 4 * u)
+            bound = xp.maximum(bound, root * gamma * xp.sqrt(spread * turn) / norm + rounding)
         elif _arrays.is_concrete(A):
-            doubtful = xp.isfinite(value) & ~(bound <= accept)
-            if bound.ndim and bool(xp.any(doubtful)):
-                inverse = xp.linalg.inv(M[doubtful])
-                sharper = _bound_with_inverse(value[doubtful], diagonal[doubtful], inverse, gamma, u)
+            doubtful = sound & ~(bound <= accept)
+            if bool(xp.any(doubtful)):
+                spread = _spread(diagonal[doubtful], xp.linalg.inv(M[doubtful]))
+                sharper = gamma * spread / (2 * value[doubtful]) + rounding
                 bound = xpx.at(bound, doubtful).set(sharper)
-        bound = xp.where(xp.isfinite(value) & ~xp.isnan(bound), bound, math.inf)
-    return Factored(value, grad, xp.zeros(value.shape, dtype=xp.bool, device=_device(value)), bound)
+        bound = xp.where(sound & ~xp.isnan(bound), bound, math.inf)
+    return Factored(value, grad, xp.zeros_like(value, dtype=xp.bool), bound)
 
 
-def _bound_with_inverse(value: Array, diagonal: Array, inverse: Array, gamma: float, u: float) -> Array:
-    xp = compat.array_namespace(value)
-    h = xp.sum(diagonal * xp.abs(xp.linalg.diagonal(inverse)), axis=-1)
-    return (gamma * h / 2 + u * value) / value
+def _spread(diagonal: Array, X: Array) -> Array:
+    xp = compat.array_namespace(X)
+    return xp.sum(diagonal * xp.abs(xp.linalg.diagonal(X)), axis=-1)
 
 
 def _svd_route(A: Array, root: float, gradient: bool) -> Factored:
-    # Singular values are exact to a few u σ_max, so the value to that times Σ ∂F/∂x = Σ x/(1+x²), x = √c σ.
     xp = compat.array_namespace(A)
     u = _arrays.unit_roundoff(A)
     scale = _power_of_two_above(xp.max(xp.abs(A), axis=(-2, -1)))
@@ -134,22 +142,22 @@ def _svd_route(A: Array, root: float, gradient: bool) -> Factored:
     x = sigma * (root * scale)[..., None]
     large = x > 1
     t = xp.where(large, 1 / xp.where(large, x, 1.0), x)  # x/(1+x²) is the same at x and 1/x
-    slope = t / (1 + t * t)
     value = xp.sum(xp.log1p(t * t) / 2 + xp.log(xp.where(large, x, 1.0)), axis=-1)
-    grad = xp.matmul(left * (root * slope)[..., None, :], right) if gradient else None
-    error = 4 * math.sqrt(sum(A.shape[-2:])) * u * x[..., 0] * xp.sum(slope, axis=-1) + 4 * u * value
+    grad = xp.matmul(left * (root * t / (1 + t * t))[..., None, :], right) if gradient else None
+    # Each computed singular value is off by a few u σ_max: by δ, and F by the change of log(1+x²)/2 over [x−δ, x+δ].
+    delta = 4 * math.sqrt(sum(A.shape[-2:])) * u * x[..., :1]
+    low, high = xp.clip(x - delta, min=0.0), x + delta
+    h = xp.hypot(low, xp.ones_like(low))
+    error = xp.sum(xp.log1p((high - low) / h * ((high + low) / h)), axis=-1) / 2
+    error = error + (4 + math.sqrt(x.shape[-1])) * u * value
     bound = xp.where(value > 0, error / xp.where(value > 0, value, 1.0), 0.0)
-    return Factored(value, grad, xp.ones(value.shape, dtype=xp.bool, device=_device(value)), bound)
-
-
-def _device(a: Array) -> object:
-    return _arrays.like(a)["device"]
+    return Factored(value, grad, xp.ones_like(value, dtype=xp.bool), bound)
 
 
 def _power_of_two_above(a: Array) -> Array:
     xp = compat.array_namespace(a)
     exponent = xp.ceil(xp.log2(xp.where(a > 0, a, 1.0)))
-    return xp.exp2(exponent) if hasattr(xp, "exp2") else xp.pow(xp.full_like(a, 2.0), exponent)
+    return xp.pow(xp.full_like(a, 2.0), exponent)
 
 
 def weight_gradient(A: Array, w: Array, root: float) -> Array:
@@ -202,9 +210,7 @@ def change_of_weight_gradient(A: Array, w: Array, root: float, dA: Array | None,
 
 def _system(A: Array, w: Array | None, root: float) -> Array:
     xp = compat.array_namespace(A)
-    return xp.eye(A.shape[-1], **_arrays.like(A)) + root * root * xp.matmul(
-        xp.matrix_transpose(A), _on_rows(w, A)
-    )
+    return xp.eye(A.shape[-1], **_arrays.like(A)) + root * root * xp.matmul(xp.matrix_transpose(A), _on_rows(w, A))
 
 
 def _system_change(A: Array, w: Array | None, root: float, dA: Array | None, dw: Array | None) -> Array:

@@ -69,4 +69,3 @@ def _gather_members(Z: Array, share: Array, weights: Array, member: Array, m: in
         return xp.sum(xp.where(inside[..., None], found, 0.0), axis=-2)
 
     return Parts(share, tokens, kept, collect)
-

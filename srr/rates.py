@@ -1,8 +1,8 @@
 r"""Coding rates, in nats, of tokens in rows.
 
-R(Z) = ½ log det(I + α ZᵀZ), α = d/(n ε²), counts the nats per token that code Z to precision ε. Rᶜ(Z|U) adds the rates
-of the projections onto the subspaces U, Rᶜ(Z|Π) those of the parts of a partition Π, and the rate reduction ΔR is R less
-either.
+R(Z) = ½ log det(I + α ZᵀZ), α = d/(n ε²), counts the nats per token that code Z to precision ε. Rᶜ(Z|U) adds the
+rates of the projections onto the subspaces U, Rᶜ(Z|Π) those of the parts of a partition Π, and the rate reduction ΔR
+is R less either.
 
 Every rate takes ``method``:
 
@@ -10,9 +10,11 @@ Every rate takes ``method``:
 ``"cholesky"``  one factorisation on the smaller side of the Gram matrix, three to nine times faster, with a relative
                 error that grows like n·u·‖I + αZᵀZ‖ on rank-deficient data; raises `FactorisationError` when no digit
                 is left;
-``"auto"``      Cholesky, and the SVD for just those matrices whose error bound exceeds √u relative (u the unit roundoff:
-                1e-8 in float64, 2e-4 in float32) or whose factorisation fails. Under ``jax.jit``, ``jax.vmap`` and
-                ``torch.compile``, where values cannot be read, it takes the SVD.
+``"auto"``      Cholesky, and the SVD for just those matrices whose error bound exceeds √u relative (u the unit
+                roundoff: 1e-8 in float64, 2e-4 in float32) or whose factorisation fails. Where values cannot be read,
+                under ``jax.jit``, ``jax.vmap`` and ``torch.compile``, it takes the SVD.
+
+Where even the SVD leaves more than √u of relative error, a `PrecisionWarning` says so.
 
 torch tensors and JAX arrays are differentiable, with the closed-form gradient: finite wherever the rate is.
 """
@@ -20,10 +22,12 @@ torch tensors and JAX arrays are differentiable, with the closed-form gradient: 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from srr import _arrays, _autodiff, _logdet, _partition
 from srr._arrays import Array, Namespace
+from srr._heads import joined, project, side_by_side
+from srr._scalars import as_array
 
 __all__ = [
     "RateReport",
@@ -105,9 +109,7 @@ def coding_rate_and_gradient(Z: Array, *, eps: float, method: str = "auto") -> t
     _arrays.require_tokens(Z)
     root = _root(Z.shape[-1], Z.shape[-2], eps)
     _arrays.choice(method, _logdet.METHODS, "method")
-    value, gradient = _arrays.map_blocks(
-        lambda Z: _autodiff.half_logdet_and_gradient(Z, None, root, method), Z
-    )
+    value, gradient = _arrays.map_blocks(lambda Z: _autodiff.half_logdet_and_gradient(Z, None, root, method), Z)
     return value, gradient
 
 
@@ -142,17 +144,15 @@ def subspace_coding_rate(
     share of the tokens.
     """
     xp, root = _check_subspaces(Z, U, eps, method)
-    W = _side_by_side(xp, U)
+    W = side_by_side(U)
     if not report:
 
         def rate(Z: Array) -> tuple[Array]:
-            heads = _autodiff.half_logdet(_project(xp, Z, W, U.shape[0]), None, root, method)
+            heads = _autodiff.half_logdet(project(Z, W, U.shape[0]), None, root, method)
             return (xp.sum(heads, axis=-1),)
 
         return _arrays.map_blocks(rate, Z)[0]
-    value, used_svd, error = _arrays.map_blocks(
-        lambda Z: _factored(_project(xp, Z, W, U.shape[0]), root, method), Z
-    )
+    value, used_svd, error = _arrays.map_blocks(lambda Z: _factored(project(Z, W, U.shape[0]), root, method), Z)
     # Rounding in ZU_k is a perturbation of that matrix; ‖∂F/∂Y‖ ≤ √c √q / 2.
     U_norm, Z_norm = xp.linalg.vector_norm(U, axis=(-2, -1)), xp.linalg.vector_norm(Z, axis=(-2, -1))
     u, (n, p) = _arrays.unit_roundoff(Z), (Z.shape[-2], U.shape[-1])
@@ -161,9 +161,7 @@ def subspace_coding_rate(
     return _report(xp.sum(value, axis=-1), used_svd, xp.sum(error, axis=-1))
 
 
-def subspace_coding_rate_and_gradient(
-    Z: Array, U: Array, *, eps: float, method: str = "auto"
-) -> tuple[Array, Array]:
+def subspace_coding_rate_and_gradient(Z: Array, U: Array, *, eps: float, method: str = "auto") -> tuple[Array, Array]:
     r"""Rᶜ(Z|U) and ∇Rᶜ(Z|U) = β Σ_k Y_k (I + β Y_kᵀY_k)⁻¹ U_kᵀ, Y_k = ZU_k, from one factorisation a head.
 
     Parameters and errors as in `subspace_coding_rate`; N23 eq. 9 with tokens in rows.
@@ -175,11 +173,11 @@ def subspace_coding_rate_and_gradient(
     gradient : array, shape (..., n, d)
     """
     xp, root = _check_subspaces(Z, U, eps, method)
-    W = _side_by_side(xp, U)
+    W = side_by_side(U)
 
     def rate_and_gradient(Z: Array) -> tuple[Array, Array]:
-        heads, by_head = _autodiff.half_logdet_and_gradient(_project(xp, Z, W, U.shape[0]), None, root, method)
-        return xp.sum(heads, axis=-1), _unproject(xp, by_head, W)
+        heads, by_head = _autodiff.half_logdet_and_gradient(project(Z, W, U.shape[0]), None, root, method)
+        return xp.sum(heads, axis=-1), _unproject(by_head, W)
 
     value, gradient = _arrays.map_blocks(rate_and_gradient, Z)
     return value, gradient
@@ -194,24 +192,12 @@ def _check_subspaces(Z: Array, U: Array, eps: float, method: str) -> tuple[Names
     return xp, root
 
 
-def _side_by_side(xp: Namespace, U: Array) -> Array:
-    """[U_1, …, U_K], ``(d, K p)``: one projection for all heads."""
-    K, d, p = U.shape
-    return xp.reshape(xp.permute_dims(U, (1, 0, 2)), (d, K * p))
-
-
-def _project(xp: Namespace, Z: Array, W: Array, K: int) -> Array:
-    """All Y_k = ZU_k of a block of tokens ``(b, n, d)``: ``(b, K, n, p)``."""
-    b, n, d = Z.shape
-    Y = xp.matmul(xp.reshape(Z, (b * n, d)), W)
-    return xp.permute_dims(xp.reshape(Y, (b, n, K, -1)), (0, 2, 1, 3))
-
-
-def _unproject(xp: Namespace, Y: Array, W: Array) -> Array:
+def _unproject(Y: Array, W: Array) -> Array:
     """Σ_k Y_k U_kᵀ of ``(b, K, n, p)``: ``(b, n, d)``."""
-    b, K, n, p = Y.shape
-    flat = xp.reshape(xp.permute_dims(Y, (0, 2, 1, 3)), (b * n, K * p))
-    return xp.reshape(xp.matmul(flat, xp.matrix_transpose(W)), (b, n, -1))
+    b, _, n, _ = Y.shape
+    xp = _arrays.namespace(Y=Y)
+    flat = xp.reshape(joined(Y), (b * n, W.shape[1]))
+    return xp.reshape(xp.matmul(flat, xp.matrix_transpose(W)), (b, n, W.shape[0]))
 
 
 # --- Rᶜ(Z|Π) ----------------------------------------------------------------------------------------------------
@@ -260,9 +246,7 @@ def partition_coding_rate(
     return _report(*result) if report else result[0]
 
 
-def partition_coding_rate_and_gradient(
-    Z: Array, Pi: Array, *, eps: float, method: str = "auto"
-) -> tuple[Array, Array]:
+def partition_coding_rate_and_gradient(Z: Array, Pi: Array, *, eps: float, method: str = "auto") -> tuple[Array, Array]:
     r"""Rᶜ(Z|Π) and its gradient in Z, α Σ_k Diag(π_k) Z (I + α_k Zᵀ Diag(π_k) Z)⁻¹, α = d/(n ε²), Π held fixed.
 
     Parameters and errors as in `partition_coding_rate`; Chan et al. 2022 (arXiv 2105.10446), the operators C_j.
@@ -331,13 +315,14 @@ def rate_reduction(
     Yu et al. 2023 (arXiv 2306.01129), eq. 1; Yu et al. 2020 (arXiv 2006.08558) for a partition.
     """
     _one_of(U, Pi)
-    whole = coding_rate(Z, eps=eps, method=method, report=report)
+    whole: Any = coding_rate(Z, eps=eps, method=method, report=report)
+    rest: Any
     if U is not None:
         rest = subspace_coding_rate(Z, U, eps=eps, method=method, report=report)
     else:
         rest = partition_coding_rate(Z, Pi, eps=eps, method=method, report=report)
     if not report:
-        return whole - rest
+        return as_array(whole - rest)
     xp = _arrays.namespace(Z=Z)
     batch = rest.used_svd.shape[:-1]
     used_svd = xp.concat([xp.broadcast_to(whole.used_svd[..., None], (*batch, 1)), rest.used_svd], axis=-1)
@@ -364,7 +349,7 @@ def rate_reduction_and_gradient(
         rest, rest_gradient = subspace_coding_rate_and_gradient(Z, U, eps=eps, method=method)
     else:
         rest, rest_gradient = partition_coding_rate_and_gradient(Z, Pi, eps=eps, method=method)
-    return whole - rest, whole_gradient - rest_gradient
+    return as_array(whole - rest), whole_gradient - rest_gradient
 
 
 def _one_of(U: Array | None, Pi: Array | None) -> None:
@@ -386,7 +371,8 @@ def _factored(A: Array, root: float, method: str) -> tuple[Array, Array, Array]:
 
 
 def _report(value: Array, used_svd: Array, error: Array) -> RateReport:
+    value, error = as_array(value), as_array(error)
     xp = _arrays.namespace(value=value)
     size = xp.abs(value)
     relative = xp.where(size > 0, error / xp.where(size > 0, size, 1.0), xp.where(error > 0, math.inf, 0.0))
-    return RateReport(value, used_svd, relative)
+    return RateReport(value, used_svd, as_array(relative))

@@ -1,7 +1,7 @@
 """How fast the rates are: as a share of what the machine's matrix product allows, and against plain torch.
 
-Each case runs in a process of its own with one BLAS thread. Matrix product, srr and torch take turns there, and the best
-time of each counts, so that a drifting clock touches all three alike.
+Each case runs in a process of its own with one BLAS thread. Matrix product, srr and torch take turns there, and the
+best time of each counts, so that a drifting clock touches all three alike.
 """
 
 from __future__ import annotations
@@ -175,14 +175,14 @@ def _plain(case: Case, Z: np.ndarray, rng: np.random.Generator) -> tuple[Callabl
             heads = (X @ W.T).reshape(batch, n, K, p).transpose(1, 2)
             gram = heads @ heads.transpose(-1, -2)
             return 0.5 * torch.logdet(torch.eye(n, dtype=X.dtype) + p / (n * EPS**2) * gram).sum()
-        I, X_T = torch.eye(d, dtype=X.dtype), X.transpose(-1, -2)
+        identity, X_T = torch.eye(d, dtype=X.dtype), X.transpose(-1, -2)
         value = 0.0
         if case.rate != "Rc(Z|Pi)":
-            value = 0.5 * torch.logdet(I + d / (n * EPS**2) * X_T @ X).sum()
+            value = 0.5 * torch.logdet(identity + d / (n * EPS**2) * X_T @ X).sum()
         if case.rate != "R":
             sizes = memberships.diagonal(dim1=-2, dim2=-1).sum(-1)
             grams = X_T[:, None] @ memberships @ X[:, None]
-            logdets = torch.logdet(I + (d / (sizes * EPS**2))[:, None, None] * grams)
+            logdets = torch.logdet(identity + (d / (sizes * EPS**2))[:, None, None] * grams)
             value = value - (sizes / (2 * n) * logdets).sum()
         return value
 
