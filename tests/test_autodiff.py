@@ -26,6 +26,10 @@ X64 = {np.float64: True, np.float32: False}
 RATES = reference.RATES
 every_rate = reference.every_rate
 every_dtype = reference.every_dtype
+SOME = (RATES[0], RATES[2], RATES[3])
+"""For JAX, which compiles anew for each: the coding rate, any bases, soft parts."""
+some_rates = pytest.mark.parametrize("rate", SOME, ids=str)
+every_library = pytest.mark.parametrize("library", ["torch", "jax"])
 
 
 def torch_gradient(rate, tokens, **options):
@@ -37,21 +41,29 @@ def torch_gradient(rate, tokens, **options):
 
 
 def jax_gradient(rate, tokens, **options):
-    with jax.enable_x64(X64[tokens.dtype]):
-        Z = jnp.asarray(tokens.Z)
-        given = {k: jnp.asarray(a) for k, a in rate.arguments(tokens).items()}
-        f = jax.value_and_grad(lambda Z: rate.value(Z, **given, eps=tokens.eps, **options))
-        value, gradient = f(Z)
-        return np.asarray(value), np.asarray(gradient)
+    return tuple(part[0] for part in jax_gradients(rate, [tokens], **options))
 
 
-DIFFERENTIATE = {"torch": torch_gradient, "jax": jax_gradient}
-every_library = pytest.mark.parametrize("library", sorted(DIFFERENTIATE))
+def jax_gradients(rate, stack, transform=jax.jit, **options):
+    """For token sets of one shape, seed and eps, as one batch: JAX compiles for every shape and number."""
+    first = stack[0]
+    with jax.enable_x64(X64[first.dtype]):
+        Z, given = jnp.asarray(np.stack([t.Z for t in stack])), given_jax(rate.arguments(first))
+
+        def total(Z):
+            values = rate.value(Z, **given, eps=first.eps, **options)
+            return jnp.sum(values), values
+
+        gradient, values = transform(jax.grad(total, has_aux=True))(Z)
+        return np.asarray(values), np.asarray(gradient)
 
 
-def wrong(rate, tokens, library, **options):
-    """What is wrong with the derivative; empty if nothing is."""
-    value, gradient = DIFFERENTIATE[library](rate, tokens, **options)
+def given_jax(given):
+    return {k: jnp.asarray(a) for k, a in given.items()}
+
+
+def wrong(rate, tokens, value, gradient):
+    """What is wrong with a value and its derivative; empty if nothing is."""
     if gradient.dtype != tokens.dtype or gradient.shape != (tokens.n, tokens.d):
         return f"has gradient {gradient.dtype} {gradient.shape}"
     parts = rate.parts(tokens.Z, tokens.eps, **rate.arguments(tokens))
@@ -59,7 +71,7 @@ def wrong(rate, tokens, library, **options):
     off = oracle.error(value, reference.exact(rate, tokens))
     allowed = reference.stable(parts, tokens.dtype) + loose * reference.magnitude(parts)
     if not off <= allowed:
-        return f"value {value:.3e} is off by {off:.2e}, allowed {allowed:.2e}"
+        return f"value {float(value):.3e} is off by {off:.2e}, allowed {allowed:.2e}"
     off = oracle.gradient_error(gradient, reference.exact_gradient(rate, tokens))
     size = reference.gradient_magnitude(parts)
     allowed = reference.stable_gradient(parts, tokens.dtype) + loose * size
@@ -73,25 +85,47 @@ def wrong(rate, tokens, library, **options):
 
 @every_rate
 @every_dtype
-@every_library
-def test_gradient_is_the_closed_form_on_hard_instances(rate, dtype, library):
-    failed = [(t, w) for t in families.hard(dtype) if (w := wrong(rate, t, library))]
+def test_torch_gradient_is_the_closed_form_on_hard_instances(rate, dtype):
+    failed = [(t, w) for t in families.hard(dtype) if (w := wrong(rate, t, *torch_gradient(rate, t)))]
     assert not failed, reference.listing(failed)
 
 
+@some_rates
+@every_dtype
+def test_jax_gradient_is_the_closed_form_on_hard_instances(rate, dtype):
+    wide = [t for t in families.hard(dtype) if (t.n, t.d) == (5, 10)]
+    stack = [replace(t, eps=0.5, scale=t.scale * 0.5 / t.eps) for t in wide]  # one eps, for one compilation
+    results = zip(stack, *jax_gradients(rate, stack), strict=True)
+    failed = [(t, w) for t, value, gradient in results if (w := wrong(rate, t, value, gradient))]
+    assert not failed, reference.listing(failed)
+
+
+def test_jax_takes_each_route_where_it_must():
+    """Without jit values are read, and one batch is split between Cholesky and the SVD."""
+    t = Tokens(n=5, d=4, rank=4, eps=1e-4, dtype=np.float32)
+    stack = [t, replace(t, rank=1), replace(t, scale=1e-6), replace(t, defect="zero")]
+    for s, value, gradient in zip(stack, *jax_gradients(RATES[0], stack, lambda f: f), strict=True):
+        assert wrong(RATES[0], s, value, gradient) == "", s
+
+
 @settings(max_examples=30)
-@given(rate=st.sampled_from(RATES), tokens=families.tokens(sizes=(1, 2, 3, 5)), method=st.sampled_from(("auto", "svd")))
+@given(
+    rate=st.sampled_from(RATES),
+    tokens=families.tokens(sizes=(1, 2, 3, 5)),
+    method=st.sampled_from(("auto", "svd")),
+)
 def test_torch_gradient(rate, tokens, method):
-    assert wrong(rate, tokens, "torch", method=method) == ""
+    assert wrong(rate, tokens, *torch_gradient(rate, tokens, method=method)) == ""
 
 
+@pytest.mark.parametrize("method", ["auto", "svd"])
 @every_rate
-def test_equal_singular_values(rate):
+def test_equal_singular_values(rate, method):
     """An orthogonal Z, whose SVD is as ambiguous as can be."""
     t = Tokens(n=4, d=4, rank=4, condition=1.0)
-    for library in DIFFERENTIATE:
-        assert wrong(rate, t, library) == ""
-        assert wrong(rate, t, library, method="svd") == ""
+    assert wrong(rate, t, *torch_gradient(rate, t, method=method)) == ""
+    if rate in SOME:
+        assert wrong(rate, t, *jax_gradient(rate, t, method=method)) == ""
 
 
 @every_rate
@@ -99,10 +133,13 @@ def test_equal_singular_values(rate):
 @pytest.mark.parametrize(("n", "d"), [(1, 1), (1, 6), (6, 1), (3, 3)])
 def test_all_zero_tokens_have_gradient_zero(rate, dtype, n, d):
     t = Tokens(n=n, d=d, rank=1, dtype=dtype, defect="zero")
-    for library, differentiate in DIFFERENTIATE.items():
-        value, gradient = differentiate(rate, t)
-        assert value == 0, library
-        assert not gradient.any(), library
+    value, gradient = torch_gradient(rate, t)
+    assert value == 0
+    assert not gradient.any()
+    if rate in SOME and n == d and dtype == np.float32:
+        value, gradient = jax_gradient(rate, t)
+        assert value == 0
+        assert not gradient.any()
 
 
 @every_rate
@@ -169,7 +206,7 @@ def _gradient(library, f, x, *rest):
         f(x, *map(torch.tensor, rest)).backward()
         return x.grad.numpy()
     with jax.enable_x64(True):
-        return np.asarray(jax.grad(f)(jnp.asarray(x), *map(jnp.asarray, rest)))
+        return np.asarray(jax.jit(jax.grad(f))(jnp.asarray(x), *map(jnp.asarray, rest)))
 
 
 @every_library
@@ -183,7 +220,7 @@ def test_derivative_in_memberships_is_finite_with_an_empty_part(library, dtype):
         gradient = Pi.grad.numpy()
     else:
         with jax.enable_x64(X64[dtype]):
-            f = jax.grad(lambda Pi: rates.partition_coding_rate(jnp.asarray(t.Z), Pi, eps=0.5))
+            f = jax.jit(jax.grad(lambda Pi: rates.partition_coding_rate(jnp.asarray(t.Z), Pi, eps=0.5)))
             gradient = np.asarray(f(jnp.asarray(Pi)))
     assert np.isfinite(gradient).all()
     assert gradient.dtype == dtype
@@ -203,7 +240,9 @@ def _losses():
     yield "reduction, Pi", lambda Z, Q: rates.rate_reduction(Z, Pi=Q.softmax(-1), eps=0.6), (logits,)
 
 
-@pytest.mark.parametrize(("name", "loss", "other"), list(_losses()), ids=lambda x: x if isinstance(x, str) else "")
+@pytest.mark.parametrize(
+    ("name", "loss", "other"), list(_losses()), ids=lambda x: x if isinstance(x, str) else ""
+)
 @pytest.mark.parametrize(("n", "d"), [(4, 3), (4, 6)])
 def test_torch_gradcheck(name, loss, other, n, d):
     if d == 6:
@@ -222,6 +261,7 @@ def test_torch_second_derivatives_at_singular_tokens(defect):
     assert torch.autograd.gradgradcheck(lambda Z: rates.partition_coding_rate(Z, Pi, eps=0.6), [Z])
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit")  # torch.func's own
 def test_hessian_at_zero_is_alpha_in_both_libraries():
     n, d, eps = 3, 2, 0.7
     alpha = d / (n * eps**2)
@@ -233,83 +273,67 @@ def test_hessian_at_zero_is_alpha_in_both_libraries():
     ):
         np.testing.assert_allclose(hessian.reshape(n * d, n * d), expected, atol=1e-14)
     with jax.enable_x64(True):
-        hessian = jax.hessian(lambda Z: rates.coding_rate(Z, eps=eps))(jnp.zeros((n, d)))
+        hessian = jax.jit(jax.hessian(lambda Z: rates.coding_rate(Z, eps=eps)))(jnp.zeros((n, d)))
         np.testing.assert_allclose(hessian.reshape(n * d, n * d), expected, atol=1e-14)
 
 
-@every_rate
+@some_rates
 def test_libraries_agree_on_the_hessian(rate):
     t = Tokens(n=3, d=4, rank=3, eps=0.6)
     given = rate.arguments(t)
     of_torch = torch.autograd.functional.hessian(
-        lambda Z: rate.value(Z, **{k: torch.tensor(a) for k, a in given.items()}, eps=t.eps), torch.tensor(t.Z)
+        lambda Z: rate.value(Z, **{k: torch.tensor(a) for k, a in given.items()}, eps=t.eps),
+        torch.tensor(t.Z),
     )
     with jax.enable_x64(True):
-        of_jax = jax.hessian(lambda Z: rate.value(Z, **given_jax(given), eps=t.eps))(jnp.asarray(t.Z))
+        of_jax = jax.jit(jax.hessian(lambda Z: rate.value(Z, **given_jax(given), eps=t.eps)))(
+            jnp.asarray(t.Z)
+        )
         np.testing.assert_allclose(of_torch, np.asarray(of_jax), rtol=1e-10, atol=1e-11)
-
-
-def given_jax(given):
-    return {k: jnp.asarray(a) for k, a in given.items()}
 
 
 # --- transformations --------------------------------------------------------------------------------------------
 
 
-@every_rate
+@some_rates
 def test_jax_transformations(rate):
-    """jit, vmap and forward mode, alone and nested, change nothing."""
+    """vmap, forward and reverse mode, nested, compiled or not, change nothing."""
     t = Tokens(n=5, d=3, rank=3, eps=0.6)
+    stack = [replace(t, seed=s).Z for s in range(3)]
+    H = np.random.default_rng(0).standard_normal(t.Z.shape)
+    values, gradients = rate.value_and_gradient(np.stack(stack), **rate.arguments(t), eps=t.eps)
     with jax.enable_x64(True):
-        given = given_jax(rate.arguments(t))
-        Z = jnp.asarray(np.stack([replace(t, seed=s).Z for s in range(3)]))
-        H = jnp.asarray(np.random.default_rng(0).standard_normal(t.Z.shape))
+        given, Z = given_jax(rate.arguments(t)), jnp.asarray(np.stack(stack))
 
         def f(Z):
             return rate.value(Z, **given, eps=t.eps)
 
         close = {"rtol": 1e-10, "atol": 1e-12}
-        values, gradients = rate.value_and_gradient(Z, **given, eps=t.eps)
-        np.testing.assert_allclose(f(Z), values, **close)
         np.testing.assert_allclose(jax.jit(f)(Z), values, **close)
-        np.testing.assert_allclose(jax.vmap(f)(Z), values, **close)
-        np.testing.assert_allclose(jax.vmap(jax.grad(f))(Z), gradients, **close)
+        np.testing.assert_allclose(jax.jit(jax.vmap(f))(Z), values, **close)
         np.testing.assert_allclose(jax.jit(jax.vmap(jax.grad(f)))(Z), gradients, **close)
-        np.testing.assert_allclose(jax.jvp(f, (Z[0],), (H,))[1], jnp.sum(gradients[0] * H), **close)
+        np.testing.assert_allclose(jax.vmap(jax.jit(jax.grad(f)))(Z), gradients, **close)
+        np.testing.assert_allclose(
+            jax.jit(lambda Z, H: jax.jvp(f, (Z,), (H,)))(Z[0], jnp.asarray(H))[1],
+            np.sum(gradients[0] * H),
+            **close,
+        )
         both = jax.jit(lambda Z: rate.value_and_gradient(Z, **given, eps=t.eps))(Z)
         np.testing.assert_allclose(both[0], values, **close)
         np.testing.assert_allclose(both[1], gradients, **close)
-
-
-@every_rate
-@every_dtype
-def test_jax_jit_of_hard_instances(rate, dtype):
-    """Under jit no branch depends on a value, so the route that is right everywhere must be the one taken."""
-    for t in (
-        Tokens(n=5, d=4, rank=1, eps=1e-3, dtype=dtype),
-        Tokens(n=5, d=4, rank=4, eps=1e-3, scale=families.scales(dtype)[-1], dtype=dtype),
-        Tokens(n=5, d=4, rank=4, eps=1e-3, defect="zero", dtype=dtype),
-        Tokens(n=5, d=4, rank=4, eps=1e-3, defect="zero token", dtype=dtype),
-    ):
-        with jax.enable_x64(X64[dtype]):
-            given = given_jax(rate.arguments(t))
-            f = jax.jit(jax.value_and_grad(lambda Z, given, eps=t.eps: rate.value(Z, **given, eps=eps)))
-            value, gradient = f(jnp.asarray(t.Z), given)
-        parts = rate.parts(t.Z, t.eps, **rate.arguments(t))
-        loose = np.sqrt(families.roundoff(dtype))
-        allowed = reference.stable(parts, dtype) + loose * reference.magnitude(parts)
-        assert oracle.error(value, reference.exact(rate, t)) <= allowed, t
-        allowed = reference.stable_gradient(parts, dtype) + loose * reference.gradient_magnitude(parts)
-        assert oracle.gradient_error(gradient, reference.exact_gradient(rate, t)) <= allowed, t
 
 
 def test_jax_shape_checks_stay_under_jit():
     with pytest.raises(ValueError, match="Z must have shape"):
         jax.jit(lambda Z: rates.coding_rate(Z, eps=0.5))(jnp.zeros(3))
     with pytest.raises(ValueError, match="U must have shape"):
-        jax.jit(lambda Z, U: rates.subspace_coding_rate(Z, U, eps=0.5))(jnp.zeros((4, 3)), jnp.zeros((2, 4, 2)))
+        jax.jit(lambda Z, U: rates.subspace_coding_rate(Z, U, eps=0.5))(
+            jnp.zeros((4, 3)), jnp.zeros((2, 4, 2))
+        )
     with pytest.raises(ValueError, match="Pi must have shape"):
-        jax.jit(lambda Z, Pi: rates.partition_coding_rate(Z, Pi, eps=0.5))(jnp.zeros((4, 3)), jnp.zeros((3, 2)))
+        jax.jit(lambda Z, Pi: rates.partition_coding_rate(Z, Pi, eps=0.5))(
+            jnp.zeros((4, 3)), jnp.zeros((3, 2))
+        )
 
 
 @every_rate
@@ -340,7 +364,9 @@ def test_torch_batch_is_differentiated_element_by_element(rate):
         arguments = rate.arguments(t)
         parts = rate.parts(s.Z, s.eps, **arguments)
         allowed = reference.stable_gradient(parts, np.float64) + 2e-8 * reference.gradient_magnitude(parts)
-        assert oracle.gradient_error(Z.grad[i], rate.exact_gradient(s.Z, **arguments, eps=s.eps)) <= allowed, s
+        assert (
+            oracle.gradient_error(Z.grad[i], rate.exact_gradient(s.Z, **arguments, eps=s.eps)) <= allowed
+        ), s
 
 
 def test_torch_no_grad_and_inference_mode():
@@ -351,35 +377,45 @@ def test_torch_no_grad_and_inference_mode():
         assert not value.requires_grad
 
 
+def compiled_gradient(rate, tokens, **options):
+    Z = torch.tensor(tokens.Z, requires_grad=True)
+    given = {k: torch.tensor(a) for k, a in rate.arguments(tokens).items()}
+    torch.compiler.reset()
+    value = torch.compile(lambda Z: rate.value(Z, **given, eps=tokens.eps), **options)(Z)
+    value.backward()
+    return value.detach().numpy(), Z.grad.numpy()
+
+
+# Dynamo warns of what it meets in torch itself and in array_api_compat.
+not_ours = pytest.mark.filterwarnings("ignore")
+
+
+@not_ours
+@pytest.mark.parametrize("rate", SOME, ids=str)
+def test_torch_traced_for_compilation(rate):
+    """torch.compile without the compiler behind it; the route is the SVD, since no branch may read a value."""
+    t = Tokens(n=6, d=4, rank=2, eps=1e-3)
+    assert wrong(rate, t, *compiled_gradient(rate, t, backend="eager")) == ""
+
+
+@not_ours
 @pytest.mark.slow
-@pytest.mark.parametrize("rate", [RATES[0], RATES[1], RATES[3]], ids=str)
+@pytest.mark.parametrize("rate", SOME, ids=str)
 @every_dtype
 def test_torch_compile(rate, dtype):
-    t = Tokens(n=6, d=4, rank=2, eps=1e-3, dtype=dtype)
-    given = {k: torch.tensor(a) for k, a in rate.arguments(t).items()}
-    Z = torch.tensor(t.Z, requires_grad=True)
-    torch.compiler.reset()
-    compiled = torch.compile(lambda Z: rate.value(Z, **given, eps=t.eps))
-    value = compiled(Z)
-    value.backward()
-    parts = rate.parts(t.Z, t.eps, **rate.arguments(t))
-    loose = np.sqrt(families.roundoff(dtype))
-    allowed = reference.stable(parts, dtype) + loose * reference.magnitude(parts)
-    assert oracle.error(value.detach(), reference.exact(rate, t)) <= allowed
-    allowed = reference.stable_gradient(parts, dtype) + loose * reference.gradient_magnitude(parts)
-    assert oracle.gradient_error(Z.grad, reference.exact_gradient(rate, t)) <= allowed
+    for t in (
+        Tokens(n=6, d=4, rank=4, eps=0.4, dtype=dtype),
+        Tokens(n=6, d=4, rank=2, eps=1e-3, dtype=dtype),
+        Tokens(n=6, d=4, rank=4, eps=1e-3, dtype=dtype, defect="zero token"),
+    ):
+        assert wrong(rate, t, *compiled_gradient(rate, t)) == "", t
 
 
-def test_torch_export_graph_has_no_break():
-    """fullgraph tracing, without the compiler behind it: no check or branch may read a value."""
-    t = Tokens(n=6, d=4, rank=4)
-    torch.compiler.reset()
-    compiled = torch.compile(lambda Z: rates.coding_rate(Z, eps=0.5), backend="eager", fullgraph=True)
-    Z = torch.tensor(t.Z, requires_grad=True)
-    value = compiled(Z)
-    value.backward()
-    np.testing.assert_allclose(value.detach(), rates.coding_rate(t.Z, eps=0.5), rtol=1e-12)
-    np.testing.assert_allclose(Z.grad, rates.coding_rate_and_gradient(t.Z, eps=0.5)[1], rtol=1e-10)
+@not_ours
+def test_torch_shape_checks_stay_when_compiled():
+    compiled = torch.compile(lambda Z: rates.coding_rate(Z, eps=0.5), backend="eager")
+    with pytest.raises(ValueError, match="Z must have shape"):
+        compiled(torch.zeros(3))
 
 
 # --- training ---------------------------------------------------------------------------------------------------
@@ -394,7 +430,7 @@ def test_torch_training_stays_finite(dtype, method):
     X[0], X[3] = 0, X[2]
     X = torch.tensor(X)
     weight = torch.tensor(rng.standard_normal((5, 4)).astype(dtype), requires_grad=True)
-    logits = torch.zeros(12, 3, dtype=X.dtype, requires_grad=True)
+    logits = torch.tensor(rng.standard_normal((12, 3)).astype(dtype), requires_grad=True)
     unused = torch.tensor([0.0, 0.0, -np.inf], dtype=X.dtype)
     optimizer = torch.optim.SGD([weight, logits], lr=0.02)
     losses = []
@@ -434,4 +470,6 @@ def test_default_dtype_of_torch_is_not_consulted():
     t = Tokens(n=5, d=3, rank=3)
     value, gradient = torch_gradient(RATES[0], t)
     assert value.dtype == gradient.dtype == np.float64
-    assert all(b.missing == "" for b in (*backends.CPU, backends.FAKE)), "torch, JAX or array-api-strict is not installed"
+    assert all(b.missing == "" for b in (*backends.CPU, backends.FAKE)), (
+        "torch, JAX or array-api-strict is not installed"
+    )
