@@ -283,7 +283,7 @@ def _raising(M: Array) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-BLOCK_BYTES = 2**22
+BLOCK_BYTES = 2**23
 """Tokens handled at a time on a CPU: about what a core's cache holds beside the projections."""
 
 
