@@ -15,6 +15,7 @@ from array_api_compat import array_namespace
 from srr import _arrays
 from srr._arrays import Array, count, namespace, nonnegative, require_orthonormal
 from srr._heads import require_subspaces
+from srr._scalars import as_array
 
 __all__ = ["Mixture", "coherence", "principal_angles", "sample"]
 
@@ -187,7 +188,7 @@ def coherence(U: Array) -> Array:
     K = U.shape[0]
     inner = xp.matmul(xp.matrix_transpose(U[:, None, :, :]), U[None, :, :, :])
     apart = 1 - xp.eye(K, **_arrays.like(U))
-    return xp.max(xp.linalg.svdvals(inner * apart[:, :, None, None]))
+    return as_array(xp.max(xp.linalg.svdvals(inner * apart[:, :, None, None])))
 
 
 def _check_bases(U: Array) -> Array:
@@ -209,22 +210,19 @@ def _bases(
 ) -> Floats:
     if isinstance(coherence, str) and coherence == "random":
         return _orthonormal(rng.standard_normal((K, d, p)))
-    cosines = np.cos(_angles(coherence, p))
+    apart = 2 * np.sin(_angles(coherence, p) / 2) ** 2  # 1 − cos θ, to the last digit of a tiny θ
     if K * p > d:
         raise ValueError(f'coherence must be "random" when K p = {K * p} > d = {d}, got {coherence!r}')
     frame = _orthonormal(rng.standard_normal((d, K * p))).reshape(d, K, p)
-    # Column i of the K bases: K unit vectors with all inner products cos θ_i, from the root of that Gram
-    # matrix.
-    off = (np.sqrt(1 + (K - 1) * cosines) - np.sqrt(1 - cosines)) / K
-    root = np.sqrt(1 - cosines) * np.eye(K)[:, :, None] + off
+    # Column i of the K bases: K unit vectors with inner products cos θ_i, from the root of their Gram matrix.
+    off = (np.sqrt(K - (K - 1) * apart) - np.sqrt(apart)) / K
+    root = np.sqrt(apart) * np.eye(K)[:, :, None] + off
     return np.ascontiguousarray(np.einsum("kji,dji->kdi", root, frame))
 
 
 def _orthonormal(gaussian: Floats) -> Floats:
     Q, R = np.linalg.qr(gaussian)
-    signs = np.where(
-        np.diagonal(R, axis1=-2, axis2=-1) < 0, -1.0, 1.0
-    )  # uniform, and one Q whatever the LAPACK
+    signs = np.where(np.diagonal(R, axis1=-2, axis2=-1) < 0, -1.0, 1.0)  # R's diagonal > 0: Q is uniform
     return np.ascontiguousarray(Q * signs[..., None, :])
 
 

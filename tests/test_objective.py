@@ -20,32 +20,32 @@ def instance(n, d, K, p, seed=0):
 
 
 @parametrize(NUMPY, CPU, GPU)
-@pytest.mark.parametrize("shape", SHAPES)
-def test_terms(backend, shape):
-    Z, U = rounded(backend, *instance(*shape))
-    Z[0, 0] = 0
-    R, Rc, l1 = paper.coding_rate(Z.T, EPS), paper.subspace_coding_rate(Z.T, U, EPS), np.abs(Z).sum()
-    assert min(R, l1) > 0.1 or shape == (3, 1, 1, 1)
-    with backend.active():
-        objective = SparseRateReduction(backend.array(U), EPS, LAM)
-        tokens = backend.array(Z)
-        terms = objective.terms(tokens)
-        scale = R + Rc + l1
-        expected = {
-            "rate": R,
-            "compression": Rc,
-            "rate_reduction": R - Rc,
-            "l1": l1,
-            "value": R - Rc - LAM * l1,
-            "loss": Rc - R + LAM * l1,
-        }
-        for name, value in expected.items():
-            assert_close(backend, getattr(terms, name), value, size=sum(shape), scale=scale)
-        assert_close(backend, objective.value(tokens), expected["value"], size=sum(shape), scale=scale)
-        assert_close(backend, objective.loss(tokens), expected["loss"], size=sum(shape), scale=scale)
-        assert int(terms.l0) == np.count_nonzero(Z)
-        assert tuple(terms.l0.shape) == ()
-        assert int(objective.terms(tokens, threshold=0.5).l0) == np.sum(np.abs(Z) > 0.5)
+def test_terms(backend):
+    for shape in SHAPES if backend is NUMPY else SHAPES[:1]:
+        Z, U = rounded(backend, *instance(*shape))
+        Z[0, 0] = 0
+        R, Rc, l1 = paper.coding_rate(Z.T, EPS), paper.subspace_coding_rate(Z.T, U, EPS), np.abs(Z).sum()
+        assert min(R, l1) > 0.1 or shape == (3, 1, 1, 1)
+        with backend.active():
+            objective = SparseRateReduction(backend.array(U), EPS, LAM)
+            tokens = backend.array(Z)
+            terms = objective.terms(tokens)
+            scale = R + Rc + l1
+            expected = {
+                "rate": R,
+                "compression": Rc,
+                "rate_reduction": R - Rc,
+                "l1": l1,
+                "value": R - Rc - LAM * l1,
+                "loss": Rc - R + LAM * l1,
+            }
+            for name, value in expected.items():
+                assert_close(backend, getattr(terms, name), value, size=sum(shape), scale=scale)
+            assert_close(backend, objective.value(tokens), expected["value"], size=sum(shape), scale=scale)
+            assert_close(backend, objective.loss(tokens), expected["loss"], size=sum(shape), scale=scale)
+            assert int(terms.l0) == np.count_nonzero(Z)
+            assert tuple(terms.l0.shape) == ()
+            assert int(objective.terms(tokens, threshold=0.5).l0) == np.sum(np.abs(Z) > 0.5)
 
 
 @given(seed=st.integers(0, 2**32), shape=st.sampled_from(SHAPES), eps=st.floats(0.1, 10))
@@ -64,16 +64,16 @@ def test_smooth_gradient_is_the_derivative_of_the_printed_formula(seed, shape, e
 
 
 @parametrize(NUMPY, CPU, GPU)
-@pytest.mark.parametrize("shape", SHAPES)
-def test_smooth_gradient(backend, shape):
-    Z, U = rounded(backend, *instance(*shape))
-    d, N = Z.T.shape
-    alpha = d / (N * EPS**2)
-    expected = paper.gradient(Z.T, U, EPS).T - alpha * (Z @ np.linalg.inv(np.eye(d) + alpha * Z.T @ Z))
-    with backend.active():
-        gradient = SparseRateReduction(backend.array(U), EPS, LAM).smooth_gradient(backend.array(Z))
-        scale = alpha * np.abs(Z).max() * (1 + alpha * np.sum(Z**2))
-        assert_close(backend, gradient, expected, size=sum(shape), scale=scale)
+def test_smooth_gradient(backend):
+    for shape in SHAPES if backend is NUMPY else SHAPES[:1]:
+        Z, U = rounded(backend, *instance(*shape))
+        d, N = Z.T.shape
+        alpha = d / (N * EPS**2)
+        expected = paper.gradient(Z.T, U, EPS).T - alpha * (Z @ np.linalg.inv(np.eye(d) + alpha * Z.T @ Z))
+        with backend.active():
+            gradient = SparseRateReduction(backend.array(U), EPS, LAM).smooth_gradient(backend.array(Z))
+            scale = alpha * np.abs(Z).max() * (1 + alpha * np.sum(Z**2))
+            assert_close(backend, gradient, expected, size=sum(shape), scale=scale)
 
 
 def test_the_loss_is_differentiable_in_torch_and_jax():
