@@ -1,4 +1,4 @@
-"""Layers: each half is the operator it names, the official layer is the official code, and descent descends."""
+"""Layers: each half is the operator it names, the official layer is its code, and descent descends."""
 
 from dataclasses import FrozenInstanceError, dataclass
 from functools import partial

@@ -1,4 +1,4 @@
-"""Mixtures have the laws they were asked for, on every backend the same; angles are what the definition says."""
+"""Mixtures have the law they were asked for, the same on every backend; angles are by their definition."""
 
 import numpy as np
 import pytest
