@@ -153,11 +153,10 @@ def subspace_coding_rate(
 
         return _arrays.map_blocks(rate, Z)[0]
     value, used_svd, error = _arrays.map_blocks(lambda Z: _factored(project(Z, W, U.shape[0]), root, method), Z)
-    # Rounding in ZU_k is a perturbation of that matrix; ‖∂F/∂Y‖ ≤ √c √q / 2.
-    U_norm, Z_norm = xp.linalg.vector_norm(U, axis=(-2, -1)), xp.linalg.vector_norm(Z, axis=(-2, -1))
-    u, (n, p) = _arrays.unit_roundoff(Z), (Z.shape[-2], U.shape[-1])
-    slope = root * math.sqrt(min(n, p)) / 2
-    error = error + slope * 4 * math.sqrt(Z.shape[-1]) * u * U_norm * Z_norm[..., None]
+    # Rounding moves Y = ZU_k by 4 √d u ‖U_k‖‖Z‖, and ‖∂F/∂Y‖ ≤ √c min(√q/2, √c ‖Y‖).
+    u, (n, d), p = _arrays.unit_roundoff(Z), Z.shape[-2:], U.shape[-1]
+    size = root * xp.linalg.vector_norm(U, axis=(-2, -1)) * xp.linalg.vector_norm(Z, axis=(-2, -1))[..., None]
+    error = error + 4 * math.sqrt(d) * u * size * xp.clip(size, max=math.sqrt(min(n, p)) / 2)
     return _report(xp.sum(value, axis=-1), used_svd, xp.sum(error, axis=-1))
 
 

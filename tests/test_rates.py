@@ -6,6 +6,7 @@ Two tolerances, and no other:
 ``√u``        what ``method="auto"`` promises beyond that, relative.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 
 import srr
 from srr import rates
-from srr._arrays import FactorisationError
+from srr._arrays import FactorisationError, PrecisionWarning
 
 METHODS = ("auto", "cholesky", "svd")
 
@@ -141,11 +142,17 @@ SINGLE = (
 )
 RATES = (*SINGLE, *(_reduction(f"reduction, {r.name}", r) for r in (SINGLE[1], SINGLE[3])))
 
+imprecise = pytest.mark.filterwarnings("ignore::srr.PrecisionWarning")
 every_rate = pytest.mark.parametrize("rate", RATES, ids=str)
 every_dtype = pytest.mark.parametrize("dtype", families.DTYPES, ids=["float64", "float32"])
 
 
 # --- tolerances -------------------------------------------------------------------------------------------------
+
+
+def half_log(x):
+    """½ log(1 + x²), for x as small or large as floats go."""
+    return np.where(x < 1, np.log1p(np.minimum(x, 1) ** 2) / 2, np.log(np.hypot(1, x)))
 
 
 def _moved(part, u):
@@ -165,7 +172,7 @@ def stable(parts, dtype):
         low, high = part.root * np.maximum(sigma - delta, 0), part.root * (sigma + delta)
         h = np.hypot(1, low)
         spread = np.sum(np.log1p((high - low) / h * ((high + low) / h))) / 2
-        total += part.weight * (spread + 30 * max(part.A.shape) * u * np.sum(np.log(np.hypot(1, high))))
+        total += part.weight * (spread + 30 * max(part.A.shape) * u * np.sum(half_log(high)))
     return total + np.finfo(dtype).smallest_normal
 
 
@@ -196,25 +203,39 @@ def exact_gradient(rate, tokens):
 # --- values -----------------------------------------------------------------------------------------------------
 
 
+def called(function, *args, **options):
+    """The result, and whether it came with a PrecisionWarning; any other warning is an error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("error")
+        warnings.simplefilter("always", PrecisionWarning)
+        return function(*args, **options), bool(caught)
+
+
 def wrong_value(rate, tokens, method):
     """What is wrong with the value by ``method``; empty if nothing is."""
     Z, given = tokens.Z, rate.arguments(tokens)
     reference = exact(rate, tokens)
     try:
-        value, _, bound = rate.value(Z, **given, eps=tokens.eps, method=method, report=True)
+        (value, _, bound), _ = called(rate.value, Z, **given, eps=tokens.eps, method=method, report=True)
+        plain, warned = called(rate.value, Z, **given, eps=tokens.eps, method=method)
     except FactorisationError:
         return "" if method == "cholesky" else "raised FactorisationError"
     if value.dtype != tokens.dtype or value.shape != ():
         return f"returned {value.dtype} {value.shape}"
-    off = oracle.error(value, reference)
-    if not off <= float(bound) * abs(float(value)) + np.finfo(tokens.dtype).smallest_normal:
+    if plain != value:
+        return f"is {plain!r}, reported as {value!r}"
+    off, floor = oracle.error(value, reference), np.finfo(tokens.dtype).smallest_normal
+    if np.isfinite(bound) and not off <= float(bound) * abs(float(value)) + floor:
         return f"is off by {off:.2e} of {float(value):.2e}, the bound says {float(bound):.2e} relative"
     parts = rate.parts(Z, tokens.eps, **given)
-    allowed = stable(parts, tokens.dtype)
-    if method == "auto":
-        allowed += np.sqrt(families.roundoff(tokens.dtype)) * magnitude(parts)
-    if method != "cholesky" and not off <= allowed:
+    precise = np.sqrt(families.roundoff(tokens.dtype)) * magnitude(parts)
+    allowed = stable(parts, tokens.dtype) + (precise if method == "auto" else 0)
+    if method == "cholesky":
+        return ""
+    if not off <= allowed:
         return f"is off by {off:.2e} of {float(value):.2e}, allowed {allowed:.2e}"
+    if off > precise + floor and not warned:
+        return f"is off by {off:.2e} of {float(value):.2e} and nothing said so"
     return ""
 
 
@@ -235,59 +256,67 @@ def listing(wrong):
     return f"{len(wrong)} instances, such as\n" + "\n".join(f"{t}: {w}" for t, w in wrong[:6])
 
 
-@every_rate
-@every_dtype
-def test_value_without_report_is_the_reported_one(rate, dtype):
-    for t in families.explicit(dtype):
-        Z, given = t.Z, rate.arguments(t)
-        for method in ("auto", "svd"):
-            plain = rate.value(Z, **given, eps=t.eps, method=method)
-            np.testing.assert_array_equal(
-                plain, rate.value(Z, **given, eps=t.eps, method=method, report=True).value
-            )
-
-
 @every_dtype
 def test_cholesky_raises_rather_than_return_noise(dtype):
-    t = Tokens(n=16, d=32, rank=2, eps=1e-6, dtype=dtype)
+    t = Tokens(n=16, d=32, rank=2, eps=1e-9 if dtype == np.float64 else 1e-4, dtype=dtype)
     with pytest.raises(FactorisationError, match="method"):
         rates.coding_rate(t.Z, eps=t.eps, method="cholesky")
+
+
+@every_dtype
+@pytest.mark.parametrize("rate", SINGLE, ids=str)
+def test_a_warning_is_given_just_where_the_bound_is_above_the_promise(rate, dtype):
+    promise, seen = np.sqrt(families.roundoff(dtype)), set()
+    for t in families.hard(dtype):
+        Z, given = t.Z, rate.arguments(t)
+        bound = called(rate.value, Z, **given, eps=t.eps, report=True)[0].error_bound
+        warned = called(rate.value, Z, **given, eps=t.eps)[1]
+        seen.add(warned)
+        # Warnings go by part, and without the rounding of ZU, so they can be fewer than the bound of the sum asks.
+        if bound < promise / 2:
+            assert not warned, (t, bound)
+        elif bound > 2 * promise and rate.parts is not _subspace_parts:
+            assert warned, (t, bound)
+    assert seen == {True, False}
 
 
 # --- gradients --------------------------------------------------------------------------------------------------
 
 
 def wrong_gradient(rate, tokens, method):
+    """What is wrong with value and gradient, computed together; empty if nothing is."""
     Z, given = tokens.Z, rate.arguments(tokens)
-    reference = exact_gradient(rate, tokens)
     try:
-        value, gradient = rate.value_and_gradient(Z, **given, eps=tokens.eps, method=method)
+        results, warned = called(rate.value_and_gradient, Z, **given, eps=tokens.eps, method=method)
     except FactorisationError:
         return "" if method == "cholesky" else "raised FactorisationError"
+    value, gradient = results
     if gradient.dtype != tokens.dtype or gradient.shape != Z.shape:
         return f"has gradient {gradient.dtype} {gradient.shape}"
-    parts = rate.parts(Z, tokens.eps, **given)
-    loose = np.sqrt(families.roundoff(tokens.dtype)) if method == "auto" else 0.0
+    if method == "cholesky" and np.isfinite(value) and np.isfinite(gradient).all():
+        return ""  # that is all it owes here: the error of its value is bounded above
+    parts, promise = rate.parts(Z, tokens.eps, **given), np.sqrt(families.roundoff(tokens.dtype))
     for what, off, size, allowed in (
         ("value", oracle.error(value, exact(rate, tokens)), magnitude(parts), stable(parts, tokens.dtype)),
         (
             "gradient",
-            oracle.gradient_error(gradient, reference),
+            oracle.gradient_error(gradient, exact_gradient(rate, tokens)),
             gradient_magnitude(parts),
             stable_gradient(parts, tokens.dtype),
         ),
     ):
-        allowed += loose * size
-        if method == "cholesky":
-            allowed = np.finfo(tokens.dtype).max  # finite is all it owes here; its value is bounded above
+        if method == "auto":
+            allowed += promise * size
         if not off <= allowed:
             return f"has a {what} off by {off:.2e} of {size:.2e}, allowed {allowed:.2e}"
+        if what == "value" and off > promise * size + np.finfo(tokens.dtype).smallest_normal and not warned:
+            return f"has a value off by {off:.2e} of {size:.2e} and nothing said so"
     return ""
 
 
 def magnitude(parts):
     """The sum of the rates that make up the value."""
-    return sum(part.weight * np.sum(np.log(np.hypot(1, part.root * _moved(part, 0)[0]))) for part in parts)
+    return sum(part.weight * np.sum(half_log(part.root * _moved(part, 0)[0])) for part in parts)
 
 
 def gradient_magnitude(parts):
@@ -320,10 +349,10 @@ def test_gradient(rate, tokens, method):
     assert wrong_gradient(rate, tokens, method) == ""
 
 
-@every_rate
+@pytest.mark.parametrize("rate", SINGLE[:4], ids=str)
 def test_gradient_at_size_50(rate):
-    for n, d in ((50, 20), (20, 50)):
-        assert wrong_gradient(rate, Tokens(n=n, d=d, rank=20, eps=0.3), "auto") == ""
+    for n, d in ((50, 12), (12, 50)):
+        assert wrong_gradient(rate, Tokens(n=n, d=d, rank=12, eps=0.3), "auto") == ""
 
 
 @pytest.mark.parametrize(
@@ -370,6 +399,7 @@ def test_batched_equals_stack_of_singles(rate, dtype, batch):
         _agree(gradient[i], single_gradient, size=6, scale=10.0, dtype=dtype)
 
 
+@imprecise
 @every_rate
 def test_a_batch_mixes_routes_and_each_element_is_right(rate):
     kinds = [
@@ -429,6 +459,7 @@ def test_an_empty_batch_gives_an_empty_result(rate, batch):
 # --- identities -------------------------------------------------------------------------------------------------
 
 
+@imprecise
 @given(tokens=families.tokens(dtypes=(np.float64,), sizes=(1, 2, 3, 5)))
 def test_one_subspace_that_is_everything_gives_the_coding_rate(tokens):
     Z, eps = tokens.Z, tokens.eps
@@ -443,6 +474,7 @@ def test_one_subspace_that_is_everything_gives_the_coding_rate(tokens):
     )
 
 
+@imprecise
 @given(tokens=families.tokens(dtypes=(np.float64,), sizes=(1, 2, 3, 5)))
 def test_tokens_and_dimensions_exchange_roles(tokens):
     """log det(I_d + α ZᵀZ) = log det(I_n + α Z Zᵀ), with the precision that keeps α."""
