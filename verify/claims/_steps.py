@@ -59,6 +59,11 @@ def inner(a: Array, b: Array) -> float:
     return float(np.sum(to_numpy(a) * to_numpy(b)))
 
 
+def coarseness(a: Array) -> float:
+    """The unit roundoff of an array in units of float64's, for float64 numbers that were computed from it."""
+    return 2.0**29 if "float32" in str(a.dtype) else 1.0
+
+
 def assume_visible(case: Case, promised: float, before: Array, after: Array, slope: float) -> None:
     """Reject the instance unless the descent that theory promises is more than rounding can take back.
 
@@ -67,6 +72,6 @@ def assume_visible(case: Case, promised: float, before: Array, after: Array, slo
     30 · max(n, d) · u · (|before| + |after|) is taken, as in `verify.outcome`. No decision is loosened by
     it.
     """
-    u = 2.0**-24 if "float32" in str(after.dtype) else 2.0**-53
+    u = 2.0**-53 * coarseness(after)
     rounded = THRESHOLD * max(after.shape) * u * (norm(before) + norm(after))
     case.assume(promised > rounded * slope)

@@ -26,6 +26,7 @@ from verify.arrays import to_numpy
 from verify.case import Case, Instance
 from verify.claims._steps import (
     assume_visible,
+    coarseness,
     gather,
     heads,
     inner,
@@ -308,7 +309,9 @@ def neumann_series_converges(case: Case) -> Outcome:
         errors.append(norm(exact - total))
         term = sign * xp.matmul(term, X)
         total = total + term
-    return at_most(errors[-1], errors[-2], size=m.n + m.d, scale=norm(Y) * (1 + norm(X)) ** terms)
+    return at_most(
+        errors[-1], errors[-2], size=m.n + m.d, scale=norm(Y) * (1 + norm(X)) ** terms * coarseness(Y)
+    )
 
 
 @claim(
@@ -391,7 +394,9 @@ def neumann_regime(case: Case) -> Outcome:
     top = float(spectra(m.Z, m.U, m.eps).max())
     square = case.wrong(m.eps**2, m.eps)
     least, most = 1 / (m.K * square), m.p / square
-    return at_most(np.array([least, top]), np.array([top, most]), size=m.n + m.d, scale=most, top=top)
+    return at_most(
+        np.array([least, top]), np.array([top, most]), size=m.n + m.d, scale=most * coarseness(m.Z), top=top
+    )
 
 
 @claim(
@@ -594,13 +599,8 @@ def residual_slope(case: Case) -> Outcome:
         inner(gradient, attended),
         _beta(m) * _slopes(m)[1],
         size=m.n + m.d,
-        scale=(norm(gradient) * norm(attended) + _beta(m) * _slopes(m)[0]) * condition * _coarseness(m.Z),
+        scale=(norm(gradient) * norm(attended) + _beta(m) * _slopes(m)[0]) * condition * coarseness(m.Z),
     )
-
-
-def _coarseness(a: Any) -> float:
-    # Of the dtype of an array, in units of float64, for numbers that were computed from it.
-    return 2.0**29 if "float32" in str(a.dtype) else 1.0
 
 
 @claim(
@@ -789,7 +789,7 @@ def softmax_mass(case: Case) -> Outcome:
     mass, share = _own_mass(m), _own_share(m)
     factor = case.wrong(math.e, 1.0)
     most = factor * share / (factor * share + 1 - share)
-    return at_most(mass, most, size=m.n, scale=_coarseness(m.Z))
+    return at_most(mass, most, size=m.n, scale=coarseness(m.Z))
 
 
 def _own_mass(m: Instance) -> np.ndarray:
@@ -828,7 +828,7 @@ def softmax_is_membership(case: Case) -> Outcome:
     m = Instance(m.Z * math.sqrt(square), m.U, m.labels, m.eps, m.n, m.d, m.K, m.p)
     case.condition("log(9 n) / |z|^2", math.log(9 * m.n) / square, 1)
     mass = _own_mass(m)
-    return at_most(0.9, case.wrong(mass, 1 - mass).min(), size=m.n, scale=square * _coarseness(m.Z))
+    return at_most(0.9, case.wrong(mass, 1 - mass).min(), size=m.n, scale=square * coarseness(m.Z))
 
 
 @claim(
@@ -904,7 +904,7 @@ def normalised_measure_range(case: Case) -> Outcome:
     r = min(m.n, m.p)
     least, most = m.K / 2 * math.log1p(m.p / eps**2), m.K * r / 2 * math.log1p(m.p / (r * eps**2))
     values = np.array([least, value]), np.array([value, most])
-    return at_most(*values, size=m.n + m.p, scale=most * (1 + m.p / eps**2) * _coarseness(m.Z))
+    return at_most(*values, size=m.n + m.p, scale=most * (1 + m.p / eps**2) * coarseness(m.Z))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from srr.layers import Layer, PreNorm, crate, descent, layer_norm, official
 from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case, Instance
-from verify.claims._steps import assume_visible, inner, norm, official_measure
+from verify.claims._steps import assume_visible, coarseness, inner, norm, official_measure
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.outcome import at_most, decided, exactly
 
@@ -113,7 +113,7 @@ def descent_guarantee(case: Case) -> Outcome:
     promised = case.wrong(0.5, 2.0) * norm(after - m.Z) ** 2 / step
     change = decide.loss_change(objective, m.Z, after)
     slope = norm(objective.smooth_gradient(m.Z)) + objective.lam * math.sqrt(m.n * m.d)
-    rounding = slope * (norm(m.Z) + norm(after)) * (2.0**29 if "float32" in str(after.dtype) else 1.0)
+    rounding = slope * (norm(m.Z) + norm(after)) * coarseness(after)
     return at_most(change.upper, -promised, size=m.n + m.d, scale=abs(change.lower) + promised + rounding)
 
 
