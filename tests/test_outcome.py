@@ -137,6 +137,7 @@ def test_all_of_is_as_weak_as_its_weakest_part():
     assert not all_of(held, rounded).certified
     assert all_of(rounded, failed).certified
     assert not all_of(held, Outcome(False, 2.0)).certified
+    assert all_of(failed, Outcome(False, 2.0)).certified
     assert all_of(rounded, Outcome(True, 0.75), held).ratio == 0.75
     assert math.isnan(all_of(rounded, Outcome(False, math.nan)).ratio)
     assert all_of(held, held).ratio is None

@@ -15,6 +15,7 @@ COMMANDS = {
     "verify": "Judge every claim of the ledger; write the report.",
     "list": "The claims, by theme, with the verdict the ledger stands by.",
     "show": "One claim in full; replay its counterexample.",
+    "descend": "A layer family at work on tokens, half-step by half-step.",
     "bench": "How fast the rates are here, against the limit and plain torch.",
 }
 """A command ``name`` is the function ``name`` in ``verify/commands/name.py``; here is what it is for."""

@@ -128,6 +128,7 @@ def _serve(pipe: Connection, function: Callable[..., Any], context: tuple[Any, .
     try:
         while True:
             job = pipe.recv()
+            answer: tuple[Any, str | None]
             try:
                 answer = function(*context, job), None
             except Exception as error:
