@@ -311,6 +311,25 @@ def test_layers_are_differentiable_under_jit_and_in_torch(name):
         assert np.sum(gradient * H) == pytest.approx(slope, rel=1e-6, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", [*layers.RULES, "descent"])
+def test_layers_map_over_a_batch_axis(name):
+    torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
+    Z, U, D = instance()
+    batch = np.stack([Z, 2 * Z, Z + 1])
+
+    def layer(U, D):
+        if name == "descent":
+            return layers.descent(U, eps=EPS, lam=LAM)
+        return layers.crate(U, D, rule=name, eps=EPS)
+
+    expected = layer(U, D)(batch)
+    mapped = torch.func.vmap(layer(torch.tensor(U), torch.tensor(D)))(torch.tensor(batch))
+    near(mapped.numpy(), expected, size=20, scale=20)
+    with jax.enable_x64(True):
+        mapped = jax.vmap(layer(jax.numpy.asarray(U), jax.numpy.asarray(D)))(jax.numpy.asarray(batch))
+        near(mapped, expected, size=20, scale=20)
+
+
 def test_steps_may_be_learned():
     torch = pytest.importorskip("torch")
     Z, U, D = map(torch.tensor, instance())
