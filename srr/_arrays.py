@@ -224,9 +224,13 @@ def real(value: object, name: str) -> float:
     """``value`` as a float; it must be a finite real number and no array."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name} must be a real number, got {type(value).__name__}")
-    if not math.isfinite(value):
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be finite, got an integer beyond floating point") from None
+    if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, got {value!r}")
-    return float(value)
+    return number
 
 
 def count(value: object, name: str, least: int = 1) -> int:
@@ -244,7 +248,7 @@ def count(value: object, name: str, least: int = 1) -> int:
 
 def choice(value: str, options: tuple[str, ...], name: str) -> str:
     """``value``, which must be one of ``options``."""
-    if value not in options:
+    if not isinstance(value, str) or value not in options:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
     return value
 
@@ -281,6 +285,25 @@ def _raising(M: Array) -> AbstractContextManager[Any]:
     if compat.is_cupy_array(M):  # CuPy returns undefined output unless told to raise
         return sys.modules["cupyx"].errstate(linalg="raise")  # type: ignore[no-any-return]
     return nullcontext()
+
+
+def inverse_of_factored(M: Array, L: Array) -> Array:
+    """M⁻¹ of symmetric ``(..., q, q)`` with Cholesky factors L."""
+    xp = compat.array_namespace(M)
+    if compat.is_torch_array(M):
+        return sys.modules["torch"].cholesky_inverse(L)
+    if not compat.is_numpy_array(M) or M.shape[-1] < LARGE:
+        return xp.linalg.inv(M)  # LAPACK's LU of many small matrices in one call
+    from scipy.linalg.lapack import get_lapack_funcs
+
+    potri = get_lapack_funcs("potri", (L,))
+    inverses = np.stack([potri(factor, lower=True)[0] for factor in L.reshape(-1, *L.shape[-2:])])
+    lower = np.tril(inverses)
+    return (lower + np.swapaxes(np.tril(inverses, -1), -1, -2)).reshape(M.shape)
+
+
+LARGE = 256
+"""Size from which a Cholesky inverse for each matrix pays."""
 
 
 BLOCK_BYTES = 2**23

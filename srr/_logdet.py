@@ -102,14 +102,16 @@ def _cholesky_route(A: Array, root: float, gradient: bool, accept: float) -> Fac
     with _arrays.quiet():
         identity = xp.eye(size, **_arrays.like(A))
         M = c * (xp.matmul(A_T, A) if q <= n else xp.matmul(A, A_T)) + identity
-        pivots, diagonal = xp.linalg.diagonal(_arrays.cholesky(M)), xp.linalg.diagonal(M)
+        L = _arrays.cholesky(M)
+        pivots, diagonal = xp.linalg.diagonal(L), xp.linalg.diagonal(M)
         value = xp.sum(xp.log(pivots), axis=-1)
         rounding = (4 + math.sqrt(size)) * u
         bound = gamma * xp.sum(diagonal, axis=-1) / (2 * value) + rounding
         sound = xp.isfinite(value) & (xp.min(pivots**2 / diagonal, axis=-1) > 8 * size * u)
         grad = None
         if gradient:
-            X = xp.linalg.inv(xp.where(sound[..., None, None], M, identity))
+            keep = sound[..., None, None]
+            X = _arrays.inverse_of_factored(xp.where(keep, M, identity), xp.where(keep, L, identity))
             grad = c * (xp.matmul(A, X) if q <= n else xp.matmul(X, A))
             spread, turn = _spread(diagonal, X), xp.sum(diagonal * xp.sum(X * X, axis=-1), axis=-1)
             bound = gamma * spread / (2 * value) + rounding
@@ -118,7 +120,7 @@ def _cholesky_route(A: Array, root: float, gradient: bool, accept: float) -> Fac
         elif _arrays.is_concrete(A):
             doubtful = sound & ~(bound <= accept)
             if bool(xp.any(doubtful)):
-                spread = _spread(diagonal[doubtful], xp.linalg.inv(M[doubtful]))
+                spread = _spread(diagonal[doubtful], _arrays.inverse_of_factored(M[doubtful], L[doubtful]))
                 sharper = gamma * spread / (2 * value[doubtful]) + rounding
                 bound = xpx.at(bound, doubtful).set(sharper)
         bound = xp.where(sound & ~xp.isnan(bound), bound, math.inf)

@@ -16,7 +16,7 @@ import numpy as np
 from verify.workers import run_jobs
 
 EPS = 1.0
-PLAIN_BYTES = 2**29
+PLAIN_BYTES = 2**27
 """Plain torch gets as many token sets at a time as keep one of its n × n or d × d arrays below this."""
 
 

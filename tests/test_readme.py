@@ -1,0 +1,95 @@
+"""Every python block and every ``srr`` command in the README and the contributing guide runs and prints what they show."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+
+
+def blocks(name: str) -> list[tuple[str, str]]:
+    return BLOCK.findall((ROOT / name).read_text())
+
+
+def differs(shown: str, printed: str) -> str | None:
+    """The first line that is not the same, numbers to 2 %."""
+    for want, got in zip(*(text.strip().splitlines() for text in (shown, printed)), strict=False):
+        if NUMBER.sub("#", want).split() != NUMBER.sub("#", got).split():
+            return f"{want!r} is shown, {got!r} printed"
+        for a, b in zip(map(float, NUMBER.findall(want)), map(float, NUMBER.findall(got)), strict=True):
+            if abs(a - b) > 0.02 * abs(a) + 1e-9:
+                return f"{want!r} is shown, {got!r} printed"
+    shown_lines, printed_lines = (len(text.strip().splitlines()) for text in (shown, printed))
+    return None if shown_lines == printed_lines else f"{shown_lines} lines are shown, {printed_lines} printed"
+
+
+def python_output(code: str) -> str:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    return out.getvalue()
+
+
+def test_python_of_the_readme():
+    found = blocks("README.md")
+    pairs = [
+        (code, shown)
+        for (language, code), (after, shown) in zip(found, [*found[1:], ("", "")], strict=True)
+        if language == "python" and after == "text"
+    ]
+    assert pairs
+    for code, shown in pairs:
+        assert (problem := differs(shown, python_output(code))) is None, problem
+
+
+def commands() -> list[tuple[str, str]]:
+    return [
+        tuple(block.removeprefix("$ ").split("\n", 1))
+        for language, block in blocks("README.md")
+        if language == "console" and block.startswith("$ srr")
+    ]
+
+
+@pytest.mark.parametrize(("command", "shown"), commands(), ids=lambda text: text.split("\n")[0][:40])
+def test_command_of_the_readme(command, shown, tmp_path):
+    assert shown.strip()
+    run = subprocess.run(
+        [sys.executable, "-m", "verify", *command.split()[1:]],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert run.returncode in (0, 1), run.stderr
+    assert (problem := differs(shown, run.stdout)) is None, problem
+
+
+def test_a_wrong_number_in_the_readme_is_noticed():
+    assert differs("rate 12.5", "rate 12.6") is None
+    assert differs("rate 12.5", "rate 13.5") is not None
+    assert differs("rate 12.5", "price 12.5") is not None
+    assert differs("a\nb", "a") is not None
+
+
+def test_the_layer_of_the_contributing_guide_runs():
+    codes = [code for language, code in blocks("CONTRIBUTING.md") if language == "python" and "class MyLayer" in code]
+    assert len(codes) == 1
+    assert "refuted" in python_output(codes[0]) or "holds" in python_output(codes[0])
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_every_file_that_is_linked_exists(name):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / name).read_text())
+    assert [link for link in links if not (ROOT / link).exists()] == []
