@@ -17,6 +17,7 @@ from srr._arrays import (
     is_concrete,
     namespace,
     positive,
+    require_finite,
     require_orthonormal,
     require_shape,
     require_tokens,
@@ -177,6 +178,7 @@ def _require_tokens_of(X: Array, U: Array) -> None:
 
 
 def _require_positive(a: Array, name: str) -> None:
+    require_finite(a, name)
     if is_concrete(a):
         least = float(array_namespace(a).min(detached(a)))
         if not least > 0:

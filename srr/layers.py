@@ -380,8 +380,8 @@ class Descent(Layer):
 
     def compress(self, Z: Array) -> Array:
         """Z − s ∇(Rᶜ − R)(Z)."""
-        step = Z.shape[-2] * self.step_per_token
-        return Z - step * self.objective.smooth_gradient(Z)
+        gradient = self.objective.smooth_gradient(Z)
+        return Z - Z.shape[-2] * self.step_per_token * gradient
 
     def sparsify(self, Z: Array) -> Array:
         """The proximal operator of sλ‖·‖₁."""

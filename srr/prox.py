@@ -110,7 +110,7 @@ def ista_step(
             raise ValueError(f"code must be given unless D is square, got D of shape {tuple(D.shape)}")
         code = Z
     else:
-        xp = _check(Z, D, code, "code")
+        xp = _check(Z, D, code=code)
     eta, lam = positive_scalar(step, Z, "step"), nonnegative_scalar(lam, Z, "lam")
     return _proximal_gradient(xp, Z, D, code, eta, lam, flag(nonnegative, "nonnegative"))
 
@@ -161,7 +161,7 @@ def fista(
         xp = _check(Z, D)
         code = xp.zeros_like(xp.matmul(Z, D))
     else:
-        xp = _check(Z, D, code, "code")
+        xp = _check(Z, D, code=code)
     lam, eta = nonnegative_scalar(lam, Z, "lam"), lasso_step(D)
     flag(nonnegative, "nonnegative")
     ahead, t = code, 1.0
@@ -193,7 +193,7 @@ def lasso(Z: Array, D: Array, A: Array, *, lam: Scalar) -> Array:
     TypeError, ValueError
         An argument of the wrong kind, shape or value; the message names it.
     """
-    xp = _check(Z, D, A, "A")
+    xp = _check(Z, D, A=A)
     lam = nonnegative_scalar(lam, Z, "lam")
     residual = Z - xp.matmul(A, D.T)
     return as_array(xp.sum(residual**2, axis=(-2, -1)) / 2 + lam * xp.sum(xp.abs(A), axis=(-2, -1)))
@@ -234,7 +234,7 @@ def lasso_gap(Z: Array, D: Array, A: Array, *, lam: float, nonnegative: bool = T
     each term ≥ 0. It is computed so: nothing of the size of ‖z‖² cancels. At a minimiser r is dual optimal
     and s = 1.
     """
-    xp = _check(Z, D, A, "A")
+    xp = _check(Z, D, A=A)
     lam = positive(lam, "lam")
     flag(nonnegative, "nonnegative")
     residual = Z - xp.matmul(A, D.T)
@@ -279,11 +279,11 @@ def lasso_step(D: Array) -> Scalar:
     return 1 / norm
 
 
-def _check(Z: Array, D: Array, A: Array | None = None, name: str = "A") -> Namespace:
-    xp = namespace(Z=Z, D=D) if A is None else namespace(Z=Z, D=D, **{name: A})
+def _check(Z: Array, D: Array, **code: Array) -> Namespace:
+    xp = namespace(Z=Z, D=D, **code)
     require_tokens(Z)
     _require_dictionary(D, Z.shape[-1])
-    if A is not None:
+    for name, A in code.items():
         require_shape(A, ("...", Z.shape[-2], D.shape[-1]), name)
         require_finite(A, name)
     return xp

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 from srr import _arrays, _autodiff, _logdet, _partition
 from srr._arrays import Array, Namespace
 from srr._heads import joined, project, side_by_side
-from srr._scalars import as_array
+from srr._scalars import as_array, flag
 
 __all__ = [
     "RateReport",
@@ -87,9 +87,9 @@ def coding_rate(Z: Array, *, eps: float, method: str = "auto", report: bool = Fa
     """
     _arrays.namespace(Z=Z)
     _arrays.require_tokens(Z)
-    root = _root(Z.shape[-1], Z.shape[-2], eps)
+    root = _root(Z, Z.shape[-1], Z.shape[-2], eps)
     _arrays.choice(method, _logdet.METHODS, "method")
-    if report:
+    if flag(report, "report"):
         return _report(*_arrays.map_blocks(lambda Z: _factored(Z, root, method), Z))
     return _arrays.map_blocks(lambda Z: (_autodiff.half_logdet(Z, None, root, method),), Z)[0]
 
@@ -107,7 +107,7 @@ def coding_rate_and_gradient(Z: Array, *, eps: float, method: str = "auto") -> t
     """
     _arrays.namespace(Z=Z)
     _arrays.require_tokens(Z)
-    root = _root(Z.shape[-1], Z.shape[-2], eps)
+    root = _root(Z, Z.shape[-1], Z.shape[-2], eps)
     _arrays.choice(method, _logdet.METHODS, "method")
     value, gradient = _arrays.map_blocks(lambda Z: _autodiff.half_logdet_and_gradient(Z, None, root, method), Z)
     return value, gradient
@@ -145,7 +145,7 @@ def subspace_coding_rate(
     """
     xp, root = _check_subspaces(Z, U, eps, method)
     W = side_by_side(U)
-    if not report:
+    if not flag(report, "report"):
 
         def rate(Z: Array) -> tuple[Array]:
             heads = _autodiff.half_logdet(project(Z, W, U.shape[0]), None, root, method)
@@ -186,7 +186,7 @@ def _check_subspaces(Z: Array, U: Array, eps: float, method: str) -> tuple[Names
     xp = _arrays.namespace(Z=Z, U=U)
     _arrays.require_tokens(Z)
     _arrays.require_bases(U, Z.shape[-1])
-    root = _root(U.shape[-1], Z.shape[-2], eps)
+    root = _root(Z, U.shape[-1], Z.shape[-2], eps)
     _arrays.choice(method, _logdet.METHODS, "method")
     return xp, root
 
@@ -231,6 +231,7 @@ def partition_coding_rate(
     no more than one pass over the tokens.
     """
     xp, root = _check_partition(Z, Pi, eps, method)
+    flag(report, "report")
 
     def rate(Z: Array, Pi: Array) -> tuple[Array, ...]:
         parts = _partition.gather(Z, Pi)
@@ -274,7 +275,7 @@ def _check_partition(Z: Array, Pi: Array, eps: float, method: str) -> tuple[Name
     _arrays.require_membership(Pi, Z.shape[-2])
     _arrays.require_broadcast(Z=Z, Pi=Pi)
     _arrays.choice(method, _logdet.METHODS, "method")
-    return xp, _root(Z.shape[-1], 1, eps)  # the weights π_jk/n_k bring the n_k of α_k = d/(n_k ε²)
+    return xp, _root(Z, Z.shape[-1], 1, eps)  # the weights π_jk/n_k bring the n_k of α_k = d/(n_k ε²)
 
 
 # --- ΔR ---------------------------------------------------------------------------------------------------------
@@ -359,9 +360,12 @@ def _one_of(U: Array | None, Pi: Array | None) -> None:
 # --- shared -----------------------------------------------------------------------------------------------------
 
 
-def _root(dimension: int, tokens: int, eps: float) -> float:
-    """√(dimension/(tokens ε²)), formed so that no ε over- or underflows."""
-    return math.sqrt(dimension / tokens) / _arrays.positive(eps, "eps")
+def _root(Z: Array, dimension: int, tokens: int, eps: float) -> float:
+    """√(dimension/(tokens ε²)), which must be finite in the dtype of Z; its square need not be."""
+    size, largest = math.sqrt(dimension / tokens), float(_arrays.namespace(Z=Z).finfo(Z.dtype).max)
+    if not size / _arrays.positive(eps, "eps") < largest:
+        raise ValueError(f"eps must be above {size / largest:.1e} for {Z.dtype} tokens, got {eps!r}")
+    return size / float(eps)
 
 
 def _factored(A: Array, root: float, method: str) -> tuple[Array, Array, Array]:

@@ -5,7 +5,7 @@ its default dtype is float32; torch fake tensors on a CUDA device; JAX float32 a
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -98,14 +98,32 @@ def _read_torch(t):
 def _fake_mode():
     import torch
     from torch._subclasses import FakeTensorMode
+    from torch.overrides import TorchFunctionMode
 
-    return FakeTensorMode(), torch
+    class Indexing(TorchFunctionMode):
+        """Indexing a CUDA tensor asks for the driver, which is not there; the shape is all that is wanted."""
+
+        def __torch_function__(self, function, types, arguments=(), options=None):
+            if function is torch.Tensor.__getitem__:
+                a, index = arguments
+                shape = torch.empty(a.shape, device="meta")[index].shape
+                return torch.empty(shape, dtype=a.dtype, device=a.device)
+            return function(*arguments, **(options or {}))
+
+    return FakeTensorMode(), Indexing
+
+
+@contextmanager
+def _fake_active():
+    mode, indexing = _fake_mode()
+    with mode, indexing():
+        yield
 
 
 def _fake(a):
-    mode, torch = _fake_mode()
-    with mode:
-        return torch.empty(a.shape, dtype=getattr(torch, str(a.dtype)), device="cuda:0")
+    import torch
+
+    return torch.empty(a.shape, dtype=getattr(torch, str(a.dtype)), device="cuda:0")
 
 
 def _jax(a):
@@ -207,17 +225,27 @@ FAKE = Backend(
     np.float64,
     _fake,
     _torch_device("cuda:0"),
-    active=lambda: _fake_mode()[0],
+    active=_fake_active,
     has_values=False,
     missing=_missing("torch"),
 )
 
 GPU = (
     Backend(
-        "cupy", "cupy", np.float64, _cupy, read=_read_cupy, missing=_on_demand("cupy"),
+        "cupy",
+        "cupy",
+        np.float64,
+        _cupy,
+        read=_read_cupy,
+        missing=_on_demand("cupy"),
     ),
     Backend(
-        "cupy-float32", "cupy", np.float32, _cupy, read=_read_cupy, missing=_on_demand("cupy"),
+        "cupy-float32",
+        "cupy",
+        np.float32,
+        _cupy,
+        read=_read_cupy,
+        missing=_on_demand("cupy"),
     ),
     Backend(
         "torch-cuda",
