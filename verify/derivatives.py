@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from flint import fmpq, fmpq_mat
 
-from srr._arrays import positive, require_membership, require_shape
+from srr._arrays import positive, require_finite, require_membership, require_shape
 from verify.decide import as_float64
 
 Array = Any
@@ -40,6 +40,7 @@ def subspace_rate_along(Z: Array, H: Array, U: Array, *, eps: float) -> Derivati
     Z, H = _line(Z, H)
     U = as_float64(U, "U")
     require_shape(U, ("K", Z.shape[1], "p"), "U")
+    require_finite(U, "U")
     c = fmpq(U.shape[2], Z.shape[0]) / _square(eps)
     return _sum(_term(rational(Z) * rational(u), rational(H) * rational(u), None, c) for u in U)
 
@@ -98,6 +99,8 @@ def _line(Z: Array, H: Array) -> tuple[np.ndarray, np.ndarray]:
     Z, H = as_float64(Z, "Z"), as_float64(H, "H")
     require_shape(Z, ("n", "d"), "Z")
     require_shape(H, Z.shape, "H")
+    require_finite(Z, "Z")
+    require_finite(H, "H")
     return Z, H
 
 
