@@ -27,6 +27,7 @@ Try first:
   srr verify                      judge every claim, with evidence, in under a minute
   srr list                        what is claimed
   srr show CLAIM                  one claim in full, and its counterexample
+  srr descend                     layers at work on tokens, half-step by half-step
 
 `srr --help` names every command, `srr COMMAND --help` its options.
 """

@@ -13,7 +13,6 @@ from rich.console import Console, ConsoleOptions, RenderResult
 
 import srr
 from srr._arrays import namespace, require_tokens
-from verify.arrays import to_numpy
 from verify.counterexample import (
     Array,
     Boundary,
@@ -26,9 +25,8 @@ from verify.counterexample import (
 )
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, UNDECIDED, Verdict
 from verify.promises import WORDS, Promise, promises_of
+from verify.trace import TERMS, terms
 
-TERMS = {"R": "rate", "Rc": "compression", "dR": "rate_reduction", "l0": "l0", "l1": "l1", "loss": "loss"}
-"""Short names of the objective's terms."""
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
 BUDGET = 200
 """Evaluations that the search for a smallest counterexample may spend, for each promise."""
@@ -199,18 +197,11 @@ def _token_sets(instances: Iterable[Array], objective: srr.SparseRateReduction) 
 
 def _record(changes: dict, objective: srr.SparseRateReduction, steps: Mapping[str, tuple]) -> None:
     Z, half = steps["compress"]
-    values = [_terms(objective, tokens) for tokens in (Z, half, steps["layer"][1])]
+    values = [terms(objective, tokens) for tokens in (Z, half, steps["layer"][1])]
     for name, (i, j) in {"compress": (0, 1), "sparsify": (1, 2), "layer": (0, 2)}.items():
         record = changes.setdefault(name, {term: [] for term in TERMS})
         for term in TERMS:
             record[term].append(values[j][term] - values[i][term])
-
-
-def _terms(objective: srr.SparseRateReduction, Z: Array) -> dict[str, float]:
-    if not np.isfinite(to_numpy(Z)).all():
-        return dict.fromkeys(TERMS, float("nan"))
-    terms = objective.terms(Z)
-    return {short: float(getattr(terms, name)) for short, name in TERMS.items()}
 
 
 def _part(

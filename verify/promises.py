@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +91,16 @@ class Promise:
         """
         u = 2.0**-24 if "float32" in str(after.dtype) else 2.0**-53
         size = np.linalg.norm(as_float64(before, "before")) + np.linalg.norm(as_float64(after, "after"))
-        return 30 * max(after.shape) * u * float(size) * self.slope(before, after)
+        with measuring():
+            return 30 * max(after.shape) * u * float(size) * self.slope(before, after)
+
+
+@contextmanager
+def measuring() -> Iterator[None]:
+    """For numbers that are shown, or that need no more than an order of magnitude: no warning of few digits."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", srr.PrecisionWarning)
+        yield
 
 
 def promises_of(layer: srr.Layer, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:

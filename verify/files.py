@@ -1,0 +1,98 @@
+"""Arrays from a user's files: .npy, .npz and .safetensors, nothing executed, nothing converted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+SUFFIXES = (".npy", ".npz", ".safetensors")
+
+
+def load(source: str, name: str, *, key: str) -> np.ndarray:
+    """The float32 or float64 array in a file.
+
+    Parameters
+    ----------
+    source : str
+        ``FILE``, or ``FILE:ARRAY`` for one of several arrays in it.
+    name : str
+        What to call it in error messages.
+    key : str
+        The array taken if there are several and none is named.
+
+    Raises
+    ------
+    ValueError
+        The file is missing, unreadable, truncated, pickled or of another kind; it has no such array, or the array is
+        of another dtype or not finite.
+    """
+    path, wanted = _split(source)
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{name} must be a file {', '.join(SUFFIXES)}, got {source!r}")
+    if not path.is_file():
+        raise ValueError(f"{name} must be a file that exists, got {str(path)!r}")
+    array = _chosen(_arrays(path, name), wanted, key, f"{name} in {path.name}")
+    if array.dtype not in (np.float32, np.float64):
+        raise ValueError(f"{name} in {path.name} must be float32 or float64, got {array.dtype}")
+    if not np.isfinite(array).all():
+        index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(f"{name} in {path.name} must be finite, got {array[index]} at index {index}")
+    return np.ascontiguousarray(array)
+
+
+def _split(source: str) -> tuple[Path, str | None]:
+    if Path(source).suffix in SUFFIXES:
+        return Path(source), None
+    head, colon, tail = source.rpartition(":")
+    return (Path(head), tail) if colon else (Path(source), None)
+
+
+def _arrays(path: Path, name: str) -> Mapping[str, np.ndarray]:
+    if path.suffix == ".safetensors":
+        return _safetensors(path, name)
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"": loaded}
+        with loaded:
+            return {key: loaded[key] for key in loaded.files}
+    except Exception as error:  # NumPy and zipfile have many ways to refuse a broken file
+        if "allow_pickle" in str(error) or "pickled" in str(error):
+            raise ValueError(
+                f"{name} must be an array of numbers, got {path.name}: "
+                "damaged, or pickled objects, which srr does not load"
+            ) from error
+        raise _unreadable(name, path, error) from error
+
+
+def _safetensors(path: Path, name: str) -> Mapping[str, np.ndarray]:
+    try:
+        from safetensors.numpy import load_file
+    except ImportError:
+        raise ValueError(
+            f"{name} in {path.name} needs the safetensors package: pip install safetensors"
+        ) from None
+    try:
+        return load_file(path)
+    except Exception as error:  # SafetensorError; KeyError for a dtype that NumPy has not
+        raise _unreadable(name, path, error) from error
+
+
+def _unreadable(name: str, path: Path, error: Exception) -> ValueError:
+    reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+    return ValueError(f"{name} must be a whole {path.suffix} file, got {path.name}: {reason}")
+
+
+def _chosen(arrays: Mapping[str, np.ndarray], wanted: str | None, key: str, name: str) -> np.ndarray:
+    present = ", ".join(map(repr, arrays)) or "none"
+    if wanted is not None:
+        if wanted not in arrays:
+            raise ValueError(f"{name} must be one of its arrays {present}, got {wanted!r}")
+        return arrays[wanted]
+    if len(arrays) == 1:
+        return next(iter(arrays.values()))
+    if key not in arrays:
+        raise ValueError(f"{name} must be named as FILE:ARRAY, got a file with {present}")
+    return arrays[key]

@@ -1,0 +1,186 @@
+"""What ``srr descend`` is to unroll: tokens, bases, a dictionary and layers, from a few options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import srr
+from srr import layers
+from srr._arrays import count, positive, require_bases, require_shape
+from verify import digits, files, subspaces
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Which tokens, and which bases and dictionary for them; None where nothing was asked for."""
+
+    data: str
+    tokens: str | None
+    bases: str | None
+    dictionary: str | None
+    n: int | None
+    d: int | None
+    K: int | None
+    p: int | None
+    noise: float | None
+    coherence: str | None
+    scale: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which layers."""
+
+    family: str
+    eps: float
+    lam: float
+    kappa: float | None
+    eta: float | None
+    pre_norm: bool
+    layers: int
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Tokens, an objective and layers, with words for where they come from."""
+
+    Z: np.ndarray
+    objective: srr.SparseRateReduction
+    layers: tuple[srr.Layer, ...]
+    choice: Choice
+    tokens_said: str
+    bases_said: str
+
+
+def load(wanted: Tokens, choice: Choice) -> Problem:
+    """Read or draw what is wanted.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An option that cannot be met, or that does not go with another.
+    """
+    count(wanted.seed, "seed", least=0)
+    Z, U, tokens_said, bases_said = _tokens_and_bases(wanted)
+    Z = Z * Z.dtype.type(positive(wanted.scale, "scale"))
+    objective = srr.SparseRateReduction(U, choice.eps, choice.lam)
+    D = _dictionary(wanted, U)
+    layer = _layer(choice, objective, D)
+    return Problem(Z, objective, (layer,) * count(choice.layers, "layers"), choice, tokens_said, bases_said)
+
+
+# --- tokens and bases -------------------------------------------------------------------------------------------
+
+
+def _tokens_and_bases(wanted: Tokens) -> tuple[np.ndarray, np.ndarray, str, str]:
+    if wanted.tokens is not None:
+        return _from_files(wanted)
+    if wanted.bases is not None:
+        raise ValueError("bases must go with tokens, got bases alone")
+    if wanted.data == "digits":
+        return _from_digits(wanted)
+    return _from_mixture(wanted)
+
+
+def _from_files(wanted: Tokens) -> tuple[np.ndarray, np.ndarray, str, str]:
+    _leave_out(wanted, "tokens", "n", "d", "noise", "coherence")
+    if wanted.data != "mixture":
+        raise ValueError(f"data must be left out with tokens, got {wanted.data!r}")
+    assert wanted.tokens is not None
+    Z = files.load(wanted.tokens, "tokens", key="Z")
+    require_shape(Z, ("n", "d"), "tokens")
+    n, d = Z.shape
+    said = f"{n} tokens of dimension {d} from {wanted.tokens}"
+    if wanted.bases is None:
+        return Z, *_fitted(wanted, Z, Z, said, "these tokens")
+    _leave_out(wanted, "bases", "K", "p")
+    U = files.load(wanted.bases, "bases", key="U")
+    if U.dtype != Z.dtype:
+        raise ValueError(f"bases must be {Z.dtype} as the tokens are, got {U.dtype}")
+    require_bases(U, d, "bases")
+    return Z, U, said, f"{len(U)} of dimension {U.shape[2]} from {wanted.bases}"
+
+
+def _from_digits(wanted: Tokens) -> tuple[np.ndarray, np.ndarray, str, str]:
+    _leave_out(wanted, "data digits", "d", "noise", "coherence")
+    n = count(64 if wanted.n is None else wanted.n, "n")
+    Z, everything = digits.patches(n, seed=wanted.seed)
+    said = f"{n} patches, 4 x 4 pixels of unit norm, of scikit-learn's digits"
+    return Z, *_fitted(wanted, Z, everything, said, f"all {len(everything)} patches")
+
+
+def _from_mixture(wanted: Tokens) -> tuple[np.ndarray, np.ndarray, str, str]:
+    n = 64 if wanted.n is None else wanted.n
+    d = count(16 if wanted.d is None else wanted.d, "d")
+    K, p = _sizes(wanted, d)
+    noise = 0.1 if wanted.noise is None else wanted.noise
+    coherence = wanted.coherence or "orthogonal"
+    mixture = srr.mixtures.sample(n=n, d=d, K=K, p=p, noise=noise, coherence=coherence, seed=wanted.seed)
+    said = f"{n} tokens of dimension {d}, a mixture of Gaussian subspaces, noise {noise:g}"
+    return mixture.Z, mixture.U, said, f"{K} of dimension {p}, {coherence}, those of the mixture"
+
+
+def _fitted(
+    wanted: Tokens, Z: np.ndarray, everything: np.ndarray, said: str, to: str
+) -> tuple[np.ndarray, str, str]:
+    K, p = _sizes(wanted, Z.shape[1])
+    U = subspaces.fit(everything, K, p, seed=wanted.seed)
+    share = subspaces.kept(Z, U)
+    return U, said, f"{K} of dimension {p}, fitted to {to} (K-subspaces: {100 * share:.0f} % kept)"
+
+
+def _sizes(wanted: Tokens, d: int) -> tuple[int, int]:
+    K = count(4 if wanted.K is None else wanted.K, "K")
+    p = count(max(1, d // K) if wanted.p is None else wanted.p, "p")
+    if p > d:
+        raise ValueError(f"p must be <= d = {d}, got {p}")
+    return K, p
+
+
+def _leave_out(wanted: Tokens, given: str, *names: str) -> None:
+    for name in names:
+        value = getattr(wanted, name)
+        if value is not None:
+            raise ValueError(f"{name} must be left out with {given}, got {value!r}")
+
+
+# --- layers -----------------------------------------------------------------------------------------------------
+
+
+def _dictionary(wanted: Tokens, U: np.ndarray) -> np.ndarray:
+    d = U.shape[1]
+    if wanted.dictionary is None:
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(wanted.seed, spawn_key=(1,))))
+        return np.linalg.qr(np.hstack([*U, rng.standard_normal((d, d)).astype(U.dtype)]))[0]
+    D = files.load(wanted.dictionary, "dictionary", key="D")
+    if D.dtype != U.dtype:
+        raise ValueError(f"dictionary must be {U.dtype} as the tokens are, got {D.dtype}")
+    require_shape(D, (d, d), "dictionary")
+    return D
+
+
+def _layer(choice: Choice, objective: srr.SparseRateReduction, D: np.ndarray) -> srr.Layer:
+    layer = _bare_layer(choice, objective, D)
+    return layers.PreNorm(layer) if choice.pre_norm else layer
+
+
+def _bare_layer(choice: Choice, objective: srr.SparseRateReduction, D: np.ndarray) -> srr.Layer:
+    U, eps, lam = objective.U, objective.eps, objective.lam
+    options: dict[str, Any] = {} if choice.eta is None else {"eta": positive(choice.eta, "eta")}
+    if choice.family in ("official", "descent") and choice.kappa is not None:
+        raise ValueError(
+            f"kappa must be left out with {choice.family}, which has no such step, got {choice.kappa}"
+        )
+    if choice.family == "descent":
+        if choice.eta is not None:
+            raise ValueError(f"eta must be left out with descent, which has no such step, got {choice.eta}")
+        return layers.descent(U, eps=eps, lam=lam)
+    if choice.family == "official":
+        return layers.official(U, D, lam=lam, **options)
+    if choice.kappa is not None:
+        options["kappa"] = positive(choice.kappa, "kappa")
+    return layers.crate(U, D, rule=choice.family, eps=eps, lam=lam, **options)

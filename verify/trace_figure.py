@@ -1,0 +1,77 @@
+"""A `Trace` as a figure: the terms over half-steps, and where a promise was broken."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from verify.trace import Step, Trace
+
+FORMATS = (".svg", ".png", ".pdf")
+COLOURS = {
+    "R": "#0072b2",
+    "Rc": "#d55e00",
+    "dR": "#009e73",
+    "loss": "#222222",
+    "l1": "#cc79a7",
+}  # Okabe and Ito
+
+
+def write(trace: Trace, path: Path, *, title: str) -> None:
+    """Draw and write the figure, whole or not at all; the same bytes for the same trace.
+
+    Raises
+    ------
+    ValueError
+        The name does not end in .svg, .png or .pdf.
+    """
+    if path.suffix not in FORMATS:
+        raise ValueError(f"figure must be a file {', '.join(FORMATS)}, got {str(path)!r}")
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.hashsalt": "srr", "svg.fonttype": "path", "font.size": 9}):
+        figure = _drawn(trace, title)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
+        os.close(handle)
+        try:
+            metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
+            figure.savefig(temporary, metadata=metadata, dpi=150)
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it private
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+
+def _drawn(trace: Trace, title: str):
+    from matplotlib.figure import Figure  # without pyplot: no window, no global state
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    rates, losses = figure.subplots(2, 1, sharex=True)
+    halves = trace.halves
+    places = [0.0, *map(_place, halves)]
+    values = [trace.start, *(step.terms for step in halves)]
+    for axes, names in ((rates, ("R", "Rc", "dR")), (losses, ("loss",))):
+        for name in names:
+            series = [entry[name] for entry in values]
+            axes.plot(places, series, ".-", color=COLOURS[name], label=name, linewidth=1.2, markersize=4)
+            broken = [_place(step) for step in trace.steps if step.quantity == name and step.judgement.broken]
+            if broken:
+                at = [series[places.index(place)] for place in broken]
+                axes.plot(broken, at, "o", mfc="none", color="red", label=f"{name} raised")
+    rates.set(title=title, ylabel="nats")
+    losses.set(xlabel="layer (halves: compress, then sparsify)", ylabel="nats")
+    for axes in (rates, losses):
+        axes.grid(alpha=0.3)
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    losses.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def _place(step: Step) -> float:
+    return step.index + (0.5 if step.half == "compress" else 1.0)
