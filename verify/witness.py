@@ -84,8 +84,6 @@ def smallest(
     def trials(draw: Any) -> Trial | None:
         nonlocal spent
         spent += 1
-        if spent > budget:
-            raise _BudgetSpent
         try:
             return attempt(claim, Search(draw), arrays)
         except Rejected:
@@ -95,11 +93,12 @@ def smallest(
 
     def found(trial: Trial | None) -> bool:
         nonlocal best, origin
-        if trial is None or not refutes(trial):
-            return False
-        if trial.complexity < best.complexity:
+        refuted = trial is not None and refutes(trial)
+        if refuted and trial.complexity < best.complexity:
             best, origin = trial, "search"
-        return True
+        if spent >= budget:  # here and not while drawing, which hypothesis would find inconsistent
+            raise _BudgetSpent
+        return refuted
 
     with suppress(NoSuchExample, _BudgetSpent), _no_local_constants():
         find(
