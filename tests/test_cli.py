@@ -243,6 +243,24 @@ def test_show_replays_a_stored_witness_without_a_file(monkeypatch, capsys):
 # --- the command itself ---
 
 
+@pytest.mark.parametrize(
+    ("library", "device", "cores"),
+    [
+        ("numpy", None, 3),
+        ("jax", "cpu:0", 3),
+        ("torch", "cpu", 3),
+        ("torch", "cuda:0", 1),
+        ("jax", "gpu", 1),
+        ("cupy", None, 1),
+    ],
+)
+def test_one_process_for_each_core_and_a_single_one_on_a_gpu(library, device, cores, monkeypatch):
+    from verify.commands.verify import default_jobs
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 5})
+    assert default_jobs(library, device) == cores
+
+
 def test_srr_alone_tells_what_to_try_first(capsys):
     assert main([]) == 0
     out = capsys.readouterr().out

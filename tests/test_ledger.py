@@ -5,12 +5,12 @@ import math
 import pytest
 
 from verify.arrays import Arrays
-from verify.case import Case, Replay, StaleWitness
-from verify.examine import ATTEMPTS, examine
+from verify.case import Case, Condition, Replay, StaleWitness
+from verify.examine import ATTEMPTS, boundary, examine
 from verify.ledger import ERROR, HOLDS, HOLDS_UNDER, REFUTED, UNDECIDED, Evidence, Ledger, claim
 from verify.outcome import Outcome, exactly
 from verify.results import Counts, Settings
-from verify.witness import replay
+from verify.witness import Trial, replay
 
 QUICK = Settings()
 
@@ -50,6 +50,12 @@ def test_holds_when_every_instance_holds():
 def test_the_full_tier_takes_twenty_times_as_many():
     result = examine(make(lambda case: exactly(case.wrong(x(case) > 0, False))), Settings(tier="full"))
     assert result.counts == Counts(held=800)
+
+
+def test_jax_takes_a_tenth_of_them():
+    c = make(lambda case: exactly(case.wrong(x(case) > 0, False)), instances=41)
+    assert examine(c, Settings(arrays=Arrays("jax"))).counts == Counts(held=5)
+    assert examine(c, Settings(arrays=Arrays("torch"))).counts == Counts(held=41)
 
 
 def test_one_instance_in_floating_point_makes_the_evidence_checked():
@@ -111,6 +117,30 @@ def test_an_uncertified_counterexample_is_checked_evidence():
     assert not result.witness.certified
 
 
+def test_a_search_is_made_with_numpy_and_confirmed_with_the_library_of_the_run():
+    seen = []
+
+    def check(case):
+        seen.append(case.arrays)
+        return exactly(case.wrong(x(case) <= 50, True))
+
+    torch32 = Arrays("torch", "float32")
+    result = examine(make(check, REFUTED), Settings(arrays=torch32))
+    assert result.witness.params == {"x": 51}
+    assert set(seen) == {torch32, Arrays("numpy", "float32")}
+    assert seen[:40] == [torch32] * 40
+    assert seen.count(torch32) == 40 + 1 + 40  # the claim, the counterexample, the twin
+
+
+def test_a_counterexample_that_only_numpy_sees_is_not_shown():
+    def check(case):
+        return exactly(case.wrong(x(case) <= (90 if case.arrays.library == "torch" else 50), True))
+
+    result = examine(make(check, REFUTED, instances=100), Settings(arrays=Arrays("torch")))
+    assert result.witness.params["x"] > 90
+    assert result.witness.origin == "sample"
+
+
 def test_a_witness_refutes_again_when_replayed():
     c = make(lambda case: exactly(case.wrong(x(case) <= 50, True)), REFUTED)
     assert replay(c, examine(c, QUICK).witness.params, Arrays()).failed
@@ -133,6 +163,23 @@ def test_holds_under_a_condition_shows_its_edge_and_a_failure_outside():
     assert (edge.held_up_to, edge.failed_from) == (59.0, 60.0)
     assert result.witness.params == {"x": 60}
     assert result.failure_bound == 3 / edge.inside
+
+
+def test_the_edge_lies_between_the_first_failure_and_what_held_below_it():
+    def trial(value, holds):
+        return Trial({}, (0,), exactly(holds), Condition("x", value, 5.0))
+
+    trials = [
+        trial(v, h)
+        for v, h in [(1, True), (3, True), (3.5, None), (4, False), (4, True), (7, False), (9, True)]
+    ]
+    edge = boundary(trials)
+    assert (edge.held_up_to, edge.failed_from) == (3, 4)
+    assert (edge.inside, edge.outside, edge.failed_outside) == (5, 2, 1)
+    assert boundary(trials[4:5]).held_up_to == 4
+    assert boundary(trials[4:5]).failed_from is None
+    assert boundary(trials[3:4]).held_up_to is None
+    assert boundary([]) is None
 
 
 def test_the_ratio_of_a_conditional_claim_is_that_of_the_inside():

@@ -8,9 +8,10 @@ import time
 
 import pytest
 
+from verify.arrays import Arrays
 from verify.ledger import ERROR, HOLDS, HOLDS_UNDER, REFUTED, UNDECIDED, Ledger
 from verify.results import Settings
-from verify.runner import run
+from verify.runner import default_timeout, run
 from verify.workers import run_jobs
 
 LEDGER = Ledger.load("faulty_claims")
@@ -137,6 +138,12 @@ def pid_or_sleep(job):
     if job:
         time.sleep(600)
     return os.getpid()
+
+
+def test_other_libraries_get_more_time():
+    assert default_timeout(Settings()) == 120
+    assert default_timeout(Settings("full")) == 3600
+    assert default_timeout(Settings(arrays=Arrays("torch"))) == 1200
 
 
 def test_the_versions_of_a_run_are_kept():
