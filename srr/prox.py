@@ -243,7 +243,7 @@ def lasso_gap(Z: Array, D: Array, A: Array, *, lam: float, nonnegative: bool = T
     square = xp.sum(residual**2, axis=-1)
     along = xp.sum(Z * residual, axis=-1)
     one = xp.ones_like(square)
-    best = xp.where(square > 0, along / xp.where(square > 0, square, one), one)
+    best = along / xp.where(square > 0, square, one)
     feasible = xp.where(steepest > 0, lam / xp.where(steepest > 0, steepest, one), best)
     s = xp.clip(xp.minimum(best, feasible), min=0.0)
     terms = lam * xp.abs(A) - s[..., None] * A * slope

@@ -174,6 +174,21 @@ def test_fista_with_orthonormal_atoms_has_a_closed_form(backend):
         assert_close(backend, A, expected, size=14, scale=10)
 
 
+def test_the_first_iterates_of_fista():
+    Z, D, A = problem(7, 5, 9)
+
+    def step(A):
+        return prox.ista_step(Z, D, step=prox.lasso_step(D), lam=0.2, code=A)
+
+    first = step(A)
+    second = step(first)  # no momentum yet
+    t2 = (1 + np.sqrt(5)) / 2
+    t3 = (1 + np.sqrt(1 + 4 * t2**2)) / 2
+    third = step(second + (t2 - 1) / t3 * (second - first))
+    for number, expected in enumerate((first, second, third), start=1):
+        near(prox.fista(Z, D, lam=0.2, iterations=number, code=A), expected, size=20, scale=10)
+
+
 @pytest.mark.parametrize("nonnegative", [True, False])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_fista_meets_the_optimality_conditions(nonnegative, shape):
@@ -196,9 +211,7 @@ def test_fista_meets_the_optimality_conditions(nonnegative, shape):
 def test_fista_converges_at_its_rate_and_ista_does_not(start):
     rng = np.random.default_rng(6)
     Q, V = (np.linalg.qr(rng.standard_normal((30, 30)))[0] for _ in range(2))
-    D = (
-        Q * np.logspace(0, -3, 30)
-    ) @ V  # ‖D‖ = 1, so ill-conditioned that the quadratic rate is seen
+    D = (Q * np.logspace(0, -3, 30)) @ V  # ‖D‖ = 1, so ill-conditioned that the quadratic rate is seen
     best = np.abs(rng.standard_normal((1, 30)))
     Z = best @ D.T  # the lasso without penalty is 0 there
     code = np.ones((1, 30)) if start else np.zeros((1, 30))
@@ -288,6 +301,13 @@ def test_gap_of_the_zero_code_for_a_large_penalty_is_zero():
     assert prox.lasso_gap(Z, D, 0 * A, lam=lam) == 0
     assert prox.lasso_gap(0 * Z, D, 0 * A, lam=lam) == 0
     assert prox.lasso_gap(Z, D, 0 * A, lam=lam / 2, nonnegative=False) > 0
+
+
+def test_gap_where_no_atom_sees_the_residual():
+    Z, D = np.array([[0.0, 2.0]]), np.array([[1.0], [0.0]])
+    for nonnegative in (True, False):  # a = 0 is optimal, whatever the penalty
+        assert prox.lasso_gap(Z, D, np.zeros((1, 1)), lam=0.3, nonnegative=nonnegative) == 0
+    assert prox.lasso_gap(np.array([[-2.0, 0.0]]), D, np.zeros((1, 1)), lam=0.3) == 0
 
 
 def test_gap_keeps_its_digits_near_the_solution():
