@@ -108,7 +108,7 @@ def simplified(
 
 def _search(make: Callable[[Any], Trial], best: Trial | None, budget: int) -> Trial | None:
     from hypothesis import HealthCheck, Phase, Verbosity, find, reject, settings
-    from hypothesis.errors import Flaky, NoSuchExample
+    from hypothesis.errors import Flaky, NoSuchExample, Unsatisfiable
     from hypothesis.strategies import composite
 
     spent = 0
@@ -138,7 +138,7 @@ def _search(make: Callable[[Any], Trial], best: Trial | None, budget: int) -> Tr
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
-    with suppress(NoSuchExample, Flaky, _BudgetSpent):
+    with suppress(NoSuchExample, Unsatisfiable, Flaky, _BudgetSpent):
         find(trials(), broken, settings=quiet)
     return best
 

@@ -111,4 +111,4 @@ def terms(objective: srr.SparseRateReduction, Z: Array) -> dict[str, float]:
         return dict.fromkeys(TERMS, float("nan"))
     with measuring():
         found = objective.terms(Z)
-    return {short: float(getattr(found, name)) for short, name in TERMS.items()}
+    return {short: float(to_numpy(getattr(found, name))) for short, name in TERMS.items()}
