@@ -132,8 +132,8 @@ def unit_spectrum(case: Case) -> Outcome:
     "denoising.attention",
     title="Attention over subspaces is the optimal denoiser to second order in the noise",
     statement=(
-        r"\Big\|\sum_k\mathrm{softmax}_k\big(\tfrac{\|U_k^\top x\|^2}{2\sigma^2}\big)U_kU_k^\top"
-        r" x-\mathbb E[z\mid x]\Big\|\le\Big(\frac{\sigma^2}{1+\sigma^2}+\log K\,\log(1"
+        r"\left\|\sum_k\mathrm{softmax}_k\big(\tfrac{\|U_k^\top x\|^2}{2\sigma^2}\big)U_kU_k^\top"
+        r" x-\mathbb E[z\mid x]\right\|\le\Big(\frac{\sigma^2}{1+\sigma^2}+\log K\,\log(1"
         r"+\sigma^2)\Big)\|x\|"
     ),
     source="N23 eq. 6 and remark 3; bound derived",
@@ -161,8 +161,8 @@ def attention(case: Case) -> Outcome:
     "denoising.attention-any-spectrum",
     title="Attention over subspaces tends to the optimal denoiser at every token as the noise vanishes",
     statement=(
-        r"\Big\|\sum_k\mathrm{softmax}_k\big(\tfrac{\|U_k^\top x\|^2}{2\sigma^2}\big)U_kU_k^\top"
-        r" x-\mathbb E[z\mid x]\Big\|\to0\quad(\sigma\to0),\qquad\pi_k\det M_k\text{ equal}"
+        r"\left\|\sum_k\mathrm{softmax}_k\big(\tfrac{\|U_k^\top x\|^2}{2\sigma^2}\big)U_kU_k^\top"
+        r" x-\mathbb E[z\mid x]\right\|\to0\quad(\sigma\to0),\qquad\pi_k\det M_k\text{ equal}"
     ),
     source="N23 eq. 6 and the conjecture of remark 3",
     relation="limit",

@@ -92,7 +92,7 @@ def orthogonal_invariance(case: Case) -> Outcome:
     relation="=",
     hypotheses="any Z, any bases, t > 0",
     expect=HOLDS,
-    twin="the precision enters as eps, not as its square",
+    twin="t^2 eps for t eps",
     instances=100,
 )
 def scale_is_precision(case: Case) -> Outcome:
@@ -373,7 +373,10 @@ def push_through(case: Case) -> Outcome:
 @claim(
     "rates.ridge-regression",
     title="A head's gradient is the residual of regressing its projected tokens on themselves",
-    statement=r"Y(I+\gamma Y^\top Y)^{-1}=Y-YQ^\star,\qquad Q^\star=\arg\min_Q\ \gamma\|Y-YQ\|_F^2+\|Q\|_F^2",
+    statement=(
+        r"Y(I+\gamma Y^\top Y)^{-1}=Y-YQ^\star,\qquad Q^\star=\operatorname{argmin}_Q"
+        r"\ \gamma\|Y-YQ\|_F^2+\|Q\|_F^2"
+    ),
     source="N23, text after eq. 9",
     relation="=",
     hypotheses="any Y",
@@ -402,7 +405,7 @@ def ridge_regression(case: Case) -> Outcome:
     "rates.ridge-by-other-tokens",
     title="A head's gradient is what the other tokens leave unexplained of each token",
     statement=(
-        r"\big[Y(I+\gamma Y^\top Y)^{-1}\big]_i=y_i-\sum_{j\ne i}y_jq_j,\qquad q=\arg\min_q"
+        r"\big[Y(I+\gamma Y^\top Y)^{-1}\big]_i=y_i-\sum_{j\ne i}y_jq_j,\qquad q=\operatorname{argmin}_q"
         r"\ \gamma\|y_i-\textstyle\sum_{j\ne i}y_jq_j\|^2+\|q\|^2"
     ),
     source="N23, text after eq. 9",
