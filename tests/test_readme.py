@@ -36,7 +36,7 @@ def differs(shown: str, printed: str) -> str | None:
 def python_output(code: str) -> str:
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+        exec(compile(code, "README.md", "exec", dont_inherit=True), {"__name__": "readme"})
     return out.getvalue()
 
 
