@@ -79,7 +79,7 @@ def _table(trace: Trace) -> Table:
     table.add_row("", "", *_numbers(trace.start), "", "", "")
     for step in trace.halves:
         decision = step.judgement.decision
-        change = "" if decision is None else f"{decision.midpoint:+.3g}"
+        change = "" if decision is None else _signed(decision.midpoint)
         table.add_row(
             str(step.index + 1) if step.half == "compress" else "",
             step.half,
@@ -92,7 +92,16 @@ def _table(trace: Trace) -> Table:
 
 
 def _numbers(terms: dict[str, float]) -> list[str]:
-    return [f"{terms[term]:.4g}" for term in TERMS]
+    return [_short(f"{terms[term]:.4g}") for term in TERMS]
+
+
+def _short(number: str) -> str:
+    return number if len(number) <= 8 or "e" not in number else f"{float(number):.0e}"
+
+
+def _signed(change: float) -> str:
+    short = _short(f"{change:.3g}")
+    return short if change < 0 else f"+{short}"
 
 
 def _word(step: Step) -> Text:

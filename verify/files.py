@@ -53,10 +53,10 @@ def _arrays(path: Path, name: str) -> Mapping[str, np.ndarray]:
     if path.suffix == ".safetensors":
         return _safetensors(path, name)
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"": loaded}
-        with loaded:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return {"": loaded}
             return {key: loaded[key] for key in loaded.files}
     except Exception as error:  # NumPy and zipfile have many ways to refuse a broken file
         if "allow_pickle" in str(error) or "pickled" in str(error):

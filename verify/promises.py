@@ -90,9 +90,8 @@ class Promise:
         30 · max(n, d) · u · (|before| + |after|) · slope, u the unit roundoff of the tokens' dtype.
         """
         u = 2.0**-24 if "float32" in str(after.dtype) else 2.0**-53
-        size = np.linalg.norm(as_float64(before, "before")) + np.linalg.norm(as_float64(after, "after"))
         with measuring():
-            return 30 * max(after.shape) * u * float(size) * self.slope(before, after)
+            return 30 * max(after.shape) * u * (_norm(before) + _norm(after)) * self.slope(before, after)
 
 
 @contextmanager
@@ -197,7 +196,9 @@ def loss(objective: srr.SparseRateReduction, half: str = "layer") -> Promise:
 
 
 def _norm(Z: Array) -> float:
-    return float(np.linalg.norm(as_float64(Z, "Z")))
+    tokens = as_float64(Z, "Z")
+    largest = float(np.max(np.abs(tokens)))
+    return largest * float(np.linalg.norm(tokens / largest)) if largest else 0.0
 
 
 def _root_size(Z: Array) -> float:
