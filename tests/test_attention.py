@@ -215,6 +215,15 @@ def test_softmax_of_tokens_of_any_size(backend, exponent):
     near(heads, expected, size=20, scale=np.abs(Y).max(), u=max(np.finfo(backend.dtype).eps, 1e-7))
 
 
+@pytest.mark.parametrize("fraction", [0.4, 0.6, 0.99, 1.01, 1.5, 3.0])
+def test_softmax_about_where_the_gram_matrix_overflows(fraction):
+    p = 3
+    signs = np.array([[1, 1, 1], [1, -1, 1], [-1, -1, -1.0]])
+    # the largest inner product is fraction² times the largest float
+    Z = fraction * np.sqrt(np.finfo(float).max / p) * signs
+    assert np.array_equal(attention.ssa(Z, np.eye(p)[None])[0], Z)
+
+
 def test_derivatives_of_huge_tokens_are_finite():
     torch = pytest.importorskip("torch")
     Z, U = instance(*SHAPES[0])

@@ -133,6 +133,10 @@ def test_it_is_a_value_that_does_not_change():
     objective = SparseRateReduction(U, eps=EPS, lam=0)
     with pytest.raises(AttributeError):
         objective.eps = 1.0
+    assert objective != SparseRateReduction(
+        U.copy(), eps=EPS, lam=0
+    )  # by identity: arrays have no truth value
+    assert len({objective, objective}) == 1
 
 
 Z0, U0 = instance(*SHAPES[0])
