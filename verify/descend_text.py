@@ -96,7 +96,7 @@ def _numbers(terms: dict[str, float]) -> list[str]:
 
 
 def _short(number: str) -> str:
-    return number if len(number) <= 8 or "e" not in number else f"{float(number):.0e}"
+    return number if len(number) <= 7 or "e" not in number else f"{float(number):.0e}"
 
 
 def _signed(change: float) -> str:
