@@ -122,11 +122,11 @@ def test_a_search_is_made_with_numpy_and_confirmed_with_the_library_of_the_run()
 
     def check(case):
         seen.append(case.arrays)
-        return exactly(case.wrong(x(case) <= 50, True))
+        return exactly(case.wrong(x(case, 10**6) <= 500_000, True))
 
     torch32 = Arrays("torch", "float32")
     result = examine(make(check, REFUTED), Settings(arrays=torch32))
-    assert result.witness.params == {"x": 51}
+    assert result.witness.params == {"x": 500_001}
     assert set(seen) == {torch32, Arrays("numpy", "float32")}
     assert seen[:40] == [torch32] * 40
     assert seen.count(torch32) == 40 + 1 + 40  # the claim, the counterexample, the twin
@@ -224,7 +224,7 @@ def test_a_condition_that_nothing_meets_is_an_error():
 
 def test_a_bound_that_moves_is_an_error():
     def check(case):
-        case.condition("x", 0.0, x(case))
+        case.condition("x", 0.0, x(case, 2))
         return exactly(case.wrong(True, False))
 
     result = examine(make(check, HOLDS_UNDER), QUICK)
@@ -254,7 +254,7 @@ def test_a_failure_outweighs_what_is_open():
 def test_open_instances_inside_a_condition_leave_it_undecided():
     def check(case):
         inside = case.condition("x", x(case), 50)
-        return exactly(case.wrong(None if inside else False, False))
+        return exactly(case.wrong((None if case.params["x"] > 20 else True) if inside else False, False))
 
     assert examine(make(check, UNDECIDED), QUICK).verdict == UNDECIDED
 
@@ -463,6 +463,14 @@ def nothing(case):
 def test_a_claim_that_says_nothing_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         make(nothing, **options)
+
+
+def test_a_claim_of_a_single_instance_is_a_claim_and_200_are_usual():
+    assert make(nothing, instances=1).instances == 1
+    usual = claim(
+        "a.b", title="t", statement="s", source="s", relation="=", hypotheses="h", expect=HOLDS, twin="t"
+    )
+    assert usual(nothing).instances == 200
 
 
 def test_a_claim_knows_its_theme_its_note_and_its_code():
