@@ -74,11 +74,10 @@ class Law:
             labels = rng.permutation(np.arange(n) % K)
         else:
             labels = rng.choice(K, size=n, p=self.weights)
-        code = rng.standard_normal((n, p)) * np.sqrt(self.spectrum)[labels]
-        Z = np.matmul(self.bases[labels], code[:, :, None])[:, :, 0] + self.noise * rng.standard_normal(
-            (n, d)
-        )
-        return Z, labels
+        code = np.zeros((n, K, p))
+        code[np.arange(n), labels] = rng.standard_normal((n, p)) * np.sqrt(self.spectrum)[labels]
+        clean = code.reshape(n, K * p) @ self.bases.transpose(0, 2, 1).reshape(K * p, d)
+        return clean + self.noise * rng.standard_normal((n, d)), labels
 
 
 def sample(

@@ -1,5 +1,8 @@
 """Mixtures have the law they were asked for, the same on every backend; angles are by their definition."""
 
+import tracemalloc
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 from backends import CPU, GPU, NUMPY, parametrize
@@ -43,6 +46,7 @@ def test_a_seed_is_a_mixture():
 def test_draws_are_fresh_and_the_same_each_time():
     mixture = mixtures.sample(**SHAPE, noise=0.1, seed=0)
     draws = list(mixture.draws(3))
+    assert len(draws) == 3
     assert all(np.array_equal(a, b) for a, b in zip(draws, mixture.draws(3), strict=True))
     assert np.array_equal(mixture.draw(0).Z, mixture.Z)
     assert np.array_equal(mixture.draw(2).Z, draws[1])
@@ -92,6 +96,25 @@ def test_second_moments(spectrum, noise):
         assert np.all(np.abs(Z.mean(0)) <= 5 * np.sqrt(np.diag(covariance) / len(Z)))
 
 
+def test_drawing_holds_no_basis_per_token():
+    mixture = mixtures.sample(n=1000, d=128, K=4, p=32, seed=0)
+    tracemalloc.start()
+    mixture.draw(1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * mixture.Z.nbytes  # with a basis per token, 32 times
+
+
+def test_a_mixture_is_a_value():
+    mixture = mixtures.sample(**SHAPE, seed=0)
+    for value, name in ((mixture, "Z"), (mixture.law, "bases")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, name, None)
+    other = mixtures.sample(**SHAPE, seed=0)
+    assert len({mixture, mixture, other}) == 2  # by identity
+    assert mixture.law != other.law
+
+
 # --- how the subspaces lie ----------------------------------------------------------------------------------
 
 
@@ -125,6 +148,13 @@ def test_prescribed_angles_between_every_two_subspaces():
     assert mixtures.coherence(U) == pytest.approx(1)
     U = mixtures.sample(n=1, d=20, K=4, p=2, coherence=[1.2, 0.4], seed=0).U
     assert mixtures.coherence(U) == pytest.approx(np.cos(0.4), rel=1e-14)
+
+
+def test_subspaces_are_orthogonal_by_default():
+    U = mixtures.sample(**SHAPE, seed=0).U
+    W = U.transpose(1, 0, 2).reshape(12, 12)
+    near(W.T @ W, np.eye(12), size=12, scale=1)
+    assert mixtures.coherence(U) < 1e-14
 
 
 def test_random_subspaces_are_independent_and_uniform():
