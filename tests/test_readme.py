@@ -1,4 +1,4 @@
-"""Every python block and every ``srr`` command in the README and the contributing guide runs and prints what they show."""
+"""Every python block and every ``srr`` command of the README runs and prints what it shows."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from verify.counterexample import (
     simplified,
 )
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, UNDECIDED, Verdict
-from verify.promises import HALVES, WORDS, Promise, promises_of
+from verify.promises import WORDS, Promise, promises_of
 from verify.trace import TERMS, terms
 
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
