@@ -316,7 +316,7 @@ BAD = {
     "Z": (Z0[0], Z0[:0], Z0 * np.nan, Z0.astype(np.float32), Z0.astype(int), Z0.tolist(), None),
     "U": (U0[0], U0[:, :4], U0 * np.inf, U0.astype(np.float16), U0.transpose(0, 2, 1), U0.tolist()),
     "eps": (0, -0.5, np.nan, np.inf, "1", True),
-    "step": (np.nan, "1", True, np.ones(2), np.array(1.0, dtype=np.float32)),
+    "step": (np.nan, "1", True, np.ones(2), np.array(np.inf), np.array(1.0, dtype=np.float32)),
     "output": (W0.T, W0[:, :5], W0 * np.nan, W0.astype(np.float32), W0.tolist()),
     "bias": (B0[:4], B0[None], B0 * np.nan, B0.astype(np.float32), B0.tolist()),
     "scale": (0, -1.0, np.nan, "1", True, np.ones(2)),

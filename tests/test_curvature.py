@@ -250,6 +250,7 @@ BAD = {
     "eps": (0, -0.5, np.nan, np.inf, "1", True, None),
     "U": (
         U0[0],
+        U0[0, 0],
         U0.astype(np.float16),
         U0.astype(int),
         U0 * np.nan,
