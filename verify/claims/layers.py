@@ -69,7 +69,7 @@ def _descends(case: Case, objective: SparseRateReduction, layer: Layer, Z: Any) 
     hypotheses="orthogonal or overlapping subspaces, eps from 0.01 to 10, scales from 0.01 to 100, "
     "lambda to 10; signed tokens, or the non-negative form from non-negative ones",
     expect=HOLDS,
-    twin="a step 40 times as long",
+    twin="a step 1000 times as long",
     uses=("compression.exact-step-descends",),
 )
 def descent_lowers_loss(case: Case) -> Outcome:
@@ -81,10 +81,8 @@ def descent_lowers_loss(case: Case) -> Outcome:
     nonnegative = case.choice("tokens", ("signed", "nonnegative")) == "nonnegative"
     Z = _nonnegative(m).Z if nonnegative else m.Z
     if not case.twin:
-        return _descends(
-            case, objective, descent(m.U, eps=m.eps, lam=objective.lam, nonnegative=nonnegative), Z
-        )
-    step = 40 * curvature.loss_step(m.U, m.n, eps=m.eps)
+        return _descends(case, objective, descent(m.U, eps=m.eps, lam=objective.lam, nonnegative=nonnegative), Z)
+    step = 1000 * curvature.loss_step(m.U, m.n, eps=m.eps)
     shrink = prox.nonnegative_soft_threshold if nonnegative else prox.soft_threshold
     after = shrink(Z - step * objective.smooth_gradient(Z), step * objective.lam)
     return decided(decide.loss_change(objective, Z, after))
@@ -131,6 +129,18 @@ def descent_guarantee(case: Case) -> Outcome:
     twin="the gradient step on R^c - R itself",
     uses=("compression.exact-step-descends",),
     instances=100,
+    witness={
+        "coherence": "orthogonal",
+        "K": 2,
+        "p": 1,
+        "d": 2,
+        "n": 1,
+        "eps": 3.0,
+        "scale": 1.0,
+        "noise": 1.0,
+        "seed": 0,
+        "kappa L_c": 1.0,
+    },
 )
 def compression_lowers_loss(case: Case) -> Outcome:
     """False: the step that lowers Rᶜ shortens the tokens and lowers R as well, often by more. One token in
@@ -142,9 +152,7 @@ def compression_lowers_loss(case: Case) -> Outcome:
     gradient, step = objective.smooth_gradient(m.Z), curvature.loss_step(m.U, m.n, eps=m.eps)
     after = case.wrong(attention.exact_step(m.Z, m.U, eps=m.eps, step=kappa), m.Z - step * gradient)
     promised = max(abs(inner(gradient, after - m.Z)), norm(after - m.Z) ** 2 / (2 * step))
-    assume_visible(
-        case, case.wrong(promised, norm(after - m.Z) ** 2 / (2 * step)), m.Z, after, norm(gradient)
-    )
+    assume_visible(case, case.wrong(promised, norm(after - m.Z) ** 2 / (2 * step)), m.Z, after, norm(gradient))
     return decided(decide.loss_change(objective, m.Z, after))
 
 
@@ -164,6 +172,20 @@ def compression_lowers_loss(case: Case) -> Outcome:
         "layers.compression-lowers-loss",
     ),
     instances=100,
+    witness={
+        "coherence": "orthogonal",
+        "K": 1,
+        "p": 1,
+        "d": 2,
+        "n": 1,
+        "eps": 1.0,
+        "scale": 1.0,
+        "noise": 1.0,
+        "seed": 0,
+        "lam": 0.1,
+        "dictionary": 0,
+        "eta": 1.0,
+    },
 )
 def halves_add_up(case: Case) -> Outcome:
     """False: R is in the loss and in neither half's objective, and both halves may lower it. So the best
@@ -194,6 +216,21 @@ def halves_add_up(case: Case) -> Outcome:
     twin="the descent layer",
     uses=("compression.residual-step-descends", "layers.halves-add-up", "layers.descent-lowers-loss"),
     instances=150,
+    witness={
+        "coherence": "orthogonal",
+        "K": 1,
+        "p": 1,
+        "d": 2,
+        "n": 1,
+        "eps": 1.0,
+        "scale": 1.0,
+        "noise": 1.0,
+        "seed": 0,
+        "tokens": "signed",
+        "lam": 0.1,
+        "rule": "residual",
+        "dictionary": 0,
+    },
 )
 def crate_lowers_loss(case: Case) -> Outcome:
     """False with every compression rule, the exact gradient among them."""
@@ -218,6 +255,19 @@ def crate_lowers_loss(case: Case) -> Outcome:
     twin="the descent layer",
     uses=("layers.crate-lowers-loss", "layers.descent-lowers-loss"),
     instances=150,
+    witness={
+        "coherence": "orthogonal",
+        "K": 1,
+        "p": 1,
+        "d": 2,
+        "n": 1,
+        "eps": 1.0,
+        "scale": 1.0,
+        "noise": 1.0,
+        "seed": 0,
+        "output": "theoretical",
+        "dictionary": 0,
+    },
 )
 def official_lowers_loss(case: Case) -> Outcome:
     """False with the theoretical output matrix as with a free one: the second LayerNorm alone resets scale
@@ -251,6 +301,18 @@ def official_lowers_loss(case: Case) -> Outcome:
     twin="against the normed tokens LN(Z)",
     uses=("compression.exact-step-descends",),
     instances=100,
+    witness={
+        "coherence": "orthogonal",
+        "K": 1,
+        "p": 1,
+        "d": 2,
+        "n": 1,
+        "eps": 1.0,
+        "scale": 1.0,
+        "noise": 1.0,
+        "seed": 0,
+        "kappa L_c": 0.5,
+    },
 )
 def layernorm_keeps_compression(case: Case) -> Outcome:
     """False: LayerNorm brings every token to norm √d, and Rᶜ with it to where it was before the layers
@@ -337,6 +399,18 @@ def layernorm_makes_infeasible(case: Case) -> Outcome:
     twin="against the loss of LN(Z)",
     uses=("layers.descent-lowers-loss",),
     instances=100,
+    witness={
+        "coherence": "orthogonal",
+        "K": 1,
+        "p": 1,
+        "d": 3,
+        "n": 1,
+        "eps": 1.0,
+        "scale": 1.0,
+        "noise": 1.0,
+        "seed": 287,
+        "lam": 1.0,
+    },
 )
 def layernorm_keeps_descent(case: Case) -> Outcome:
     """False: LayerNorm is no step on the loss, and may raise it by more than the layer takes off. So the
@@ -366,15 +440,25 @@ def layernorm_keeps_descent(case: Case) -> Outcome:
     twin="twelve exact gradient steps",
     uses=("compression.normalised-measure-range", "compression.residual-step-descends"),
     instances=60,
+    witness={
+        "coherence": "orthogonal",
+        "K": 1,
+        "p": 2,
+        "d": 2,
+        "n": 2,
+        "eps": 1.0,
+        "scale": 1.0,
+        "noise": 1.0,
+        "seed": 2,
+        "rule": "conceptual",
+    },
 )
 def official_measure_shows_compression(case: Case) -> Outcome:
     """False: attention pulls tokens together in direction, which the measure sees, and lengthens them,
     which it divides out. Over twelve layers of Z + Σ U_kSSA the measure falls and Rᶜ rises; for Z − Σ
     U_kSSA, which does compress, it is the other way round. Only for the exact step do the two agree.
     """
-    m = case.mixture(
-        n=(2, 12), d=1, K=(1, 3), p=(1, 3), coherence=("orthogonal",), noise=(0.1, 1.0), scale=1.0
-    )
+    m = case.mixture(n=(2, 12), d=1, K=(1, 3), p=(1, 3), coherence=("orthogonal",), noise=(0.1, 1.0), scale=1.0)
     size = np.linalg.norm(to_numpy(m.Z), axis=1, keepdims=True)
     case.assume(float(size.min()) > 1e-6)
     start = case.asarray(to_numpy(m.Z) / size)
