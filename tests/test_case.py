@@ -251,6 +251,20 @@ def test_a_mixture_is_what_it_says_it_is():
             np.testing.assert_allclose(inside, z, atol=1e-12 * np.linalg.norm(z))
 
 
+def test_mixtures_fill_their_ranges():
+    cases = [sample(index) for index in range(600)]
+    for case in cases:
+        case.mixture()
+    drawn = {name: [c.params[name] for c in cases] for name in cases[0].params}
+    assert set(drawn["n"]) == set(range(1, 25))
+    assert set(drawn["K"]) == set(drawn["p"]) == {1, 2, 3, 4}
+    assert set(drawn["d"]) == set(range(1, 17))
+    assert set(drawn["coherence"]) == {"orthogonal", "random"}
+    for name, lo, hi in (("noise", 0.0, 1.0), ("scale", 1e-2, 1e2), ("eps", 1e-2, 10.0)):
+        assert lo <= min(drawn[name]) < lo + 0.05 * hi
+        assert 0.9 * hi < max(drawn[name]) <= hi
+
+
 def test_a_mixture_can_be_replayed_and_scales_with_its_scale():
     case = sample(3)
     first = case.mixture()

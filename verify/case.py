@@ -294,27 +294,7 @@ class Search:
         return [self._strategies.sampled_from(inside)] if inside else []
 
 
-SIMPLE = (
-    1.0,
-    0.0,
-    2.0,
-    0.5,
-    10.0,
-    0.1,
-    3.0,
-    4.0,
-    0.25,
-    100.0,
-    0.01,
-    8.0,
-    0.125,
-    1e3,
-    1e-3,
-    1e4,
-    1e-4,
-    1e6,
-    1e-6,
-)
+SIMPLE = (1.0, 0.0, 2.0, 0.5, 10.0, 0.1, 3.0, 4.0, 0.25, 100.0, 0.01, 8.0, 0.125, 1e3, 1e-3, 1e4, 1e-4)
 """The numbers one would try by hand, simplest first."""
 
 
