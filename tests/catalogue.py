@@ -53,9 +53,7 @@ U = Argument("array", _draw(K, d, p, seed=1), ("K", d, "p"))
 FREE_U = Argument("array", U.example, ("K", "d", "p"))
 BASES = Argument("orthonormal", _orthonormal(K, d, p, seed=1), ("K", d, "p"))
 FREE_BASES = Argument("orthonormal", BASES.example, ("K", "d", "p"))
-PI = Argument(
-    "memberships", np.eye(K)[np.arange(n) % K] * 0.5 + np.eye(K)[np.arange(n) // 2] * 0.5, ("...", n, "K")
-)
+PI = Argument("memberships", np.eye(K)[np.arange(n) % K] * 0.5 + np.eye(K)[np.arange(n) // 2] * 0.5, ("...", n, "K"))
 OPTIONAL_U, OPTIONAL_PI = replace(U, optional=True), replace(PI, optional=True)
 D = Argument("array", _draw(d, m, seed=2), (d, "m"))
 SQUARE_D = Argument("array", _draw(d, d, seed=2), (d, d))
@@ -145,12 +143,8 @@ CALLS = {
     "rates.coding_rate": Call(rates.coding_rate, {"Z": Z, **_rate, "report": FLAG}),
     "rates.coding_rate_and_gradient": Call(rates.coding_rate_and_gradient, {"Z": Z, **_rate}),
     "rates.subspace_coding_rate": Call(rates.subspace_coding_rate, {"Z": Z, "U": U, **_rate, "report": FLAG}),
-    "rates.subspace_coding_rate_and_gradient": Call(
-        rates.subspace_coding_rate_and_gradient, {"Z": Z, "U": U, **_rate}
-    ),
-    "rates.partition_coding_rate": Call(
-        rates.partition_coding_rate, {"Z": Z, "Pi": PI, **_rate, "report": FLAG}
-    ),
+    "rates.subspace_coding_rate_and_gradient": Call(rates.subspace_coding_rate_and_gradient, {"Z": Z, "U": U, **_rate}),
+    "rates.partition_coding_rate": Call(rates.partition_coding_rate, {"Z": Z, "Pi": PI, **_rate, "report": FLAG}),
     "rates.partition_coding_rate_and_gradient": Call(
         rates.partition_coding_rate_and_gradient, {"Z": Z, "Pi": PI, **_rate}
     ),
@@ -176,9 +170,7 @@ CALLS = {
         )
         for name in ("value", "loss", "smooth_gradient")
     },
-    "curvature.coding_rate_bounds": Call(
-        curvature.coding_rate_bounds, {"n": count(n), "d": count(d), "eps": EPS}
-    ),
+    "curvature.coding_rate_bounds": Call(curvature.coding_rate_bounds, {"n": count(n), "d": count(d), "eps": EPS}),
     "curvature.partition_rate_bounds": Call(
         curvature.partition_rate_bounds, {"n": count(n), "d": count(d), "eps": EPS}
     ),
@@ -186,9 +178,7 @@ CALLS = {
     "curvature.expansion_step": Call(curvature.expansion_step, {"n": count(n), "d": count(d), "eps": EPS}),
     "curvature.overlap": Call(curvature.overlap, {"U": FREE_U}),
     "curvature.subspace_rate": Call(curvature.subspace_rate, {"U": FREE_U, "n": count(n), "eps": EPS}),
-    "curvature.subspace_rate_bounds": Call(
-        curvature.subspace_rate_bounds, {"U": FREE_U, "n": count(n), "eps": EPS}
-    ),
+    "curvature.subspace_rate_bounds": Call(curvature.subspace_rate_bounds, {"U": FREE_U, "n": count(n), "eps": EPS}),
     "curvature.compression_step": Call(
         curvature.compression_step,
         {"U": Argument("dictionary", U.example, ("K", "d", "p")), "n": count(n), "eps": EPS},
@@ -210,9 +200,7 @@ CALLS = {
     "attention.exact_step": Call(attention.exact_step, {**_attention, "eps": EPS, "step": STEP}),
     "attention.neumann_step": Call(attention.neumann_step, {**_attention, "eps": EPS, "step": STEP}),
     "attention.derived_step": Call(attention.derived_step, {**_attention, "eps": EPS, "step": STEP}),
-    "attention.residual_step": Call(
-        attention.residual_step, {**_attention, "eps": OPTIONAL_EPS, "step": SIGNED_STEP}
-    ),
+    "attention.residual_step": Call(attention.residual_step, {**_attention, "eps": OPTIONAL_EPS, "step": SIGNED_STEP}),
     "attention.ssa": Call(attention.ssa, _attention),
     "attention.mssa": Call(attention.mssa, {**_attention, "eps": OPTIONAL_EPS}),
     "attention.mssa_official": Call(

@@ -19,9 +19,10 @@ def roundoff(dtype):
 
 
 def conditions(dtype):
-    """LAPACK's three: easy, hard for a Gram matrix, hard for the matrix itself."""
+    """LAPACK's three: easy, hard for a Gram matrix, hard for the matrix itself; and one where a value of the Gram
+    matrix still has half its digits but the gradient does not."""
     u = roundoff(dtype)
-    return (2.0, np.sqrt(0.1 / u), 0.1 / u)
+    return (2.0, u**-0.3, np.sqrt(0.1 / u), 0.1 / u)
 
 
 def scales(dtype):
@@ -93,7 +94,7 @@ def hard(dtype=np.float64):
     for n, d in ((10, 5), (5, 10), (5, 5)):
         base = Tokens(n=n, d=d, rank=5, dtype=dtype)
         for condition in conditions(dtype)[1:]:
-            yield from (replace(base, condition=condition, eps=eps) for eps in (1e-3, 0.5, 30.0))
+            yield from (replace(base, condition=condition, eps=eps) for eps in (1e-6, 1e-3, 0.5, 30.0))
         for rank in (1, 2, 4):
             yield from (replace(base, rank=rank, eps=eps) for eps in (1e-6, 1e-3, 0.5, 1e3))
         for scale in scales(dtype):

@@ -36,9 +36,7 @@ def _identity(q):
 
 
 def _scaled_rows(weights, M):
-    return fmpq_mat(
-        M.nrows(), M.ncols(), [w * x for w, row in zip(weights, M.tolist(), strict=True) for x in row]
-    )
+    return fmpq_mat(M.nrows(), M.ncols(), [w * x for w, row in zip(weights, M.tolist(), strict=True) for x in row])
 
 
 # --- values -----------------------------------------------------------------------------------------------------

@@ -192,10 +192,10 @@ def test_derivative_in_the_bases_is_the_exact_one(library, n, d):
 
 
 @every_library
-@pytest.mark.parametrize(("n", "d"), [(5, 3), (3, 3), (4, 6)])
-def test_derivative_in_the_memberships_is_the_exact_one(library, n, d):
+@pytest.mark.parametrize(("n", "d", "kind"), [(5, 3, "soft"), (3, 3, "soft"), (4, 6, "soft"), (4, 6, "hard")])
+def test_derivative_in_the_memberships_is_the_exact_one(library, n, d, kind):
     t = Tokens(n=n, d=d, rank=min(n, d), eps=0.7)
-    Pi, Z = t.memberships(3), oracle.matrix(t.Z)
+    Pi, Z = t.memberships(3, kind), oracle.matrix(t.Z)
     H = _centred(np.random.default_rng(3), n, 3)
     derivative = oracle.directional_derivative(
         lambda P: oracle.partition_determinants(Z, P, eps=t.eps), Pi, H, degree=d
@@ -244,9 +244,7 @@ def _losses():
     yield "reduction, Pi", lambda Z, Q: rates.rate_reduction(Z, Pi=Q.softmax(-1), eps=0.6), (logits,)
 
 
-@pytest.mark.parametrize(
-    ("name", "loss", "other"), list(_losses()), ids=lambda x: x if isinstance(x, str) else ""
-)
+@pytest.mark.parametrize(("name", "loss", "other"), list(_losses()), ids=lambda x: x if isinstance(x, str) else "")
 @pytest.mark.parametrize(("n", "d"), [(4, 3), (4, 6)])
 def test_torch_gradcheck(name, loss, other, n, d):
     if d == 6:
@@ -290,9 +288,7 @@ def test_libraries_agree_on_the_hessian(rate):
         torch.tensor(t.Z),
     )
     with jax.enable_x64(True):
-        of_jax = jax.jit(jax.hessian(lambda Z: rate.value(Z, **given_jax(given), eps=t.eps)))(
-            jnp.asarray(t.Z)
-        )
+        of_jax = jax.jit(jax.hessian(lambda Z: rate.value(Z, **given_jax(given), eps=t.eps)))(jnp.asarray(t.Z))
         np.testing.assert_allclose(of_torch, np.asarray(of_jax), rtol=1e-10, atol=1e-11)
 
 
@@ -331,13 +327,9 @@ def test_jax_shape_checks_stay_under_jit():
     with pytest.raises(ValueError, match="Z must have shape"):
         jax.jit(lambda Z: rates.coding_rate(Z, eps=0.5))(jnp.zeros(3))
     with pytest.raises(ValueError, match="U must have shape"):
-        jax.jit(lambda Z, U: rates.subspace_coding_rate(Z, U, eps=0.5))(
-            jnp.zeros((4, 3)), jnp.zeros((2, 4, 2))
-        )
+        jax.jit(lambda Z, U: rates.subspace_coding_rate(Z, U, eps=0.5))(jnp.zeros((4, 3)), jnp.zeros((2, 4, 2)))
     with pytest.raises(ValueError, match="Pi must have shape"):
-        jax.jit(lambda Z, Pi: rates.partition_coding_rate(Z, Pi, eps=0.5))(
-            jnp.zeros((4, 3)), jnp.zeros((3, 2))
-        )
+        jax.jit(lambda Z, Pi: rates.partition_coding_rate(Z, Pi, eps=0.5))(jnp.zeros((4, 3)), jnp.zeros((3, 2)))
 
 
 @every_rate
@@ -369,9 +361,7 @@ def test_torch_batch_is_differentiated_element_by_element(rate):
         arguments = rate.arguments(t)
         parts = rate.parts(s.Z, s.eps, **arguments)
         allowed = reference.stable_gradient(parts, np.float64) + 2e-8 * reference.gradient_magnitude(parts)
-        assert (
-            oracle.gradient_error(Z.grad[i], rate.exact_gradient(s.Z, **arguments, eps=s.eps)) <= allowed
-        ), s
+        assert oracle.gradient_error(Z.grad[i], rate.exact_gradient(s.Z, **arguments, eps=s.eps)) <= allowed, s
 
 
 def test_torch_no_grad_and_inference_mode():
@@ -396,7 +386,7 @@ not_ours = pytest.mark.filterwarnings("ignore")
 
 
 @not_ours
-@pytest.mark.parametrize("rate", SOME, ids=str)
+@pytest.mark.parametrize("rate", [RATES[0], RATES[3]], ids=str)
 def test_torch_traced_for_compilation(rate):
     """torch.compile without the compiler behind it; the route is the SVD, since no branch may read a value."""
     t = Tokens(n=6, d=4, rank=2, eps=1e-3)

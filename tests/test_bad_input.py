@@ -235,11 +235,7 @@ def bad_callable(argument):
     yield Bad("None", None, TypeError, "NoneType")
 
 
-WAYS = {
-    name.removeprefix("bad_").replace("_", " "): way
-    for name, way in globals().items()
-    if name.startswith("bad_")
-}
+WAYS = {name.removeprefix("bad_").replace("_", " "): way for name, way in globals().items() if name.startswith("bad_")}
 
 ROWS = [
     pytest.param(name, argument, bad, id=f"{name}({argument}={bad.label})")

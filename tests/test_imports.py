@@ -95,9 +95,7 @@ def imported(tree):
             yield node.module
 
 
-@pytest.mark.parametrize(
-    ("package", "forbidden"), [("srr", {"derivations", "verify"}), ("derivations", {"verify"})]
-)
+@pytest.mark.parametrize(("package", "forbidden"), [("srr", {"derivations", "verify"}), ("derivations", {"verify"})])
 def test_layers_point_one_way(package, forbidden):
     for path in sources(package):
         roots = {name.split(".")[0] for name in imported(ast.parse(path.read_text()))}
@@ -145,10 +143,7 @@ def has_device(call):
     """``device=...`` is written out, or ``**like(Z)`` brings it."""
     return any(
         keyword.arg == "device"
-        or (
-            keyword.arg is None
-            and ast.unparse(keyword.value).split("(")[0] in ("like", "_arrays.like", "beside")
-        )
+        or (keyword.arg is None and ast.unparse(keyword.value).split("(")[0] in ("like", "_arrays.like", "beside"))
         for keyword in call.keywords
     )
 
@@ -164,7 +159,5 @@ def test_srr_makes_no_array_without_a_device():
 
 
 def test_the_device_check_sees_what_it_should():
-    seen = list(
-        creations(ast.parse("xp.zeros(3)\narray_namespace(Z).eye(2)\nxp.ones(2, **like(Z))\nnp.zeros(3)"))
-    )
+    seen = list(creations(ast.parse("xp.zeros(3)\narray_namespace(Z).eye(2)\nxp.ones(2, **like(Z))\nnp.zeros(3)")))
     assert [has_device(call) for call in seen] == [False, False, True]
