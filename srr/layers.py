@@ -196,8 +196,9 @@ def crate(
 
     Notes
     -----
-    N23 eq. 18 is ``"residual"``; ``"conceptual"`` is the CRATE-C of Hu, Zou and Xu 2024 (arXiv 2411.17182).
-    For LayerNorm in front of each half see `PreNorm`, for the published code `official`.
+    Yu et al. 2023 (arXiv 2306.01129), eq. 18, is ``"residual"``; ``"conceptual"`` is the CRATE-C of Hu, Zou
+    and Xu 2024 (arXiv 2411.17182). For LayerNorm in front of each half see `PreNorm`, for the published code
+    `official`.
     """
     namespace(U=U, D=D)
     require_subspaces(U)
@@ -280,7 +281,7 @@ def official(
 
     Notes
     -----
-    ``model/crate.py`` of the code of N23.
+    ``model/crate.py`` of the code of Yu et al. 2023 (arXiv 2306.01129).
     """
     namespace(U=U, D=D)
     require_subspaces(U)
@@ -392,9 +393,9 @@ class Descent(Layer):
 def descent(U: Array, *, eps: float, lam: float, nonnegative: bool = False) -> Descent:
     """The provably monotone layer: a proximal gradient step on the whole loss Rᶜ − R + λ‖Z‖₁.
 
-    Its size is s = 1/(L_c + α/8).     The loss falls by at least ‖Z⁺ − Z‖²/(2s), whatever the tokens, the
-    bases, ε and λ. It is the layer that descends, not each half: the first is a gradient step on both rates,
-    the second the proximal operator of sλ‖·‖₁.
+    Its size is s = 1/(L_c + α/8). The loss falls by at least ‖Z⁺ − Z‖²/(2s), whatever the tokens, the bases,
+    ε and λ. It is the layer that descends, not each half: the first is a gradient step on both rates, the
+    second the proximal operator of sλ‖·‖₁.
 
     Parameters
     ----------
