@@ -111,10 +111,10 @@ def partition_rate_change(before: Array, after: Array, Pi: Array, *, eps: Number
     The memberships ``(n, K)`` may be hard or soft.
     """
     old, new = _pair(before, after)
-    Pi = as_float64(Pi, "Pi")
-    require_shape(Pi, (old.shape[0], "K"), "Pi")
-    require_membership(Pi, old.shape[0])
-    return _decide(old, new, _partition_rate(old, new, Pi, _positive(eps, "eps")))
+    memberships = as_float64(Pi, "Pi")
+    require_shape(memberships, (old.shape[0], "K"), "Pi")
+    require_membership(Pi, old.shape[0])  # to the rounding of its own dtype
+    return _decide(old, new, _partition_rate(old, new, memberships, _positive(eps, "eps")))
 
 
 def rate_reduction_change(before: Array, after: Array, U: Array, *, eps: Number) -> Decision:
