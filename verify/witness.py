@@ -131,7 +131,7 @@ def _simplify(
                     return best
                 budget -= 1
                 with suppress(Exception):  # out of range, or outside the hypotheses
-                    trial = replay(claim, {**best.params, name: value}, arrays)
+                    trial = attempt(claim, Replay({**best.params, name: value}), arrays)
                     if refutes(trial) and trial.complexity < best.complexity:
                         best, improved = trial, True
                         break
