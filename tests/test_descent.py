@@ -10,9 +10,9 @@ import srr
 from srr import layers, prox
 from verify import decide
 from verify.counterexample import stretch
-from verify.descent import HALVES, QUANTILES, check_descent
+from verify.descent import QUANTILES, check_descent
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, UNDECIDED
-from verify.promises import Promise, compression, l1, lasso, loss, promises_of, smooth, sparse_rate
+from verify.promises import HALVES, Promise, compression, l1, lasso, loss, promises_of, smooth, sparse_rate
 from verify.trace import TERMS, trace
 
 MIXTURE = srr.mixtures.sample(n=12, d=6, K=2, p=2, noise=0.1, seed=0)
@@ -136,6 +136,19 @@ def test_a_violation_that_no_draw_shows_is_searched_for():
     assert part(report, "compress").verdict == REFUTED
     assert part(report, "compress").counts["fell"] == 5
     assert len(part(report, "compress").witness.tokens) == 1
+
+
+def test_the_search_keeps_to_its_budget():
+    calls = []
+
+    class Counting(Scale):
+        def compress(self, Z):
+            calls.append(Z)
+            return Z * 2
+
+    check_descent(Counting(), OBJECTIVE, DRAWS, budget=20)
+    draws, searches, scalings = 5, 3 * (21 + 11), 3 * 17
+    assert len(calls) <= draws + searches + scalings
 
 
 def test_the_boundary_is_found_from_both_sides():
@@ -344,6 +357,22 @@ def test_a_promise_is_about_the_quantity_it_names(index):
     rise = abs(float(value(after + move) - value(after)))
     assert rise <= 1.001 * promise.slope(before, after) * np.linalg.norm(move)
     assert promise.slope(before, after) < 100 * rise / np.linalg.norm(move)
+
+
+def test_the_lasso_has_the_weight_of_the_layer():
+    crate = layers.crate(MIXTURE.U, np.eye(6), eps=0.5, lam=0.7)
+    half = promises_of(crate, OBJECTIVE)[1]
+    expected = decide.lasso_change(DRAWS[0], np.eye(6), DRAWS[0], DRAWS[1], lam=0.7)
+    assert half.change(DRAWS[0], DRAWS[1]) == expected
+
+
+def test_rounding_explains_a_rise_only_if_it_explains_all_of_it():
+    Z = DRAWS[0]
+    for upper, word in ((1e-12, "rounding"), (1.0, "rose")):
+        decision = decide.Decision(1, 0.0, upper, "balls, 96 bits")
+        promise = Promise("layer", "x", lambda before, after, d=decision: d, lambda before, after: 1.0)
+        assert promise.rounding(Z, Z) > 1e-12
+        assert promise.judge(Z, Z).word == word
 
 
 def test_the_prenorm_lasso_is_that_of_the_normed_tokens():

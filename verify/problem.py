@@ -66,7 +66,7 @@ def load(wanted: Tokens, choice: Choice) -> Problem:
     """
     count(wanted.seed, "seed", least=0)
     Z, U, tokens_said, bases_said = _tokens_and_bases(wanted)
-    Z = Z * Z.dtype.type(positive(wanted.scale, "scale"))
+    Z = Z * positive(wanted.scale, "scale")
     objective = srr.SparseRateReduction(U, choice.eps, choice.lam)
     D = _dictionary(wanted, U)
     layer = _layer(choice, objective, D)
