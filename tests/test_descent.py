@@ -368,10 +368,10 @@ def test_the_lasso_has_the_weight_of_the_layer():
 
 def test_rounding_explains_a_rise_only_if_it_explains_all_of_it():
     Z = DRAWS[0]
-    for upper, word in ((1e-12, "rounding"), (1.0, "rose")):
+    for upper, word in ((1e-13, "rounding"), (1.0, "rose")):
         decision = decide.Decision(1, 0.0, upper, "balls, 96 bits")
         promise = Promise("layer", "x", lambda before, after, d=decision: d, lambda before, after: 1.0)
-        assert promise.rounding(Z, Z) > 1e-12
+        assert promise.rounding(Z, Z) > 1e-13
         assert promise.judge(Z, Z).word == word
 
 
