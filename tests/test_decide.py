@@ -405,4 +405,4 @@ def test_signs_are_those_of_plain_floats_where_these_are_clear():
 def test_soft_memberships_are_held_to_the_rounding_of_their_dtype():
     Pi = np.random.default_rng(0).dirichlet(np.ones(3), size=6).astype(np.float32)
     Z = np.random.default_rng(1).standard_normal((6, 4)).astype(np.float32)
-    assert partition_rate_change(Z, Z / 2, Pi, eps=0.5).sign == -1
+    assert decide.partition_rate_change(Z, Z / 2, Pi, eps=0.5).sign == -1
