@@ -30,7 +30,9 @@ def gather(Z: Array, Pi: Array) -> Parts:
     n = Z.shape[-2]
     by_part = xp.matrix_transpose(Pi)
     mass = xp.sum(by_part, axis=-1)
-    weights = by_part / xp.where(mass > 0, mass, 1.0)[..., None]
+    # In two steps, of which the first is a constant to derivatives: 1/n_k² would overflow for a part about to vanish.
+    scaled = by_part / xp.where(mass > 0, _arrays.detached(mass), 1.0)[..., None]
+    weights = scaled / xp.where(mass > 0, xp.sum(scaled, axis=-1), 1.0)[..., None]
     share = mass / n
     if _arrays.is_concrete(Pi) and not _autodiff.tracks(Pi):
         member = xp.astype(by_part > 0, xp.int8)

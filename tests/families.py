@@ -73,8 +73,15 @@ class Tokens:
         return U.astype(self.dtype)
 
     def memberships(self, K, kind="soft"):
-        """``Pi`` (n, K): soft, hard, or hard with an empty last class (for K > 1)."""
+        """``Pi`` (n, K): soft, hard, hard with an empty last class (for K > 1), or a sharp softmax, in which some
+        memberships, and the whole of the last class, are so small that their squares vanish."""
         rng = np.random.default_rng(self.seed + 2)
+        if kind == "sharp":
+            digits = -0.6 * np.log10(float(np.finfo(self.dtype).smallest_normal))
+            Pi = 10.0 ** -np.floor(rng.uniform(0, digits, (self.n, K)))
+            Pi[:, -1] = 10.0**-digits * rng.uniform(1, 2, self.n)
+            Pi[np.arange(self.n), np.arange(self.n) % max(1, K - 1)] = 1
+            return (Pi / Pi.sum(-1, keepdims=True)).astype(self.dtype)
         if kind == "soft":
             Pi = rng.dirichlet(np.ones(K), self.n)
             return (Pi / Pi.sum(-1, keepdims=True)).astype(self.dtype)

@@ -192,7 +192,9 @@ def test_derivative_in_the_bases_is_the_exact_one(library, n, d):
 
 
 @every_library
-@pytest.mark.parametrize(("n", "d", "kind"), [(5, 3, "soft"), (3, 3, "soft"), (4, 6, "soft"), (4, 6, "hard")])
+@pytest.mark.parametrize(
+    ("n", "d", "kind"), [(5, 3, "soft"), (3, 3, "soft"), (4, 6, "soft"), (4, 6, "hard"), (5, 3, "sharp")]
+)
 def test_derivative_in_the_memberships_is_the_exact_one(library, n, d, kind):
     t = Tokens(n=n, d=d, rank=min(n, d), eps=0.7)
     Pi, Z = t.memberships(3, kind), oracle.matrix(t.Z)
@@ -215,9 +217,10 @@ def _gradient(library, f, x, *rest):
 
 @every_library
 @every_dtype
-def test_derivative_in_memberships_is_finite_with_an_empty_part(library, dtype):
+@pytest.mark.parametrize("kind", ["empty class", "sharp"])
+def test_derivative_in_memberships_is_finite_with_an_empty_part(library, dtype, kind):
     t = Tokens(n=6, d=4, rank=4, dtype=dtype, defect="zero token")
-    Pi = t.memberships(3, "empty class")
+    Pi = t.memberships(3, kind)
     if library == "torch":
         Pi = torch.tensor(Pi, requires_grad=True)
         rates.partition_coding_rate(torch.tensor(t.Z), Pi, eps=0.5).backward()
