@@ -242,6 +242,9 @@ def test_unroll_yields_every_half_step():
     assert [float(s.after[0, 0]) for s in steps] == [2, 4, -1, -2]
     assert steps[0].before is Z
     assert all(a.after is b.before for a, b in pairwise(steps))
+    with pytest.raises(FrozenInstanceError):
+        steps[0].half = "sparsify"
+    assert len(set(steps)) == 4  # by identity
 
 
 def test_unroll_is_lazy_and_calling_composes():
