@@ -79,6 +79,10 @@ def _mixture_with_spectrum(case: Case, **given: Any) -> Instance:
     hypotheses="orthogonal or overlapping subspaces, any tokens, 0 < kappa < 2/L_c",
     expect=HOLDS,
     twin="kappa drawn above 2/L_c",
+    uses=(
+        "rates.gradient-subspace",
+        "curvature.subspace-rate",
+    ),
 )
 def exact_step_descends(case: Case) -> Outcome:
     """True: the Hessian of Rᶜ is at most L_c, so a step κ = θ/L_c takes off at least κ (1 − θ/2) |∇Rᶜ|².
@@ -105,7 +109,7 @@ def exact_step_descends(case: Case) -> Outcome:
     hypotheses="any subspaces; Z small, along the top eigenvector of sum_k U_k U_k^T; kappa above 2/L_c",
     expect=HOLDS,
     twin="kappa below 2/L_c",
-    uses=("compression.exact-step-descends",),
+    uses=("curvature.subspace-ends-attained", "compression.exact-step-descends"),
     instances=100,
 )
 def exact_step_limit_is_sharp(case: Case) -> Outcome:
@@ -176,6 +180,10 @@ def exact_step_on_full_heads(case: Case) -> Outcome:
     expect=HOLDS,
     twin="the attention step in place of the exact one",
     instances=100,
+    uses=(
+        "rates.push-through",
+        "rates.gram-only",
+    ),
 )
 def exact_step_is_one_linear_map(case: Case) -> Outcome:
     """True by the push-through identity. Token mixing therefore does not come from the gradient of Rᶜ: it
@@ -680,6 +688,7 @@ def derived_step_first_order(case: Case) -> Outcome:
     expect=HOLDS,
     twin="overlapping subspaces, between which cross terms appear",
     instances=100,
+    uses=("rates.gradient-subspace",),
 )
 def residual_slope(case: Case) -> Outcome:
     """True for orthogonal subspaces; cross terms Y_jᵀ… U_jᵀU_k appear between others."""
@@ -1006,6 +1015,7 @@ def attention_permutes(case: Case) -> Outcome:
     expect=HOLDS,
     twin="only the tokens rotated",
     instances=100,
+    uses=("rates.joint-rotation",),
 )
 def attention_rotates(case: Case) -> Outcome:
     """True for every family of subspaces: U_kᵀZ, and so the softmax, do not change."""
@@ -1031,6 +1041,7 @@ def attention_rotates(case: Case) -> Outcome:
     expect=HOLDS,
     twin="eps = 0.01 read as epsilon",
     instances=100,
+    uses=("rates.official-measure-ends",),
 )
 def normalised_measure_range(case: Case) -> Outcome:
     """True: each head's p × p matrix has trace p/ε² and rank r at most; log(1 + x) is concave, so the rate

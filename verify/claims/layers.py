@@ -1,6 +1,4 @@
-"""Whole layers: what becomes of the sparse rate reduction loss Rᶜ − R + λ‖Z‖₁ when the halves are put
-together.
-"""
+"""Whole layers: what becomes of the loss Rᶜ − R + λ‖Z‖₁ when the two halves are put together."""
 
 from __future__ import annotations
 
@@ -26,7 +24,6 @@ from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.outcome import at_most, decided, exactly
 
 N23 = "Yu et al. 2023 (arXiv 2306.01129)"
-HU = "Hu, Zou and Xu 2024 (arXiv 2411.17182)"
 SMALL: dict[str, Any] = {"n": (1, 8), "d": (1, 6), "K": (1, 3), "p": (1, 2), "eps": (0.1, 10.0)}
 
 
@@ -70,7 +67,7 @@ def _descends(case: Case, objective: SparseRateReduction, layer: Layer, Z: Any) 
     "lambda to 10; signed tokens, or the non-negative form from non-negative ones",
     expect=HOLDS,
     twin="a step 1000 times as long",
-    uses=("compression.exact-step-descends",),
+    uses=("curvature.coding-rate", "curvature.subspace-rate", "objective.gradient", "compression.exact-step-descends"),
 )
 def descent_lowers_loss(case: Case) -> Outcome:
     """True: the smooth part is curved upwards by at most L_c + α/8, so the loss falls by at least

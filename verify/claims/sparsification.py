@@ -399,6 +399,7 @@ def official_dictionary_half_step(case: Case) -> Outcome:
     twin="orthonormal D, for which it is true",
     instances=50,
     witness={"n": 1, "d": 1, "lam": 1.0, "scale": 1.0, "seed": 0, "eps": 1.0},
+    uses=("rates.orthogonal-invariance",),
 )
 def dictionary_preserves_rate(case: Case) -> Outcome:
     """True for orthonormal D, since R depends on singular values alone, and for no other: the
@@ -527,6 +528,7 @@ def _majorised(case: Case, factor: float, *, start: str, true_gradient: bool = F
     expect=HOLDS,
     twin="the step 10,000 times as long",
     instances=150,
+    uses=("curvature.majoriser-paper",),
 )
 def mm_step_descends(case: Case) -> Outcome:
     """True where its hypotheses are, which no layer's tokens meet: orthonormal and non-negative tokens have
@@ -545,7 +547,7 @@ def mm_step_descends(case: Case) -> Outcome:
     hypotheses="orthonormal non-negative tokens",
     expect=HOLDS,
     twin="80,000 in place of 8",
-    uses=("sparsification.mm-step-descends",),
+    uses=("curvature.majoriser", "sparsification.mm-step-descends"),
     instances=150,
 )
 def mm_step_sharp(case: Case) -> Outcome:
@@ -563,7 +565,7 @@ def mm_step_sharp(case: Case) -> Outcome:
     hypotheses="tokens with equal entries, near the singular value sigma with alpha sigma^2 = 3; s above 16/alpha",
     expect=HOLDS,
     twin="s below 16/alpha",
-    uses=("sparsification.mm-step-sharp",),
+    uses=("curvature.ends-attained", "sparsification.mm-step-sharp"),
     instances=100,
 )
 def expansion_limit_is_sharp(case: Case) -> Outcome:
