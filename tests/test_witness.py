@@ -101,15 +101,15 @@ def test_a_search_spends_at_most_its_budget_and_as_much_again_on_simplifying():
     def check(case):
         calls.append(1)
         a, b = case.integer("a", 0, 10**6), case.integer("b", 0, 10**6)
-        return exactly(a + b < 10**6 + 12345)
+        return exactly(a + b < 12345)
 
     claim = make(check)
     start = attempt(claim, Replay({"a": 10**6, "b": 10**6}), Arrays())
-    for budget in (1, 10, 100):
+    for budget in (1, 7, 20):
         calls.clear()
         best, _ = smallest(claim, Arrays(), refutes=lambda t: t.failed, budget=budget, start=start)
         assert best.failed
-        assert budget < len(calls) <= 2 * budget
+        assert len(calls) == 2 * budget  # neither is done by then
 
 
 def test_an_error_in_a_search_is_not_a_counterexample():
