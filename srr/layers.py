@@ -96,11 +96,11 @@ def unroll(layers: Iterable[Layer], Z: Array) -> Iterator[HalfStep]:
         raise TypeError(f"layers must be an iterable of layers, got {type(layers).__name__}")
     layers = tuple(layers)
     for index, layer in enumerate(layers):
-        _require_layer(layer, f"layers[{index}]")
+        require_layer(layer, f"layers[{index}]")
     return _half_steps(layers, Z)
 
 
-def _require_layer(layer: object, name: str) -> None:
+def require_layer(layer: object, name: str) -> None:
     if not all(callable(getattr(layer, half, None)) for half in ("compress", "sparsify")):
         raise TypeError(f"{name} must have methods compress and sparsify, got {type(layer).__name__}")
 
@@ -352,7 +352,7 @@ class PreNorm(Layer):
     second: Callable[[Array], Array] = layer_norm
 
     def __post_init__(self) -> None:
-        _require_layer(self.layer, "layer")
+        require_layer(self.layer, "layer")
         for name in ("first", "second"):
             if not callable(getattr(self, name)):
                 raise TypeError(f"{name} must be callable, got {type(getattr(self, name)).__name__}")

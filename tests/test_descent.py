@@ -9,7 +9,7 @@ import pytest
 import srr
 from srr import layers, prox
 from verify import decide
-from verify.counterexample import stretch
+from verify.counterexample import simplified, stretch
 from verify.descent import QUANTILES, check_descent
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, UNDECIDED
 from verify.promises import HALVES, Promise, compression, l1, lasso, loss, promises_of, smooth, sparse_rate
@@ -144,11 +144,11 @@ def test_the_search_keeps_to_its_budget():
     class Counting(Scale):
         def compress(self, Z):
             calls.append(Z)
-            return Z * 2
+            return Z * (2 if np.abs(Z).sum() > 7 else 0.5)  # so that shrinking takes many steps
 
-    check_descent(Counting(), OBJECTIVE, DRAWS, budget=20)
-    draws, searches, scalings = 5, 3 * (21 + 11), 3 * 17
-    assert len(calls) <= draws + searches + scalings
+    found = simplified(Counting(), OBJECTIVE, 0, promises_of, DRAWS[0], start=None, build=None, budget=20)
+    assert found is not None
+    assert 20 <= len(calls) <= 22  # it wants more, and gets no more
 
 
 def test_the_boundary_is_found_from_both_sides():
@@ -438,3 +438,76 @@ def test_a_trace_ends_where_tokens_are_not_finite():
     assert [(step.index, step.half) for step in found.steps][-1] == (1, "compress")
     assert found.steps[-1].judgement.word == "not finite"
     assert np.isnan(found.steps[-1].terms["R"])
+
+
+@dataclass(frozen=True, eq=False)
+class Halves(srr.Layer):
+    """Any two functions."""
+
+    first: object
+    second: object
+
+    def compress(self, Z):
+        return self.first(Z)
+
+    def sparsify(self, Z):
+        return self.second(Z)
+
+
+def _triple_in_place(Z):
+    Z *= 3.0
+    return Z
+
+
+def _small_problem():
+    mixture = srr.mixtures.sample(n=12, d=6, K=2, p=2, noise=0.1, seed=0)
+    return srr.SparseRateReduction(mixture.U, eps=0.5, lam=0.1), mixture
+
+
+@pytest.mark.parametrize(
+    ("first", "message"),
+    [
+        (_triple_in_place, "compress must leave its argument as it is"),
+        (lambda Z: None, "the result of compress must be an array"),
+        (lambda Z: Z[:, :2], r"the result of compress must have shape \(12, 6\)"),
+        (lambda Z: Z[None], r"the result of compress must have shape \(12, 6\)"),
+        (lambda Z: Z.astype(np.float32), "the result of compress"),
+    ],
+)
+def test_a_half_that_is_no_map_of_tokens_is_named(first, message):
+    objective, mixture = _small_problem()
+    with pytest.raises((TypeError, ValueError), match=message):
+        check_descent(Halves(first, lambda Z: Z), objective, [mixture.Z])
+
+
+def test_the_half_that_returns_nan_takes_the_blame():
+    objective, mixture = _small_problem()
+    report = check_descent(Halves(lambda Z: Z * np.nan, np.nan_to_num), objective, [mixture.Z], budget=0)
+    first, second, _ = report.parts
+    assert first.verdict == "refuted"
+    assert first.counts["not finite"] == 1
+    assert second.verdict == "undecided"
+    assert second.counts["no input"] == 1
+
+
+def test_a_layer_tied_to_its_number_of_tokens_is_judged():
+    objective, mixture = _small_problem()
+
+    def grown(Z):
+        if Z.shape[0] != 12:
+            raise RuntimeError("another number of tokens")
+        return 2.0 * Z
+
+    report = check_descent(Halves(grown, lambda Z: Z), objective, [mixture.Z])
+    assert report.parts[0].counts["rose"] == 1
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("layer", 5), ("objective", 3), ("instances", 5), ("budget", -1), ("budget", 1.5)]
+)
+def test_arguments_are_named(argument, value):
+    objective, mixture = _small_problem()
+    given = {"layer": Halves(np.copy, np.copy), "objective": objective, "instances": [mixture.Z], "budget": 0}
+    given[argument] = value
+    with pytest.raises((TypeError, ValueError), match=argument):
+        check_descent(given.pop("layer"), given.pop("objective"), given.pop("instances"), **given)

@@ -12,7 +12,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 import srr
-from srr._arrays import like, quiet
+from srr._arrays import detached, like, namespace, quiet, require_shape
 from verify.decide import as_float64
 from verify.promises import Judgement, Promise
 
@@ -50,9 +50,22 @@ class Trial:
 def halves(layer: srr.Layer, Z: Array) -> dict[str, tuple[Array, Array]]:
     """The tokens before and after each half-step and the whole layer."""
     with quiet():  # what overflows is judged by what comes out
-        half = layer.compress(Z)
-        after = layer.sparsify(half)
+        half = _applied(layer, "compress", Z)
+        after = _applied(layer, "sparsify", half)
     return {"compress": (Z, half), "sparsify": (half, after), "layer": (Z, after)}
+
+
+def _applied(layer: srr.Layer, half: str, Z: Array) -> Array:
+    xp = array_namespace(Z)
+    given = xp.asarray(detached(Z), copy=True)
+    result = getattr(layer, half)(Z)
+    name = f"the result of {half}"
+    namespace(**{name: result}, tokens=Z)
+    require_shape(result, Z.shape, name)
+    now = detached(Z)
+    if not bool(xp.all((now == given) | (given != given))):
+        raise ValueError(f"{half} must leave its argument as it is, and wrote into it")
+    return result
 
 
 def attempt(layer: srr.Layer, objective: srr.SparseRateReduction, promise: Promise, Z: Array) -> Trial:
@@ -118,7 +131,7 @@ def _search(make: Callable[[Any], Trial], best: Trial | None, budget: int) -> Tr
     def trials(draw: Any) -> Trial:
         try:
             return make(draw)
-        except (ArithmeticError, TypeError, ValueError):  # the layer does not take such tokens
+        except Exception:  # whatever kind of error the layer has for tokens that it does not take
             reject()
 
     def broken(trial: Trial) -> bool:

@@ -12,7 +12,8 @@ import numpy as np
 from rich.console import Console, ConsoleOptions, RenderResult
 
 import srr
-from srr._arrays import namespace, require_tokens
+from srr._arrays import count, namespace, require_tokens
+from srr.layers import require_layer
 from verify.counterexample import (
     Array,
     Boundary,
@@ -143,7 +144,9 @@ def check_descent(
     Raises
     ------
     TypeError, ValueError
-        No instance, or an instance that is no token set of dimension d; whatever the layer itself raises.
+        No instance, or an instance that is no token set of dimension d; an argument of the wrong kind; a half of
+        the layer that writes into its argument or returns another shape, dtype or library. And whatever the
+        layer itself raises.
 
     Examples
     --------
@@ -153,6 +156,12 @@ def check_descent(
     >>> check_descent(layer, objective, mixture.draws(10)).verdict
     <Verdict.HOLDS: 'holds'>
     """
+    require_layer(layer, "layer")
+    if not isinstance(objective, srr.SparseRateReduction):
+        raise TypeError(f"objective must be a SparseRateReduction, got {type(objective).__name__}")
+    if not isinstance(instances, Iterable):
+        raise TypeError(f"instances must be an iterable of arrays, got {type(instances).__name__}")
+    budget = count(budget, "budget", least=0)
     goals = promises(layer, objective)
     sets: list[Array] = []
     trials: list[list[Trial]] = [[] for _ in goals]
@@ -219,13 +228,13 @@ def _part(
     found = Counter(trial.judgement.word for trial in trials)
     counts = {word: found[word] for word in WORDS}
     broken = [trial for trial in trials if trial.judgement.broken]
-    witness = min(broken, key=lambda trial: trial.complexity, default=None)
+    witness = min(broken, key=lambda trial: len(trial.tokens), default=None)
     if budget:
         witness = simplified(
             layer, objective, index, promises, sets[0], start=witness, build=build, budget=budget
         )
     if witness is None:
-        verdict = UNDECIDED if counts["undecided"] else HOLDS
+        verdict = UNDECIDED if counts["undecided"] or counts["no input"] else HOLDS
         return Part(goal.half, goal.quantity, verdict, counts)
     edges = boundaries(layer, objective, goal, list(islice(sets, SCALED)))
     inside = [t for t in (*trials, witness) if any(e.inside(t.tokens, t.objective) for e in edges)]

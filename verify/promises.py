@@ -30,7 +30,8 @@ class Judgement:
     ----------
     word : str
         ``"fell"``; ``"level"``, exactly; ``"rounding"``, a rise that the layer's own rounding explains;
-        ``"rose"``; ``"undecided"``; or ``"not finite"``, tokens that are no numbers.
+        ``"rose"``; ``"undecided"``; ``"not finite"``, tokens that are no numbers; or ``"no input"``, because
+        the half before returned such tokens.
     decision : Decision or None
         On the change of the quantity; None where the tokens are not finite.
     """
@@ -44,7 +45,7 @@ class Judgement:
         return self.word in ("rose", "not finite")
 
 
-WORDS = ("fell", "level", "rounding", "rose", "undecided", "not finite")
+WORDS = ("fell", "level", "rounding", "rose", "undecided", "not finite", "no input")
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Promise:
 
     def judge(self, before: Array, after: Array) -> Judgement:
         """What became of the promise on one half-step, tokens ``(n, d)``."""
+        if not np.isfinite(to_numpy(before)).all():
+            return Judgement("no input", None)
         if not np.isfinite(to_numpy(after)).all():
             return Judgement("not finite", None)
         decision = self.change(before, after)
