@@ -168,7 +168,7 @@ def require_membership(Pi: Array, n: int, name: str = "Pi") -> None:
     """``(..., n, K)`` with rows on the simplex."""
     require_shape(Pi, ("...", n, "K"), name)
     require_finite(Pi, name)
-    if not is_concrete(Pi):
+    if not is_concrete(Pi) or 0 in Pi.shape:
         return
     xp, P = compat.array_namespace(Pi), detached(Pi)
     if float(xp.min(P)) < 0:
@@ -314,8 +314,21 @@ def map_blocks(f: Callable[..., tuple[Array, ...]], *arrays: Array) -> tuple[Arr
     """Apply ``f`` over the common batch axes of ``arrays`` (each ``(..., a, b)``), a cache-sized block at a time.
 
     ``f`` takes blocks ``(batch, a, b)`` and returns arrays whose first axis is that batch. On a GPU, and where
-    values cannot be read, there is one block.
+    values cannot be read, there is one block. torch's autocast is off inside: a rate has the dtype of its tokens.
     """
+    with _without_autocast(arrays[0]):
+        return _map_blocks(f, *arrays)
+
+
+def _without_autocast(a: Array) -> AbstractContextManager[Any]:
+    if compat.is_torch_array(a):
+        torch = sys.modules["torch"]
+        if torch.is_autocast_enabled(a.device.type):
+            return torch.autocast(a.device.type, enabled=False)  # type: ignore[no-any-return]
+    return nullcontext()
+
+
+def _map_blocks(f: Callable[..., tuple[Array, ...]], *arrays: Array) -> tuple[Array, ...]:
     xp = compat.array_namespace(arrays[0])
     batch = np.broadcast_shapes(*(tuple(a.shape[:-2]) for a in arrays))
     stacks = [xp.reshape(xp.broadcast_to(a, (*batch, *a.shape[-2:])), (-1, *a.shape[-2:])) for a in arrays]

@@ -133,6 +133,11 @@ def _spread(diagonal: Array, X: Array) -> Array:
 
 
 def _svd_route(A: Array, root: float, gradient: bool) -> Factored:
+    with _arrays.quiet():  # beyond the range of the dtype the bound is infinite
+        return _from_singular_values(A, root, gradient)
+
+
+def _from_singular_values(A: Array, root: float, gradient: bool) -> Factored:
     xp = compat.array_namespace(A)
     u = _arrays.unit_roundoff(A)
     scale = _power_of_two_above(xp.max(xp.abs(A), axis=(-2, -1)))
@@ -153,12 +158,14 @@ def _svd_route(A: Array, root: float, gradient: bool) -> Factored:
     error = xp.sum(xp.log1p((high - low) / h * ((high + low) / h)), axis=-1) / 2
     error = error + (4 + math.sqrt(x.shape[-1])) * u * value
     bound = xp.where(value > 0, error / xp.where(value > 0, value, 1.0), 0.0)
+    bound = xp.where(xp.isfinite(value), bound, math.inf)
     return Factored(value, grad, xp.ones_like(value, dtype=xp.bool), bound)
 
 
 def _power_of_two_above(a: Array) -> Array:
     xp = compat.array_namespace(a)
-    exponent = xp.ceil(xp.log2(xp.where(a > 0, a, 1.0)))
+    largest = math.frexp(float(xp.finfo(a.dtype).max))[1] - 1
+    exponent = xp.clip(xp.ceil(xp.log2(xp.where(a > 0, a, 1.0))), max=float(largest))
     return xp.pow(xp.full_like(a, 2.0), exponent)
 
 
@@ -176,12 +183,16 @@ def weight_gradient(A: Array, w: Array, root: float) -> Array:
 
 
 # --- second derivatives -----------------------------------------------------------------------------------------
-# Plain solves, which torch and JAX can differentiate again. With B = Diag(w) A and M = I + c AᵀB: ∇F = c B M⁻¹.
+# Plain solves, which torch and JAX can differentiate again. With B = Diag(w) A, M = I + c AᵀB and Q = I + c BAᵀ:
+# ∇F = c B M⁻¹ = c Q⁻¹ B. The smaller of M and Q is the better conditioned.
 
 
 def gradient_by_solve(A: Array, w: Array | None, root: float) -> Array:
-    """∇F = c Diag(w) A M⁻¹."""
-    return root * root * _times_inverse(_on_rows(w, A), _system(A, w, root))
+    """∇F = c B M⁻¹ = c Q⁻¹ B."""
+    B, c = _on_rows(w, A), root * root
+    if A.shape[-2] < A.shape[-1]:
+        return c * compat.array_namespace(A).linalg.solve(_token_system(A, B, root), B)
+    return c * _times_inverse(B, _system(A, w, root))
 
 
 def weight_gradient_by_solve(A: Array, w: Array, root: float) -> Array:
@@ -191,15 +202,21 @@ def weight_gradient_by_solve(A: Array, w: Array, root: float) -> Array:
 
 
 def change_of_gradient(A: Array, w: Array | None, root: float, dA: Array | None, dw: Array | None) -> Array:
-    """Derivative of ∇F along (dA, dw), either of which may be None: c (dB − B M⁻¹ dM) M⁻¹."""
+    """Derivative of G = ∇F along (dA, dw), either of which may be None: (c dB − G dM) M⁻¹ = Q⁻¹ (c dB − dQ G)."""
     xp = compat.array_namespace(A)
-    M, c = _system(A, w, root), root * root
-    dM, dB = _system_change(A, w, root, dA, dw), xp.zeros_like(A)
+    B, dB, c = _on_rows(w, A), xp.zeros_like(A), root * root
     if dA is not None:
         dB = dB + _on_rows(w, dA)
     if dw is not None:
         dB = dB + _on_rows(dw, A)
-    return c * _times_inverse(dB - xp.matmul(_times_inverse(_on_rows(w, A), M), dM), M)
+    G = gradient_by_solve(A, w, root)
+    if A.shape[-2] >= A.shape[-1]:
+        dM = _system_change(A, w, root, dA, dw)
+        return _times_inverse(c * dB - xp.matmul(G, dM), _system(A, w, root))
+    dQ = c * xp.matmul(dB, xp.matrix_transpose(A))
+    if dA is not None:
+        dQ = dQ + c * xp.matmul(B, xp.matrix_transpose(dA))
+    return xp.linalg.solve(_token_system(A, B, root), c * dB - xp.matmul(dQ, G))
 
 
 def change_of_weight_gradient(A: Array, w: Array, root: float, dA: Array | None, dw: Array | None) -> Array:
@@ -213,6 +230,11 @@ def change_of_weight_gradient(A: Array, w: Array, root: float, dA: Array | None,
 def _system(A: Array, w: Array | None, root: float) -> Array:
     xp = compat.array_namespace(A)
     return xp.eye(A.shape[-1], **_arrays.like(A)) + root * root * xp.matmul(xp.matrix_transpose(A), _on_rows(w, A))
+
+
+def _token_system(A: Array, B: Array, root: float) -> Array:
+    xp = compat.array_namespace(A)
+    return xp.eye(A.shape[-2], **_arrays.like(A)) + root * root * xp.matmul(B, xp.matrix_transpose(A))
 
 
 def _system_change(A: Array, w: Array | None, root: float, dA: Array | None, dw: Array | None) -> Array:

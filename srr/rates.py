@@ -212,7 +212,7 @@ def partition_coding_rate(
     Z : array, shape (..., n, d)
     Pi : array, shape (..., n, K)
         Memberships, hard or soft, rows on the simplex; batch axes broadcast against those of Z. An empty part counts
-        zero, with gradient zero.
+        zero; its gradient in Z is zero, and that in Pi, which does not exist there, is taken as zero.
     eps, method, report
         As in `coding_rate`.
 
@@ -227,8 +227,8 @@ def partition_coding_rate(
 
     Notes
     -----
-    Yu et al. 2020 (arXiv 2006.08558), MCR². Tokens of weight zero are left out of their part, so hard memberships cost
-    no more than one pass over the tokens.
+    Yu et al. 2020 (arXiv 2006.08558), MCR². Tokens of weight zero are left out of their part, and parts are padded to
+    the largest: balanced hard memberships cost about one pass over the tokens.
     """
     xp, root = _check_partition(Z, Pi, eps, method)
     flag(report, "report")
@@ -377,5 +377,7 @@ def _report(value: Array, used_svd: Array, error: Array) -> RateReport:
     value, error = as_array(value), as_array(error)
     xp = _arrays.namespace(value=value)
     size = xp.abs(value)
-    relative = xp.where(size > 0, error / xp.where(size > 0, size, 1.0), xp.where(error > 0, math.inf, 0.0))
+    with _arrays.quiet():
+        relative = xp.where(error == 0, 0.0, error / size)
+    relative = xp.where(xp.isnan(relative), math.inf, relative)
     return RateReport(value, used_svd, as_array(relative))

@@ -471,3 +471,26 @@ def test_default_dtype_of_torch_is_not_consulted():
     assert all(b.missing == "" for b in (*backends.CPU, backends.FAKE)), (
         "torch, JAX or array-api-strict is not installed"
     )
+
+
+def hessian_product(Z, V, eps, dtype):
+    A = torch.tensor(Z, dtype=dtype, requires_grad=True)
+    gradient = rates.coding_rate_and_gradient(A, eps=eps)[1]
+    return torch.autograd.grad((gradient * torch.tensor(V, dtype=dtype)).sum(), A)[0].double()
+
+
+@pytest.mark.parametrize("eps", [0.5, 0.05, 0.01])
+def test_second_derivatives_of_few_tokens_at_small_eps(eps):
+    rng = np.random.default_rng(0)
+    Z, V = rng.standard_normal((2, 8, 24))
+    exact, rounded = (hessian_product(Z, V, eps, dtype) for dtype in (torch.float64, torch.float32))
+    assert float((exact - rounded).norm() / exact.norm()) < 1e-4
+
+
+def test_autocast_does_not_touch_a_rate():
+    rng = np.random.default_rng(0)
+    Z, U = torch.tensor(rng.standard_normal((16, 16)), dtype=torch.float32), torch.eye(16)[None, :, :4]
+    expected = rates.coding_rate(Z, eps=0.1), *rates.subspace_coding_rate_and_gradient(Z, U, eps=0.1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = rates.coding_rate(Z, eps=0.1), *rates.subspace_coding_rate_and_gradient(Z, U, eps=0.1)
+    assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))

@@ -6,6 +6,7 @@ Two tolerances, and no other:
 ``√u``        what ``method="auto"`` promises beyond that, relative.
 """
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -560,3 +561,13 @@ def test_strided_and_reversed_views(rate):
     viewed = rate.value_and_gradient(wide[::2, ::-2], **given, eps=0.4)
     for a, b in zip(direct, viewed, strict=True):
         _agree(a, b, size=5, scale=10.0, dtype=np.float64)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("part", [1 / 64, 0.8])
+def test_tokens_at_the_very_top_of_the_range(dtype, part):
+    top = float(np.finfo(dtype).max) * part
+    report = srr.coding_rate(np.full((6, 5), top, dtype=dtype), eps=0.5, report=True)
+    exact = math.log(top) + math.log(5 / 6 / 0.25 * 30) / 2  # rank one
+    assert abs(float(report.value) - exact) <= float(report.error_bound) * exact  # infinite beyond the range
+    assert not math.isnan(float(report.value))
