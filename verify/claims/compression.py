@@ -898,7 +898,7 @@ def projections_cost_nothing(case: Case) -> Outcome:
     beta, theta = _beta(m), case.uniform("kappa beta", 0.1, 1.5)
     neumann = attention.neumann_step(m.Z, m.U, eps=m.eps, step=theta / beta)
     dropped = m.Z - gather(heads(m.Z, m.U), m.U)
-    rates = [subspace_coding_rate(Z, m.U, eps=m.eps) for Z in (neumann, neumann - theta * dropped)]
+    rates = [subspace_coding_rate(Z, m.U, eps=m.eps, method="svd") for Z in (neumann, neumann - theta * dropped)]
     gradient = norm(subspace_coding_rate_and_gradient(neumann, m.U, eps=m.eps)[1])
     # The rates see the tokens before they are multiplied by up to 1 + x and rounded.
     moved = gradient * (norm(m.Z) + norm(neumann)) * (1 + float(spectra(m.Z, m.U, m.eps).max()))
