@@ -311,10 +311,11 @@ def test_piped_output_is_plain_and_colour_obeys_no_color():
 
 def test_an_interruption_leaves_nothing(somewhere):
     code = (
-        "import sys, verify.claims\n"
+        "import signal, sys, verify.claims\n"
         "from verify.ledger import Ledger\n"
         "from verify.cli import main\n"
         "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it\n"
         "    verify.claims.ledger = lambda: Ledger.load('faulty_claims')\n"
         "    print('go', flush=True)\n"
         "    sys.exit(main(['verify', '--select', 'faulty.hangs', '--jobs', '1']))\n"
