@@ -110,6 +110,11 @@ def to_numpy(a: Any) -> np.ndarray:
     return a.astype(np.float64, copy=False) if np.issubdtype(a.dtype, np.floating) else a
 
 
+def unit_roundoff(*values: Any) -> float:
+    """The coarsest unit roundoff of arrays; Python numbers count as float64."""
+    return max(2.0**-24 if "float32" in str(getattr(v, "dtype", "")) else 2.0**-53 for v in values)
+
+
 def _ordinal(device: str | None) -> int:
     if device is None:
         return 0

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from verify.arrays import to_numpy
+from verify.arrays import to_numpy, unit_roundoff
 
 THRESHOLD = 30.0
 """LAPACK's threshold for a normalised residual."""
@@ -63,12 +63,12 @@ def equal(a: Any, b: Any, *, size: float, scale: Any, **data: Any) -> Outcome:
     data
         Numbers worth showing beside a counterexample.
     """
-    return _residual(np.abs(_difference(a, b)), _unit_roundoff(a, b), size, scale, data)
+    return _residual(np.abs(_difference(a, b)), unit_roundoff(a, b), size, scale, data)
 
 
 def at_most(a: Any, b: Any, *, size: float, scale: Any, **data: Any) -> Outcome:
     """``a ≤ b`` to rounding: max (a − b) / scale ≤ 30 · size · u. Parameters as in `equal`."""
-    return _residual(_difference(a, b), _unit_roundoff(a, b), size, scale, data)
+    return _residual(_difference(a, b), unit_roundoff(a, b), size, scale, data)
 
 
 def decided(decision: Any, relation: str = "<=", **data: Any) -> Outcome:
@@ -140,10 +140,6 @@ def worst(ratios: list[float]) -> float | None:
     if any(math.isnan(r) for r in ratios):
         return math.nan
     return max(ratios, default=None)
-
-
-def _unit_roundoff(*values: Any) -> float:
-    return max(2.0**-24 if "float32" in str(getattr(v, "dtype", "")) else 2.0**-53 for v in values)
 
 
 def _difference(a: Any, b: Any) -> np.ndarray:

@@ -14,8 +14,9 @@ import numpy as np
 import srr
 from srr.layers import Descent, PreNorm
 from verify import decide
-from verify.arrays import to_numpy
+from verify.arrays import to_numpy, unit_roundoff
 from verify.decide import Decision, as_float64
+from verify.outcome import THRESHOLD
 
 Array = Any
 
@@ -92,9 +93,9 @@ class Promise:
 
         30 · max(n, d) · u · (|before| + |after|) · slope, u the unit roundoff of the tokens' dtype.
         """
-        u = 2.0**-24 if "float32" in str(after.dtype) else 2.0**-53
+        u = unit_roundoff(after)
         with measuring():
-            return 30 * max(after.shape) * u * (_norm(before) + _norm(after)) * self.slope(before, after)
+            return THRESHOLD * max(after.shape) * u * (_norm(before) + _norm(after)) * self.slope(before, after)
 
 
 @contextmanager

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from srr import coding_rate
-from verify.arrays import to_numpy
+from verify.arrays import to_numpy, unit_roundoff
 from verify.case import Case
+from verify.claims._instances import norm
 from verify.outcome import THRESHOLD
 
 Array = Any
@@ -49,11 +49,6 @@ def official_measure(Z: Array, U: Array, *, eps: float = 0.1) -> float:
     return float(xp.sum(coding_rate(Y / xp.linalg.vector_norm(Y, axis=-1, keepdims=True), eps=eps)))
 
 
-def norm(*arrays: Array) -> float:
-    """√(Σ |a|²) over all entries."""
-    return math.sqrt(sum(float(np.sum(to_numpy(a) ** 2)) for a in arrays))
-
-
 def inner(a: Array, b: Array) -> float:
     """⟨a, b⟩."""
     return float(np.sum(to_numpy(a) * to_numpy(b)))
@@ -61,7 +56,7 @@ def inner(a: Array, b: Array) -> float:
 
 def coarseness(a: Array) -> float:
     """The unit roundoff of an array in units of float64's, for float64 numbers that were computed from it."""
-    return 2.0**29 if "float32" in str(a.dtype) else 1.0
+    return unit_roundoff(a) / unit_roundoff(1.0)
 
 
 def assume_visible(case: Case, promised: float, before: Array, after: Array, slope: float) -> None:
@@ -72,6 +67,5 @@ def assume_visible(case: Case, promised: float, before: Array, after: Array, slo
     30 · max(n, d) · u · (|before| + |after|) is taken, as in `verify.outcome`. No decision is loosened by
     it.
     """
-    u = 2.0**-53 * coarseness(after)
-    rounded = THRESHOLD * max(after.shape) * u * (norm(before) + norm(after))
+    rounded = THRESHOLD * max(after.shape) * unit_roundoff(after) * (norm(before) + norm(after))
     case.assume(promised > rounded * slope)

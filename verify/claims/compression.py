@@ -24,13 +24,13 @@ from srr import (
 from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case, Instance
+from verify.claims._instances import norm
 from verify.claims._steps import (
     assume_visible,
     coarseness,
     gather,
     heads,
     inner,
-    norm,
     official_measure,
     softmax,
     spectra,

@@ -19,7 +19,8 @@ from srr.layers import Layer, PreNorm, crate, descent, layer_norm, official
 from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case, Instance
-from verify.claims._steps import assume_visible, coarseness, inner, norm, official_measure
+from verify.claims._instances import norm
+from verify.claims._steps import assume_visible, coarseness, inner, official_measure
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.outcome import at_most, decided, exactly
 

@@ -17,7 +17,8 @@ from srr import coding_rate, coding_rate_and_gradient, curvature, prox
 from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case
-from verify.claims._steps import assume_visible, inner, norm
+from verify.claims._instances import norm
+from verify.claims._steps import assume_visible, inner
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal
 
