@@ -154,8 +154,9 @@ def require_orthonormal(U: Array, name: str = "U") -> None:
     if not is_concrete(U):
         return
     xp, p = compat.array_namespace(U), U.shape[-1]
-    gram = xp.matmul(xp.matrix_transpose(detached(U)), detached(U))
-    defect = float(xp.max(xp.abs(gram - xp.eye(p, **like(U)))))
+    with quiet():
+        gram = xp.matmul(xp.matrix_transpose(detached(U)), detached(U))
+        defect = float(xp.max(xp.abs(gram - xp.eye(p, **like(U)))))
     limit = 100 * math.sqrt(U.shape[-2]) * unit_roundoff(U)
     if not defect <= limit:
         raise ValueError(
@@ -292,21 +293,31 @@ def inverse_of_factored(M: Array, L: Array) -> Array:
     xp = compat.array_namespace(M)
     if compat.is_torch_array(M):
         return sys.modules["torch"].cholesky_inverse(L)
-    if not compat.is_numpy_array(M) or M.shape[-1] < LARGE:
-        return xp.linalg.inv(M)  # LAPACK's LU of many small matrices in one call
-    from scipy.linalg.lapack import get_lapack_funcs
-
-    potri = get_lapack_funcs("potri", (L,))
-    inverses = np.stack([potri(factor, lower=True)[0] for factor in L.reshape(-1, *L.shape[-2:])])
-    lower = np.tril(inverses)
-    return (lower + np.swapaxes(np.tril(inverses, -1), -1, -2)).reshape(M.shape)
+    if not compat.is_numpy_array(M):
+        return xp.linalg.inv(M)
+    inverse = _inverse_of_triangular(L)
+    return np.matmul(np.swapaxes(inverse, -1, -2), inverse)
 
 
-LARGE = 256
-"""Size from which a Cholesky inverse for each matrix pays."""
+def _inverse_of_triangular(L: Array) -> Array:
+    # By halves, [[A, 0], [B, C]]⁻¹ = [[A⁻¹, 0], [−C⁻¹BA⁻¹, C⁻¹]]: matrix products for the whole stack, where LAPACK
+    # would take one small matrix after the other.
+    q = L.shape[-1]
+    if q <= DIRECTLY_INVERTED:
+        return np.linalg.inv(L)
+    h = q // 2
+    A, C = _inverse_of_triangular(L[..., :h, :h]), _inverse_of_triangular(L[..., h:, h:])
+    inverse = np.zeros_like(L)
+    inverse[..., :h, :h], inverse[..., h:, h:] = A, C
+    inverse[..., h:, :h] = -C @ (L[..., h:, :h] @ A)
+    return inverse
 
 
-BLOCK_BYTES = 2**23
+DIRECTLY_INVERTED = 16
+"""Size up to which LAPACK inverts one matrix after the other."""
+
+
+BLOCK_BYTES = 2**22
 """Tokens handled at a time on a CPU: about what a core's cache holds beside the projections."""
 
 

@@ -112,10 +112,10 @@ def _cholesky_route(A: Array, root: float, gradient: bool, accept: float) -> Fac
         if gradient:
             keep = sound[..., None, None]
             X = _arrays.inverse_of_factored(xp.where(keep, M, identity), xp.where(keep, L, identity))
-            grad = c * (xp.matmul(A, X) if q <= n else xp.matmul(X, A))
-            spread, turn = _spread(diagonal, X), xp.sum(diagonal * xp.sum(X * X, axis=-1), axis=-1)
+            grad = xp.matmul(A, c * X) if q <= n else xp.matmul(c * X, A)
+            spread, turn = _spread(diagonal, X), xp.sum(diagonal * xp.vecdot(X, X), axis=-1)
             bound = gamma * spread / (2 * value) + rounding
-            norm = xp.linalg.vector_norm(grad, axis=(-2, -1))
+            norm = xp.sqrt(xp.sum(xp.vecdot(grad, grad), axis=-1))
             bound = xp.maximum(bound, root * gamma * xp.sqrt(spread * turn) / norm + rounding)
         elif _arrays.is_concrete(A):
             doubtful = sound & ~(bound <= accept)

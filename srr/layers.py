@@ -293,9 +293,7 @@ def official(
     return Official(U, D, output, bias, scale, eta, lam)
 
 
-def layer_norm(
-    Z: Array, scale: Array | None = None, shift: Array | None = None, *, floor: float = 1e-5
-) -> Array:
+def layer_norm(Z: Array, scale: Array | None = None, shift: Array | None = None, *, floor: float = 1e-5) -> Array:
     """Every token less its mean, over √(its variance + ``floor``), times ``scale``, plus ``shift``.
 
     Parameters

@@ -204,9 +204,7 @@ def _generator(seed: int, stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(stream,))))
 
 
-def _bases(
-    rng: np.random.Generator, d: int, K: int, p: int, coherence: str | float | Sequence[float]
-) -> Floats:
+def _bases(rng: np.random.Generator, d: int, K: int, p: int, coherence: str | float | Sequence[float]) -> Floats:
     if isinstance(coherence, str) and coherence == "random":
         return _orthonormal(rng.standard_normal((K, d, p)))
     apart = 2 * np.sin(_angles(coherence, p) / 2) ** 2  # 1 − cos θ, to the last digit of a tiny θ

@@ -355,9 +355,9 @@ def test_gradient(rate, tokens, method):
 
 
 @every_dtype
-def test_inverses_of_large_matrices(dtype, monkeypatch):
-    """From a size on the inverse comes from the Cholesky factor; here, from size 2 on."""
-    monkeypatch.setattr(srr._arrays, "LARGE", 2)
+def test_inverses_by_halves(dtype, monkeypatch):
+    """As of large matrices; here, from size 2 on."""
+    monkeypatch.setattr(srr._arrays, "DIRECTLY_INVERTED", 1)
     for rate in SINGLE:
         for n, d in ((5, 4), (4, 6), (5, 5)):
             t = Tokens(n=n, d=d, rank=4, eps=0.4, dtype=dtype)
