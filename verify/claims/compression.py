@@ -25,6 +25,7 @@ from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case, Instance
 from verify.claims._instances import norm
+from verify.claims._sources import BOOK, HU, N23
 from verify.claims._steps import (
     assume_visible,
     coarseness,
@@ -38,9 +39,6 @@ from verify.claims._steps import (
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Outcome, claim
 from verify.outcome import at_most, decided, equal, exactly
 
-N23 = "Yu et al. 2023 (arXiv 2306.01129)"
-BOOK = "Ma et al., Principles and Practice of Deep Representation Learning"
-HU = "Hu, Zou and Xu 2024 (arXiv 2411.17182)"
 SMALL: dict[str, Any] = {"n": (1, 10), "d": (1, 8), "K": (1, 3), "p": (1, 3)}
 ORTHOGONAL: dict[str, Any] = {**SMALL, "coherence": ("orthogonal",)}
 
@@ -536,13 +534,13 @@ def derived_step_is_neumann(case: Case) -> Outcome:
 @claim(
     "compression.book-prefactor",
     title="The book's gradient with the prefactor of MSSA counted twice",
-    statement=r"Z-\kappa\big(\gamma Z-\gamma^2\,\mathrm{MSSA}(Z)\big)=(1-\kappa\gamma)Z+\kappa\gamma\,"
-    r"\mathrm{MSSA}(Z),\qquad\mathrm{MSSA}(Z)=\gamma\sum_kU_k\,\mathrm{SSA}(Z|U_k)",
+    statement=r"Z-\kappa\big(\beta Z-\beta^2\,\mathrm{MSSA}(Z)\big)=(1-\kappa\beta)Z+\kappa\beta\,"
+    r"\mathrm{MSSA}(Z),\qquad\mathrm{MSSA}(Z)=\beta\sum_kU_k\,\mathrm{SSA}(Z|U_k)",
     source=f"{BOOK}, eq. gd-mcr-parts, as printed beside {N23}, eq. 10-12",
     relation="=",
-    hypotheses="gamma drawn away from 1",
+    hypotheses="beta drawn away from 1",
     expect=REFUTED,
-    twin="gamma Z - gamma MSSA(Z), the MSSA having its own gamma",
+    twin="beta Z - beta MSSA(Z), the MSSA having its own beta",
     instances=50,
     witness={
         "coherence": "orthogonal",
@@ -554,33 +552,33 @@ def derived_step_is_neumann(case: Case) -> Outcome:
         "scale": 1.0,
         "noise": 1.0,
         "seed": 0,
-        "kappa gamma": 1.0,
+        "kappa beta": 1.0,
     },
 )
 def book_prefactor(case: Case) -> Outcome:
-    """False unless γ = 1: the book's MSSA already contains γ, and γ² in front of it makes γ³ of what the
-    expansion has as γ². Against the derived step of eq. 10.
+    """False unless β = 1: the book's MSSA already contains β, and β² in front of it makes β³ of what the
+    expansion has as β². Against the derived step of eq. 10.
     """
     m = case.mixture(**ORTHOGONAL, scale=(0.1, 1.0))
-    gamma = _beta(m)
-    case.assume(abs(math.log(gamma)) > 0.1)
-    theta = case.uniform("kappa gamma", 0.1, 1.0)
+    beta = _beta(m)
+    case.assume(abs(math.log(beta)) > 0.1)
+    theta = case.uniform("kappa beta", 0.1, 1.0)
     attended = attention.mssa(m.Z, m.U, eps=m.eps)
-    left = m.Z - theta / gamma * (gamma * m.Z - gamma ** case.wrong(2, 1) * attended)
-    right = attention.derived_step(m.Z, m.U, eps=m.eps, step=theta / gamma)
+    left = m.Z - theta / beta * (beta * m.Z - beta ** case.wrong(2, 1) * attended)
+    right = attention.derived_step(m.Z, m.U, eps=m.eps, step=theta / beta)
     return equal(left, right, size=m.n + m.d, scale=norm(m.Z) + norm(attended))
 
 
 @claim(
     "compression.residual-is-twice-a-derived-step",
-    title="Z + MSSA(Z) is twice the derived step of size 1/(2 gamma)",
-    statement=r"(1-\kappa\gamma)Z+\kappa\gamma\,\mathrm{MSSA}(Z)=\tfrac12\big(Z+\mathrm{MSSA}(Z)\big),"
-    r"\qquad\kappa=\frac1{2\gamma}",
+    title="Z + MSSA(Z) is twice the derived step of size 1/(2 beta)",
+    statement=r"(1-\kappa\beta)Z+\kappa\beta\,\mathrm{MSSA}(Z)=\tfrac12\big(Z+\mathrm{MSSA}(Z)\big),"
+    r"\qquad\kappa=\frac1{2\beta}",
     source=f"{N23}, eq. 10 and 18, which drops the coefficients of eq. 10 without a word",
     relation="=",
     hypotheses="any subspaces, any tokens",
     expect=HOLDS,
-    twin="kappa = 1/gamma",
+    twin="kappa = 1/beta",
     instances=100,
 )
 def residual_is_twice_a_derived_step(case: Case) -> Outcome:
@@ -731,7 +729,7 @@ def residual_slope(case: Case) -> Outcome:
 def residual_step_descends(case: Case) -> Outcome:
     """False, and nearly always the other way round (Hu, Zou and Xu 2024): the softmax is a weighted mean
     that leans to similar tokens, and adding it lengthens the tokens along the directions they share. For
-    one token the step is a multiplication by 1 + γ. For p = 1 the slope is Σ y_i y_j S_ij ≥ (Σ y)²/n, so Rᶜ
+    one token the step is a multiplication by 1 + β. For p = 1 the slope is Σ y_i y_j S_ij ≥ (Σ y)²/n, so Rᶜ
     rises for all tokens.
     """
     m = case.mixture(**{**ORTHOGONAL, "p": case.wrong((1, 3), 1)}, scale=(0.1, 10.0), eps=(0.1, 10.0))
@@ -793,7 +791,7 @@ def residual_step_ascends(case: Case) -> Outcome:
     instances=50,
 )
 def one_token_is_left_alone(case: Case) -> Outcome:
-    """True: the softmax of one score is 1 and γ is 1, so MSSA(z) = Σ U_kU_kᵀ z = z. What distinguishes the
+    """True: the softmax of one score is 1 and β is 1, so MSSA(z) = Σ U_kU_kᵀ z = z. What distinguishes the
     denoiser, a weight for each subspace, is gone with the softmax over subspaces; the exact step does
     shrink the token.
     """
@@ -830,7 +828,7 @@ def one_token_is_left_alone(case: Case) -> Outcome:
 )
 def minus_attention_descends(case: Case) -> Outcome:
     """True by the Hessian bound L_c. The minus sign repairs the direction but fixes no step size: one token
-    is multiplied by 1 − η, and grows once η > 2, as γ in the paper's MSSA easily is.
+    is multiplied by 1 − η, and grows once η > 2, as β in the paper's MSSA easily is.
     """
     m = case.mixture(**ORTHOGONAL, scale=(0.1, 10.0), eps=(0.1, 10.0))
     eta = case.log_uniform("eta", 1e-3, 1e2)

@@ -1,6 +1,6 @@
 """How curved the rates are, and what gradient steps follow.
 
-Tokens are columns in the statements, as in the papers, and rows in the checks. α = d/(Nε²), γ = p/(Nε²).
+Tokens are columns in the statements, as in the papers, and rows in the checks. α = d/(Nε²), β = p/(Nε²).
 Second derivatives along a direction are exact: `verify.derivatives`.
 """
 
@@ -27,6 +27,7 @@ from verify.claims._instances import (
     sensitivity,
     tokens,
 )
+from verify.claims._sources import N23
 from verify.claims._steps import assume_visible
 from verify.decide import partition_rate_change, rate_change
 from verify.ledger import HOLDS, HOLDS_UNDER, Case, Outcome, claim
@@ -44,7 +45,7 @@ Array = Any
         r"\nabla^2R(Z)[\Delta]=\alpha\Delta W-\alpha^2ZW(Z^\top\Delta+\Delta^\top Z)W,"
         r"\qquad W=(I+\alpha Z^\top Z)^{-1}"
     ),
-    source="N23 lemma 5",
+    source=f"{N23}, lemma 5",
     relation="=",
     hypotheses="any Z and direction",
     expect=HOLDS,
@@ -74,7 +75,7 @@ def hessian_formula(case: Case) -> Outcome:
     "curvature.nine-quarters",
     title="The papers' bound on the Hessian of R",
     statement=r"\big|\langle\Delta,\nabla^2R(Z)[\Delta]\rangle\big|\le\tfrac94\,\alpha\,\|\Delta\|_F^2",
-    source="N23 lemma 6",
+    source=f"{N23}, lemma 6",
     relation="<=",
     hypotheses="any Z and direction",
     expect=HOLDS,
@@ -95,7 +96,7 @@ def nine_quarters(case: Case) -> Outcome:
     "curvature.coding-rate",
     title="The Hessian of R lies between -alpha/8 and alpha",
     statement=r"-\tfrac\alpha8\,I\preceq\nabla^2R(Z)\preceq\alpha\,I",
-    source="derived; sharpens N23 lemma 6",
+    source=f"derived; sharpens {N23}, lemma 6",
     relation="<=",
     hypotheses="any Z and direction",
     expect=HOLDS,
@@ -159,18 +160,18 @@ def ends_attained(case: Case) -> Outcome:
     title="The Hessian of Rc(Z|U) lies between -L/8 and L",
     statement=(
         r"-\tfrac L8I\preceq\nabla^2R^c(Z\mid U_{[K]})\preceq L\,I,"
-        r"\qquad L=\gamma\,\lambda_{\max}\Big(\sum_kU_kU_k^\top\Big)"
+        r"\qquad L=\beta\,\lambda_{\max}\Big(\sum_kU_kU_k^\top\Big)"
     ),
     source="derived",
     relation="<=",
     hypotheses="any Z and direction, any bases",
     expect=HOLDS,
-    twin="gamma for L, as if the bases never overlapped",
+    twin="beta for L, as if the bases never overlapped",
     uses=("curvature.coding-rate",),
     instances=100,
 )
 def subspace_rate_bounds(case: Case) -> Outcome:
-    """Head k contributes between −γ/8 and γ times ‖U_kᵀΔ‖², by `curvature.coding-rate`, and these norms add up to
+    """Head k contributes between −β/8 and β times ‖U_kᵀΔ‖², by `curvature.coding-rate`, and these norms add up to
     at most λ_max‖Δ‖². The second derivative is exact.
     """
     rng = case.rng()
@@ -192,19 +193,19 @@ def subspace_rate_bounds(case: Case) -> Outcome:
     title="L is the Lipschitz constant of the gradient of Rc(Z|U), for all bases",
     statement=(
         r"\lambda_{\max}\nabla^2R^c(0)=L;\qquad\lambda_{\min}\nabla^2R^c(Z)=-\tfrac L8"
-        r"\ \text{ for }Z=s\,uv^\top,\ u\in\mathrm{span}(U_1),\ \gamma s^2=3,\ U^\top U=I"
+        r"\ \text{ for }Z=s\,uv^\top,\ u\in\mathrm{span}(U_1),\ \beta s^2=3,\ U^\top U=I"
     ),
     source="derived",
     relation="tight",
     hypotheses="any bases for the upper end; an orthonormal family for the lower",
     expect=HOLDS,
-    twin="the lower end at gamma s^2 = 1",
+    twin="the lower end at beta s^2 = 1",
     uses=("curvature.subspace-rate", "curvature.ends-attained"),
     instances=60,
 )
 def subspace_ends_attained(case: Case) -> Outcome:
-    """At zero the second derivative along H is γ Σ‖U_kᵀH‖², and equals L‖H‖² for the top eigenvector of Σ U_kU_kᵀ.
-    So no step of 2/L or more descends from everywhere. The lower end needs one direction at γs² = 3 in every head
+    """At zero the second derivative along H is β Σ‖U_kᵀH‖², and equals L‖H‖² for the top eigenvector of Σ U_kU_kᵀ.
+    So no step of 2/L or more descends from everywhere. The lower end needs one direction at βs² = 3 in every head
     that sees it, which bases that overlap unequally do not offer.
     """
     rng = case.rng()
@@ -219,12 +220,12 @@ def subspace_ends_attained(case: Case) -> Outcome:
 
     K, p = case.choice("family", ((1, 1), (2, 1), (2, 2)))
     family = complete_family(rng, K, p)
-    gamma = p / (n * eps**2)
-    Z = case.asarray(math.sqrt(case.wrong(3, 1) / gamma) * np.outer(token, family[0, :, 0]))
+    beta = p / (n * eps**2)
+    Z = case.asarray(math.sqrt(case.wrong(3, 1) / beta) * np.outer(token, family[0, :, 0]))
     below = derivatives.subspace_rate_along(Z, Z, case.asarray(family), eps=eps).second / _square(Z)
     return all_of(
         equal(_like(U, at_zero), L, size=d, scale=L),
-        equal(_like(Z, below), -gamma / 8, size=K * p, scale=gamma),
+        equal(_like(Z, below), -beta / 8, size=K * p, scale=beta),
     )
 
 
@@ -446,7 +447,7 @@ def rate_reduction_ascent(case: Case) -> Outcome:
     "curvature.majoriser-paper",
     title="The papers' quadratic majoriser of -R",
     statement=r"-R(Z)\le-R(Z_0)-\langle\nabla R(Z_0),Z-Z_0\rangle+\tfrac{9\alpha}8\|Z-Z_0\|_F^2",
-    source="N23 appendix A.3, eq. 77-88",
+    source=f"{N23}, appendix A.3, eq. 77-88",
     relation="<=",
     hypotheses="any Z and Z_0",
     expect=HOLDS,
@@ -463,7 +464,7 @@ def majoriser_paper(case: Case) -> Outcome:
     "curvature.majoriser",
     title="The sharp quadratic majoriser of -R",
     statement=r"-R(Z)\le-R(Z_0)-\langle\nabla R(Z_0),Z-Z_0\rangle+\tfrac\alpha{16}\|Z-Z_0\|_F^2",
-    source="derived; sharpens N23 appendix A.3",
+    source=f"derived; sharpens {N23}, appendix A.3",
     relation="tight",
     hypotheses="any Z and Z_0",
     expect=HOLDS,

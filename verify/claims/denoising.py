@@ -16,6 +16,7 @@ from flint import arb, arb_mat, ctx
 from srr.denoising import SubspaceMixture, attention_denoiser
 from verify.arrays import to_numpy
 from verify.claims._instances import norm
+from verify.claims._sources import BOOK, N23
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Case, Outcome, claim
 from verify.outcome import all_of, at_most, equal
 
@@ -26,7 +27,7 @@ Array = Any
     "denoising.tweedie",
     title="The optimal denoiser is a step along the score",
     statement=r"\mathbb E[z\mid x]=x+\sigma^2\,\nabla\log q(x)",
-    source="N23 eq. 5; the book, Tweedie's formula",
+    source=f"{N23}, eq. 5; {BOOK}, Tweedie's formula",
     relation="=",
     hypotheses="any mixture of Gaussian subspaces, any noise",
     expect=HOLDS,
@@ -56,7 +57,7 @@ def tweedie(case: Case) -> Outcome:
         r"\nabla\log q(x)=-\sum_k\frac{\pi_k\det M_k\,e^{-\frac12\|M_kx\|^2}}{\sum_i\pi_i\det"
         r" M_i\,e^{-\frac12\|M_ix\|^2}}\,M_k^2x,\qquad M_k=(\Sigma_k+\sigma^2I)^{-1/2}"
     ),
-    source="N23 proposition 1, amended",
+    source=f"{N23}, proposition 1, amended",
     relation="=",
     hypotheses="any mixture of Gaussian subspaces, any noise",
     expect=HOLDS,
@@ -81,7 +82,7 @@ def score_closed_form(case: Case) -> Outcome:
         r"\nabla\log q(x)=-\sum_k\mathrm{softmax}_k\big(-\tfrac12\|M_kx\|^2\big)\,M_k^2x"
         r"\quad\text{if }\pi_i\det M_i=\pi_j\det M_j"
     ),
-    source="N23 proposition 1, eq. 19-37",
+    source=f"{N23}, proposition 1, eq. 19-37",
     relation="=",
     hypotheses="any mixture of Gaussian subspaces, any noise; weights free or proportional to 1/det M_k",
     expect=HOLDS_UNDER,
@@ -109,7 +110,7 @@ def score_as_printed(case: Case) -> Outcome:
         r"\mathbb E[z\mid x]=\frac1{1+t^2}\sum_k\mathrm{softmax}_k\Big(\frac{\|U_k^\top x\|^2}{2t^2(1"
         r"+t^2)}\Big)U_kU_k^\top x"
     ),
-    source="the book, eq. gmm_lowrank_denoiser",
+    source=f"{BOOK}, eq. gmm_lowrank_denoiser",
     relation="=",
     hypotheses="unit variances, equal weights, subspaces of one dimension p in any position; noise t",
     expect=HOLDS,
@@ -136,7 +137,7 @@ def unit_spectrum(case: Case) -> Outcome:
         r" x-\mathbb E[z\mid x]\right\|\le\Big(\frac{\sigma^2}{1+\sigma^2}+\log K\,\log(1"
         r"+\sigma^2)\Big)\|x\|"
     ),
-    source="N23 eq. 6 and remark 3; bound derived",
+    source=f"{N23}, eq. 6 and remark 3; bound derived",
     relation="<=",
     hypotheses="unit variances, equal weights, subspaces of one dimension p in any position; every x",
     expect=HOLDS,
@@ -164,7 +165,7 @@ def attention(case: Case) -> Outcome:
         r"\left\|\sum_k\mathrm{softmax}_k\big(\tfrac{\|U_k^\top x\|^2}{2\sigma^2}\big)U_kU_k^\top"
         r" x-\mathbb E[z\mid x]\right\|\to0\quad(\sigma\to0),\qquad\pi_k\det M_k\text{ equal}"
     ),
-    source="N23 eq. 6 and the conjecture of remark 3",
+    source=f"{N23}, eq. 6 and the conjecture of remark 3",
     relation="limit",
     hypotheses="any variances; weights as proposition 1 wants them; every x; noise 10^-3, error at most sigma |x|",
     expect=REFUTED,
@@ -197,7 +198,7 @@ def attention_any_spectrum(case: Case) -> Outcome:
     "denoising.two-point",
     title="The book's denoiser of two points",
     statement=r"\mathbb E[z\mid x]=\tanh(-x/t^2),\qquad z=\pm1\text{ with equal weight},\ x=z+tg",
-    source="the book, two-point example, as printed",
+    source=f"{BOOK}, two-point example, as printed",
     relation="=",
     hypotheses="any x and noise",
     expect=REFUTED,

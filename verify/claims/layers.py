@@ -20,11 +20,11 @@ from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case, Instance
 from verify.claims._instances import norm
+from verify.claims._sources import FISTA, N23, SEGMENTATION
 from verify.claims._steps import assume_visible, coarseness, inner, official_measure
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.outcome import at_most, decided, exactly
 
-N23 = "Yu et al. 2023 (arXiv 2306.01129)"
 SMALL: dict[str, Any] = {"n": (1, 8), "d": (1, 6), "K": (1, 3), "p": (1, 2), "eps": (0.1, 10.0)}
 
 
@@ -62,7 +62,7 @@ def _descends(case: Case, objective: SparseRateReduction, layer: Layer, Z: Any) 
     title="The descent layer lowers the loss, at every precision, scale and sparsity",
     statement=r"\mathcal L\big(\mathrm{prox}_{s\lambda\|\cdot\|_1}(Z-s\nabla(R^c-R)(Z))\big)\le\mathcal L(Z),"
     r"\quad s=\frac1{L_c+\alpha/8},\ \mathcal L=R^c-R+\lambda\|\cdot\|_1",
-    source="proximal gradient on the loss of N23 eq. 1; -R is curved upwards by alpha/8 at most",
+    source=f"proximal gradient on the loss of {N23}, eq. 1; -R is curved upwards by alpha/8 at most",
     relation="<=",
     hypotheses="orthogonal or overlapping subspaces, eps from 0.01 to 10, scales from 0.01 to 100, "
     "lambda to 10; signed tokens, or the non-negative form from non-negative ones",
@@ -90,7 +90,7 @@ def descent_lowers_loss(case: Case) -> Outcome:
     "layers.descent-guarantee",
     title="How much the descent layer takes off the loss at least",
     statement=r"\mathcal L(Z)-\mathcal L(Z^+)\ge\frac1{2s}\|Z^+-Z\|_F^2",
-    source="Beck and Teboulle 2009, lemma 2.3, for the loss of N23 eq. 1",
+    source=f"{FISTA}, lemma 2.3, for the loss of {N23}, eq. 1",
     relation="<=",
     hypotheses="as layers.descent-lowers-loss",
     expect=HOLDS,
@@ -492,7 +492,7 @@ PUBLISHED = {
     "layers.crate-parameters",
     title="The published parameter counts of CRATE",
     statement=r"\#=2P+Pd+d+2d+(n+1)d+d+L(3d^2+5d)+2d+C(d+1),\qquad P=3\cdot\mathrm{patch}^2",
-    source=f"{N23}, table 1; 2308.16271 for segmentation",
+    source=f"{N23}, table 1; {SEGMENTATION}",
     relation="=",
     hypotheses="the seven published sizes, to the two decimals printed",
     expect=HOLDS,

@@ -1,6 +1,6 @@
 """What the sparse rate reduction rewards: its range, its maximisers, its dependence on scale.
 
-Tokens are columns in the statements, as in the papers, and rows in the checks. α = d/(Nε²), γ = p/(Nε²). A complete
+Tokens are columns in the statements, as in the papers, and rows in the checks. α = d/(Nε²), β = p/(Nε²). A complete
 orthonormal family is K bases of dimension p = d/K, orthogonal to one another; q = min(d, N).
 """
 
@@ -24,6 +24,7 @@ from verify.claims._instances import (
     sensitivity,
     tokens,
 )
+from verify.claims._sources import BOOK, MCR2, N23
 from verify.decide import rate_reduction_change
 from verify.ledger import HOLDS, REFUTED, Case, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal
@@ -35,10 +36,10 @@ Array = Any
     "objective.gradient",
     title="The gradient of the smooth part of the loss",
     statement=(
-        r"\nabla(R^c-R)(Z)=\gamma\sum_kU_kY_k(I+\gamma Y_k^\top Y_k)^{-1}-\alpha Z(I+\alpha Z^\top"
+        r"\nabla(R^c-R)(Z)=\beta\sum_kU_kY_k(I+\beta Y_k^\top Y_k)^{-1}-\alpha Z(I+\alpha Z^\top"
         r" Z)^{-1},\qquad Y_k=U_k^\top Z"
     ),
-    source="N23 eq. 1, 9 and 78",
+    source=f"{N23}, eq. 1, 9 and 78",
     relation="=",
     hypotheses="any Z, any bases",
     expect=HOLDS,
@@ -65,11 +66,11 @@ def gradient(case: Case) -> Outcome:
     "objective.maximum",
     title="The largest rate reduction against a complete family, at fixed energy",
     statement=(
-        r"\|Z\|_F^2=N\ \Rightarrow\ \Delta R(Z\mid U_{[K]})\le\tfrac q2\log\frac{1+\alpha N/q}{1+\gamma"
+        r"\|Z\|_F^2=N\ \Rightarrow\ \Delta R(Z\mid U_{[K]})\le\tfrac q2\log\frac{1+\alpha N/q}{1+\beta"
         r" N/q},\qquad\text{attained at }ZZ^\top=\tfrac Nq P,"
         r"\ P\text{ a projector of rank }q\text{ commuting with all }U_kU_k^\top"
     ),
-    source="derived; question raised by N23 figure 1",
+    source=f"derived; question raised by {N23}, figure 1",
     relation="tight",
     hypotheses="complete orthonormal family, tokens of mean square norm one",
     expect=HOLDS,
@@ -78,7 +79,7 @@ def gradient(case: Case) -> Outcome:
     instances=100,
 )
 def maximum(case: Case) -> Outcome:
-    """Let h(x) = ½ log((1+αx)/(1+γx)). Fischer's inequality gives ΔR ≤ Σ h over the eigenvalues of the diagonal
+    """Let h(x) = ½ log((1+αx)/(1+βx)). Fischer's inequality gives ΔR ≤ Σ h over the eigenvalues of the diagonal
     blocks U_kᵀZZᵀU_k; h is concave, increasing and zero at zero, so Σ h is largest at equal eigenvalues, and there
     are at most q that count. For N ≥ d the maximisers are all Z with ZZᵀ = (N/d) I: isotropic tokens, with no
     regard to U.
@@ -101,7 +102,7 @@ def maximum(case: Case) -> Outcome:
     "objective.only-subspaces",
     title="Maximising the rate reduction puts every token into one of the subspaces",
     statement=r"\Delta R(Z\mid U_{[K]})\text{ maximal}\ \Rightarrow\ \text{every }z_i\in\bigcup_k\mathrm{span}(U_k)",
-    source="N23 figure 1 and section 2.2, as pictured",
+    source=f"{N23}, figure 1 and section 2.2, as pictured",
     relation="<",
     hypotheses="complete orthonormal family with K >= 2, tokens of mean square norm one, N >= d",
     expect=REFUTED,
@@ -133,7 +134,7 @@ def only_subspaces(case: Case) -> Outcome:
         r"+1/\varepsilon^2}{1+1/(K\varepsilon^2)}-\lambda N,\qquad\text{attained at }\pm e_j,"
         r"\ \tfrac Nd\text{ tokens on each axis}"
     ),
-    source="derived; N23 eq. 1 for unit-norm tokens",
+    source=f"derived; {N23}, eq. 1 for unit-norm tokens",
     relation="tight",
     hypotheses="complete orthonormal family in any position, N a multiple of d",
     expect=HOLDS,
@@ -170,7 +171,7 @@ def sparsest(case: Case) -> Outcome:
     "objective.bounded",
     title="The rate reduction against a complete family is bounded, at every scale",
     statement=r"\Delta R(Z\mid U_{[K]})\le\tfrac q2\log K",
-    source="derived; the book, on the scale of the rate reduction",
+    source=f"derived; {BOOK}, on the scale of the rate reduction",
     relation="<=",
     hypotheses="complete orthonormal family, tokens of any scale",
     expect=HOLDS,
@@ -179,7 +180,7 @@ def sparsest(case: Case) -> Outcome:
     instances=100,
 )
 def bounded(case: Case) -> Outcome:
-    """`objective.maximum` as the energy grows: h(x) < ½ log(α/γ) = ½ log K. Isotropic tokens approach it; others
+    """`objective.maximum` as the energy grows: h(x) < ½ log(α/β) = ½ log K. Isotropic tokens approach it; others
     need not.
     """
     f = _family(case)
@@ -195,7 +196,7 @@ def bounded(case: Case) -> Outcome:
     "objective.non-negative",
     title="The rate reduction against subspaces is never negative",
     statement=r"R^c(Z\mid U_{[K]})\le R(Z)",
-    source="carried over from the labelled rate reduction (MCR^2)",
+    source=f"carried over from the labelled rate reduction ({MCR2})",
     relation="<=",
     hypotheses="complete orthonormal family",
     expect=REFUTED,
@@ -228,7 +229,7 @@ def non_negative(case: Case) -> Outcome:
     "objective.grows-with-scale",
     title="The rate reduction grows with the scale of the tokens",
     statement=r"\Delta R(tZ\mid U_{[K]})\ge\Delta R(Z\mid U_{[K]}),\qquad t\ge1",
-    source="the book, on why features must be normalised; true of the labelled rate reduction",
+    source=f"{BOOK}, on why features must be normalised; true of the labelled rate reduction",
     relation="monotone",
     hypotheses="complete orthonormal family with K >= 2",
     expect=REFUTED,
@@ -290,7 +291,7 @@ def _family(case: Case, sizes: tuple[tuple[int, int, int], ...] = FAMILIES) -> F
 
 
 def _ceiling(f: Family, q: int) -> float:
-    """(q/2) log((1 + αN/q)/(1 + γN/q)): q equal eigenvalues of total N, each in one head."""
+    """(q/2) log((1 + αN/q)/(1 + βN/q)): q equal eigenvalues of total N, each in one head."""
     return q / 2 * (math.log1p(f.d / (q * f.eps**2)) - math.log1p(f.p / (q * f.eps**2)))
 
 

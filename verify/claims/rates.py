@@ -1,7 +1,7 @@
 """What the coding rates are: identities, invariances, gradients, bounds on one another, and rate distortion.
 
 Tokens are columns in the statements, as in the papers, and rows in the checks: Z below is the papers' Zᵀ.
-α = d/(Nε²), γ = p/(Nε²).
+α = d/(Nε²), β = p/(Nε²).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from verify.claims._instances import (
     sensitivity,
     tokens,
 )
+from verify.claims._sources import BOOK, MCR2, N23, REDUNET
 from verify.decide import rate_change, rate_reduction_change
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Case, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal
@@ -37,7 +38,7 @@ from verify.outcome import all_of, at_most, decided, equal
     "rates.sylvester",
     title="The rate is the same from tokens and from features",
     statement=r"\log\det(I_N+\alpha Z^\top Z)=\log\det(I_d+\alpha ZZ^\top)",
-    source="N23 eq. 7; Sylvester's determinant identity",
+    source=f"{N23}, eq. 7; Sylvester's determinant identity",
     relation="=",
     hypotheses="any Z",
     expect=HOLDS,
@@ -64,7 +65,7 @@ def sylvester(case: Case) -> Outcome:
     "rates.orthogonal-invariance",
     title="R depends on the singular values alone",
     statement=r"R(OZV)=R(Z), \qquad O\in O(d),\ V\in O(N)",
-    source="N23 section 2.2; the book, exercise on the coding rate",
+    source=f"{N23}, section 2.2; {BOOK}, exercise on the coding rate",
     relation="=",
     hypotheses="any Z, O and V orthogonal",
     expect=HOLDS,
@@ -88,7 +89,7 @@ def orthogonal_invariance(case: Case) -> Outcome:
         r"R_{t\varepsilon}(tZ)=R_\varepsilon(Z),\qquad R^c_{t\varepsilon}(tZ\mid U_{[K]})"
         r"=R^c_\varepsilon(Z\mid U_{[K]})"
     ),
-    source="N23 eq. 7 and 8",
+    source=f"{N23}, eq. 7 and 8",
     relation="=",
     hypotheses="any Z, any bases, t > 0",
     expect=HOLDS,
@@ -116,7 +117,7 @@ def scale_is_precision(case: Case) -> Outcome:
         r"R_\varepsilon(tZ)\ge R_\varepsilon(Z)\quad\text{and}"
         r"\quad R_{\varepsilon/t}(Z)\ge R_\varepsilon(Z),\qquad t\ge 1"
     ),
-    source="the book, exercise on the coding rate",
+    source=f"{BOOK}, exercise on the coding rate",
     relation="monotone",
     hypotheses="any Z, t >= 1",
     expect=HOLDS,
@@ -139,7 +140,7 @@ def monotone(case: Case) -> Outcome:
     "rates.gram-only",
     title="R and Rc(Z|U) see the tokens only through their second moment",
     statement=r"R(ZV)=R(Z),\qquad R^c(ZV\mid U_{[K]})=R^c(Z\mid U_{[K]}),\qquad V\in O(N)",
-    source="derived from N23 eq. 7 and 8",
+    source=f"derived from {N23}, eq. 7 and 8",
     relation="=",
     hypotheses="any Z, any bases, V orthogonal",
     expect=HOLDS,
@@ -167,7 +168,7 @@ def gram_only(case: Case) -> Outcome:
     "rates.isotropic-control",
     title="The rate reduction against subspaces is that of a Gaussian with the same second moment",
     statement=r"Z'Z'^\top=ZZ^\top\ \Rightarrow\ \Delta R(Z'\mid U_{[K]})=\Delta R(Z\mid U_{[K]})",
-    source="derived; against the reading of N23 figure 1 that a mixture of subspaces raises it",
+    source=f"derived; against the reading of {N23}, figure 1 that a mixture of subspaces raises it",
     relation="=",
     hypotheses="Z a noisy mixture of orthogonal subspaces U, Z' Gaussian, whitened and coloured to the same ZZ^T",
     expect=HOLDS,
@@ -229,7 +230,7 @@ def labelled_sees_clusters(case: Case) -> Outcome:
     "rates.joint-rotation",
     title="Rotating tokens and subspaces together changes nothing",
     statement=r"\Delta R(OZ\mid OU_{[K]})=\Delta R(Z\mid U_{[K]}),\qquad O\in O(d)",
-    source="N23 section 2.2",
+    source=f"{N23}, section 2.2",
     relation="=",
     hypotheses="any Z, any bases, O orthogonal",
     expect=HOLDS,
@@ -257,7 +258,7 @@ def joint_rotation(case: Case) -> Outcome:
     "rates.gradient",
     title="The gradient of R",
     statement=r"\nabla R(Z)=\alpha(I_d+\alpha ZZ^\top)^{-1}Z",
-    source="N23 lemma 5, eq. 78",
+    source=f"{N23}, lemma 5, eq. 78",
     relation="=",
     hypotheses="any Z",
     expect=HOLDS,
@@ -282,10 +283,10 @@ def gradient(case: Case) -> Outcome:
     "rates.gradient-subspace",
     title="The gradient of Rc(Z|U), for orthonormal, overlapping and arbitrary bases",
     statement=(
-        r"\nabla R^c(Z\mid U_{[K]})=\gamma\sum_k U_kU_k^\top Z\,\big(I_N+\gamma (U_k^\top Z)^\top"
+        r"\nabla R^c(Z\mid U_{[K]})=\beta\sum_k U_kU_k^\top Z\,\big(I_N+\beta (U_k^\top Z)^\top"
         r" U_k^\top Z\big)^{-1}"
     ),
-    source="N23 eq. 9",
+    source=f"{N23}, eq. 9",
     relation="=",
     hypotheses="any Z, any bases",
     expect=HOLDS,
@@ -313,7 +314,7 @@ def gradient_subspace(case: Case) -> Outcome:
         r"\nabla R^c(Z\mid\Pi)=\alpha\sum_k (I_d+\alpha_k Z\Pi_kZ^\top)^{-1}Z\Pi_k,"
         r"\qquad \alpha_k=\tfrac{d}{N_k\varepsilon^2}"
     ),
-    source="Chan et al. 2022 (ReduNet), the operators C_k",
+    source=f"{REDUNET}, the operators C_k",
     relation="=",
     hypotheses="any Z, hard or soft memberships",
     expect=HOLDS,
@@ -339,18 +340,18 @@ def gradient_partition(case: Case) -> Outcome:
     "rates.push-through",
     title="The gradient of Rc(Z|U) in the form of tokens and in the form of features",
     statement=(
-        r"\sum_kU_kY_k(I_N+\gamma Y_k^\top Y_k)^{-1}=\sum_kU_k(I_p+\gamma Y_kY_k^\top)^{-1}Y_k,"
+        r"\sum_kU_kY_k(I_N+\beta Y_k^\top Y_k)^{-1}=\sum_kU_k(I_p+\beta Y_kY_k^\top)^{-1}Y_k,"
         r"\qquad Y_k=U_k^\top Z"
     ),
-    source="N23 eq. 9; push-through identity",
+    source=f"{N23}, eq. 9; push-through identity",
     relation="=",
     hypotheses="any Z, any bases",
     expect=HOLDS,
-    twin="gamma forgotten inside the inverse of the second form",
+    twin="beta forgotten inside the inverse of the second form",
     instances=100,
 )
 def push_through(case: Case) -> Outcome:
-    """Y(I + γYᵀY) = (I + γYYᵀ)Y. So the exact step is one linear map for all tokens, p × p work a head and no N × N
+    """Y(I + βYᵀY) = (I + βYYᵀ)Y. So the exact step is one linear map for all tokens, p × p work a head and no N × N
     inverse: it mixes channels, and tokens only through the map's coefficients. Both solved densely, and compared
     with `srr`.
     """
@@ -358,15 +359,15 @@ def push_through(case: Case) -> Outcome:
     t = tokens(case, rng)
     U = bases(case, rng, t.d)
     xp, p = array_namespace(U), U.shape[-1]
-    gamma = p / (t.n * t.eps**2)
+    beta = p / (t.n * t.eps**2)
     Y = xp.matmul(t.Z, U)
     Y_T, U_T = xp.matrix_transpose(Y), xp.matrix_transpose(U)
-    by_token = xp.linalg.solve(case.asarray(np.eye(t.n)) + gamma * xp.matmul(Y, Y_T), Y)
-    inner = case.wrong(gamma, 1.0) * xp.matmul(Y_T, Y)
+    by_token = xp.linalg.solve(case.asarray(np.eye(t.n)) + beta * xp.matmul(Y, Y_T), Y)
+    inner = case.wrong(beta, 1.0) * xp.matmul(Y_T, Y)
     by_feature = xp.matrix_transpose(xp.linalg.solve(case.asarray(np.eye(p)) + inner, Y_T))
     exact = srr.subspace_coding_rate_and_gradient(t.Z, U, eps=t.eps, method="svd")[1]
-    scale = gamma * norm(Y) * norm(U) * (1 + gamma * norm(Y) ** 2)
-    forms = (gamma * xp.sum(xp.matmul(form, U_T), axis=0) for form in (by_token, by_feature))
+    scale = beta * norm(Y) * norm(U) * (1 + beta * norm(Y) ** 2)
+    forms = (beta * xp.sum(xp.matmul(form, U_T), axis=0) for form in (by_token, by_feature))
     return all_of(*(equal(form, exact, size=t.n + t.d, scale=scale) for form in forms))
 
 
@@ -374,10 +375,10 @@ def push_through(case: Case) -> Outcome:
     "rates.ridge-regression",
     title="A head's gradient is the residual of regressing its projected tokens on themselves",
     statement=(
-        r"Y(I+\gamma Y^\top Y)^{-1}=Y-YQ^\star,\qquad Q^\star=\operatorname{argmin}_Q"
-        r"\ \gamma\|Y-YQ\|_F^2+\|Q\|_F^2"
+        r"Y(I+\beta Y^\top Y)^{-1}=Y-YQ^\star,\qquad Q^\star=\operatorname{argmin}_Q"
+        r"\ \beta\|Y-YQ\|_F^2+\|Q\|_F^2"
     ),
-    source="N23, text after eq. 9",
+    source=f"{N23}, text after eq. 9",
     relation="=",
     hypotheses="any Y",
     expect=HOLDS,
@@ -386,7 +387,7 @@ def push_through(case: Case) -> Outcome:
     instances=100,
 )
 def ridge_regression(case: Case) -> Outcome:
-    """The minimiser is γ(I + γYᵀY)⁻¹YᵀY. Found here by QR of the stacked least-squares problem, without that
+    """The minimiser is β(I + βYᵀY)⁻¹YᵀY. Found here by QR of the stacked least-squares problem, without that
     formula.
     """
     t = tokens(case, case.rng())
@@ -405,10 +406,10 @@ def ridge_regression(case: Case) -> Outcome:
     "rates.ridge-by-other-tokens",
     title="A head's gradient is what the other tokens leave unexplained of each token",
     statement=(
-        r"\big[Y(I+\gamma Y^\top Y)^{-1}\big]_i=y_i-\sum_{j\ne i}y_jq_j,\qquad q=\operatorname{argmin}_q"
-        r"\ \gamma\|y_i-\textstyle\sum_{j\ne i}y_jq_j\|^2+\|q\|^2"
+        r"\big[Y(I+\beta Y^\top Y)^{-1}\big]_i=y_i-\sum_{j\ne i}y_jq_j,\qquad q=\operatorname{argmin}_q"
+        r"\ \beta\|y_i-\textstyle\sum_{j\ne i}y_jq_j\|^2+\|q\|^2"
     ),
-    source="N23, text after eq. 9",
+    source=f"{N23}, text after eq. 9",
     relation="=",
     hypotheses="any Y",
     expect=REFUTED,
@@ -439,7 +440,7 @@ def ridge_by_other_tokens(case: Case) -> Outcome:
     "rates.exercise-gradient",
     title="The book's exercise: the gradient of log det without the 1/2",
     statement=r"\nabla\log\det(I+\alpha ZZ^\top)=\alpha X^{-1}Z,\qquad X=I+\alpha ZZ^\top",
-    source="the book, exercise on the gradient of the coding rate",
+    source=f"{BOOK}, exercise on the gradient of the coding rate",
     relation="=",
     hypotheses="any Z",
     expect=REFUTED,
@@ -493,7 +494,7 @@ def population_rate(case: Case, spectrum: np.ndarray, eps: float) -> Any:
         r"\ \sum_i\tfrac12\log\max\big(\tfrac{\lambda_i}\theta,1\big),"
         r"\qquad\sum_i\min(\lambda_i,\theta)=\varepsilon^2"
     ),
-    source="the book, eqn:rate-Gaussian; Cover and Thomas, theorem 10.3.3",
+    source=f"{BOOK}, eqn:rate-Gaussian; Cover and Thomas, theorem 10.3.3",
     relation="<=",
     hypotheses="any covariance, singular ones too; any eps",
     expect=HOLDS,
@@ -517,7 +518,7 @@ def above_rate_distortion(case: Case) -> Outcome:
         r"R_\varepsilon(\Sigma)-R_{WF}(\varepsilon^2)=\tfrac12\sum_i\log\big(1"
         r"+\tfrac{\theta}{\lambda_i}\big),\qquad\theta=\tfrac{\varepsilon^2}d\le\lambda_{\min}"
     ),
-    source="derived; the book calls R an approximation",
+    source=f"derived; {BOOK} calls R an approximation",
     relation="=",
     hypotheses="eps^2/d at most the smallest eigenvalue",
     expect=HOLDS,
@@ -543,7 +544,7 @@ def rate_distortion_gap(case: Case) -> Outcome:
         r"\le\tfrac12\sum_{\lambda_i>0}\tfrac{\varepsilon^2}{d\,\lambda_i}\ \to\ 0,"
         r"\qquad\tfrac{\varepsilon^2}{r}\le\lambda_{\min}^+"
     ),
-    source="the book, eqn:rate-Gaussian, read as an approximation for small eps",
+    source=f"{BOOK}, eqn:rate-Gaussian, read as an approximation for small eps",
     relation="limit",
     hypotheses="eps^2 at most the rank r times the smallest eigenvalue above zero",
     expect=HOLDS_UNDER,
@@ -643,7 +644,7 @@ def _spectrum(case: Case) -> np.ndarray:
     "rates.maximal",
     title="The largest rate at a given energy",
     statement=r"\|Z\|_F^2=N\ \Rightarrow\ R(Z)\le\tfrac q2\log\big(1+\tfrac d{q\varepsilon^2}\big),\qquad q=\min(d,N)",
-    source="derived; unit-norm tokens: the book, on the maximal coding rate",
+    source=f"derived; unit-norm tokens: {BOOK}, on the maximal coding rate",
     relation="tight",
     hypotheses="tokens of mean square norm one",
     expect=HOLDS,
@@ -673,7 +674,7 @@ def maximal(case: Case) -> Outcome:
     "rates.memorisation",
     title="The coding rate tends to log N as eps tends to zero",
     statement=r"\lim_{\varepsilon\to0}R_\varepsilon(Z)=\sup_\varepsilon R_\varepsilon(Z)\le\log N",
-    source="the book, remark on the memorisation regime",
+    source=f"{BOOK}, remark on the memorisation regime",
     relation="limit",
     hypotheses="any Z",
     expect=REFUTED,
@@ -727,7 +728,7 @@ def sampling(case: Case) -> Outcome:
     "rates.compression-bounds-rate",
     title="Rc(Z|U) is an upper bound of the coding rate, with the constants as stated",
     statement=r"R(Z)\le R^c(Z\mid U_{[K]})",
-    source="N23, text before eq. 8",
+    source=f"{N23}, text before eq. 8",
     relation="<=",
     hypotheses="complete orthonormal family: the bases are orthogonal to one another and span the space",
     expect=REFUTED,
@@ -755,7 +756,7 @@ def compression_bounds_rate(case: Case) -> Outcome:
     "rates.compression-bounds-rate-common",
     title="Rc(Z|U) is an upper bound of the coding rate, with one constant in both",
     statement=r"\tfrac12\log\det(I+\alpha ZZ^\top)\le\tfrac12\sum_k\log\det(I+\alpha\,U_k^\top ZZ^\top U_k)",
-    source="N23, text before eq. 8, amended",
+    source=f"{N23}, text before eq. 8, amended",
     relation="<=",
     hypotheses="orthonormal bases, however they overlap",
     expect=HOLDS_UNDER,
@@ -803,7 +804,7 @@ def compression_bounds_rate_common(case: Case) -> Outcome:
         r"R^c(Z\mid\Pi)\le R^c(Z\mid U_{[K]})\quad\text{if}\quad\tfrac p{N_k\varepsilon^2}s^2\ge K^2"
         r"\ \text{for every singular value }s>0\text{ of every }Z_k"
     ),
-    source="N23, text before eq. 8; threshold derived",
+    source=f"{N23}, text before eq. 8; threshold derived",
     relation="<=",
     hypotheses="K >= 2 classes of equal size, each in its own subspace of a complete orthonormal family",
     expect=HOLDS_UNDER,
@@ -830,7 +831,7 @@ def compression_bounds_labelled(case: Case) -> Outcome:
     "rates.generalises-labelled",
     title="Rc(Z|U) generalises the labelled rate, the projections acting as memberships",
     statement=r"R^c(Z\mid U_{[K]})=R^c(Z\mid\Pi)\quad\text{when class }k\text{ lies in the }k\text{-th subspace}",
-    source="the book, on the sparse rate reduction",
+    source=f"{BOOK}, on the sparse rate reduction",
     relation="=",
     hypotheses="K >= 2 classes of equal size, each in its own subspace of a complete orthonormal family",
     expect=REFUTED,
@@ -863,7 +864,7 @@ def generalises_labelled(case: Case) -> Outcome:
     "rates.partition-below",
     title="The labelled rate reduction is never negative",
     statement=r"R^c(Z\mid\Pi)\le R(Z)",
-    source="Yu et al. 2020 (MCR^2), lemma on bounds of the rate",
+    source=f"{MCR2}, lemma on bounds of the rate",
     relation="<=",
     hypotheses="any Z, hard or soft memberships",
     expect=HOLDS,
@@ -886,7 +887,7 @@ def partition_below(case: Case) -> Outcome:
     "rates.sandwich",
     title="The rate of the whole is at most the sum of the rates of its parts",
     statement=r"R(Z)\le\tfrac12\sum_k\log\det(I+\alpha Z_kZ_k^\top),\qquad\text{equality if }Z_k^\top Z_l=0\ (k\ne l)",
-    source="Yu et al. 2020 (MCR^2), lemma on bounds of the rate",
+    source=f"{MCR2}, lemma on bounds of the rate",
     relation="tight",
     hypotheses="any split of the tokens",
     expect=HOLDS,

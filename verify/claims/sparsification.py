@@ -18,13 +18,11 @@ from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case
 from verify.claims._instances import norm
+from verify.claims._sources import ALPHA, BOOK, FISTA, N23
 from verify.claims._steps import assume_visible, inner
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal
 
-N23 = "Yu et al. 2023 (arXiv 2306.01129)"
-BOOK = "Ma et al., Principles and Practice of Deep Representation Learning"
-ALPHA = "CRATE-alpha (arXiv 2405.20299)"
 KAIMING = math.sqrt(6)
 """kaiming_uniform with fan-in m draws from ±√(6/m)."""
 
@@ -78,7 +76,7 @@ def _lasso_change(c: Coding, before: Any, after: Any, lam: float | None = None) 
     title="From a feasible code an ISTA step lowers its lasso, for every step size below 2/|D|^2",
     statement=r"F(\mathrm{ISTA}(A))\le F(A)=\lambda\|A\|_1+\tfrac12\|Z-DA\|_F^2,\quad A\ge0,\ "
     r"0<\eta<\frac{2}{\|D\|_2^2}",
-    source=f"{N23}, eq. 17; Beck and Teboulle 2009, lemma 2.3",
+    source=f"{N23}, eq. 17; {FISTA}, lemma 2.3",
     relation="<=",
     hypotheses="any dictionary, signed tokens, any code A >= 0 or the tokens themselves where they are >= 0",
     expect=HOLDS,
@@ -267,8 +265,8 @@ def signed_start_beats_projected(case: Case) -> Outcome:
 @claim(
     "sparsification.printed-plus-lambda",
     title="The ISTA step as the book prints it, with + lambda, lowers the lasso",
-    statement=r"F\big(\mathrm{ReLU}(Z-\beta D^\top(DZ-Z)+\beta\lambda\mathbf 1)\big)\le F(Z),"
-    r"\quad Z\ge0,\ \beta\le\frac1{\|D\|_2^2}",
+    statement=r"F\big(\mathrm{ReLU}(Z-\eta D^\top(DZ-Z)+\eta\lambda\mathbf 1)\big)\le F(Z),"
+    r"\quad Z\ge0,\ \eta\le\frac1{\|D\|_2^2}",
     source=f"{BOOK}, applications chapter, as printed, for CRATE and {ALPHA}",
     relation="<=",
     hypotheses="any dictionary, non-negative tokens as start",
@@ -561,7 +559,7 @@ def mm_step_sharp(case: Case) -> Outcome:
     title="16/alpha is the largest step size on lambda |Z| - R: above it, some tokens end higher",
     statement=r"\forall\,s>\frac{16}{\alpha}\ \exists Z\ge0,\lambda:\quad\varphi\big((Z+s\nabla R(Z)-s\lambda)_+\big)"
     r">\varphi(Z)=\lambda\|Z\|_1-R(Z)",
-    source="sharpness of the curvature alpha/8 of -R, against the 9 alpha/4 of N23 lemma 6",
+    source=f"sharpness of the curvature alpha/8 of -R, against the 9 alpha/4 of {N23}, lemma 6",
     relation="tight",
     hypotheses="tokens with equal entries, near the singular value sigma with alpha sigma^2 = 3; s above 16/alpha",
     expect=HOLDS,
