@@ -28,6 +28,14 @@ def project(Z: Array, W: Array, K: int) -> Array:
     return xp.permute_dims(xp.reshape(Y, (b, n, K, -1)), (0, 2, 1, 3))
 
 
+def unproject(Y: Array, W: Array) -> Array:
+    """Σ_k Y_k U_kᵀ of heads ``(b, K, n, p)``: ``(b, n, d)``."""
+    xp = array_namespace(Y)
+    b, _, n, _ = Y.shape
+    tokens = xp.matmul(xp.reshape(joined(Y), (b * n, W.shape[1])), xp.matrix_transpose(W))
+    return xp.reshape(tokens, (b, n, W.shape[0]))
+
+
 def joined(Y: Array) -> Array:
     """The heads of every token one after the other: ``(b, K, n, p)`` to ``(b, n, K p)``."""
     xp = array_namespace(Y)

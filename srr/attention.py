@@ -28,7 +28,7 @@ from srr._arrays import (
     require_shape,
     require_tokens,
 )
-from srr._heads import joined, project, side_by_side
+from srr._heads import project, side_by_side, unproject
 from srr._scalars import Scalar, alpha, positive_scalar, scalar
 from srr.rates import subspace_coding_rate_and_gradient
 
@@ -97,7 +97,7 @@ def neumann_step(Z: Array, U: Array, *, eps: float, step: Scalar) -> Array:
         X = root * project(Z, W, K)
         X_T = xp.matrix_transpose(X)
         cubic = xp.matmul(X, xp.matmul(X_T, X)) if p <= n else xp.matmul(xp.matmul(X, X_T), X)
-        return (root * xp.matmul(joined(X - cubic), W.T),)
+        return (root * unproject(X - cubic, W),)
 
     return Z - kappa * map_blocks(approximate_gradient, Z)[0]
 
@@ -198,8 +198,8 @@ def mssa(Z: Array, U: Array, *, eps: float | None = None) -> Array:
     """
     xp = _check(Z, U)
     beta = 1.0 if eps is None else alpha(U.shape[-1], Z.shape[-2], eps)
-    W_T = side_by_side(U).T
-    return _by_block(xp, Z, U, 1.0, lambda heads: beta * xp.matmul(joined(heads), W_T))
+    W = side_by_side(U)
+    return _by_block(xp, Z, U, 1.0, lambda heads: beta * unproject(heads, W))
 
 
 def mssa_official(
@@ -234,9 +234,9 @@ def mssa_official(
     """
     xp = _check(Z, U)
     require_output(U, output, bias)
-    W_T = (side_by_side(U) if output is None else output).T
+    W = side_by_side(U) if output is None else output
     c = positive_scalar(U.shape[-1] ** -0.5 if scale is None else scale, Z, "scale")
-    attended = _by_block(xp, Z, U, c, lambda heads: xp.matmul(joined(heads), W_T))
+    attended = _by_block(xp, Z, U, c, lambda heads: unproject(heads, W))
     return attended if bias is None else attended + bias
 
 

@@ -15,6 +15,7 @@ from srr._arrays import (
     Array,
     detached,
     is_concrete,
+    map_blocks,
     namespace,
     positive,
     require_finite,
@@ -22,7 +23,7 @@ from srr._arrays import (
     require_shape,
     require_tokens,
 )
-from srr._heads import require_subspaces, side_by_side
+from srr._heads import project, require_subspaces, side_by_side, unproject
 
 __all__ = ["SubspaceMixture", "attention_denoiser"]
 
@@ -61,15 +62,22 @@ class SubspaceMixture:
 
     def log_density(self, X: Array, *, noise: float) -> Array:
         """log q(x) of every noisy token of X ``(..., n, d)``, in nats: ``(..., n)``."""
-        logits = self._log_joint(X, self._variance(X, noise))
-        xp = array_namespace(logits)
-        top = xp.max(logits, axis=-1)
-        total = top + xp.log(xp.sum(xp.exp(logits - top[..., None]), axis=-1))
-        return total - xp.log(xp.sum(self.weights)) - self.U.shape[1] / 2 * math.log(2 * math.pi)
+        sigma = _require_noise(X, self.U, noise)
+
+        def density(X: Array) -> tuple[Array]:
+            return (_log_sum_exp(self._log_joint(X, sigma)[0]),)
+
+        return map_blocks(density, X)[0] - self.U.shape[1] / 2 * math.log(2 * math.pi)
 
     def memberships(self, X: Array, *, noise: float) -> Array:
         """P(s = k | x) of every noisy token: ``(..., n, K)``, rows on the simplex."""
-        return _softmax(self._log_joint(X, self._variance(X, noise)))
+        sigma = _require_noise(X, self.U, noise)
+
+        def shares(X: Array) -> tuple[Array]:
+            share = _softmax(self._log_joint(X, sigma)[0])
+            return (array_namespace(X).matrix_transpose(share),)
+
+        return map_blocks(shares, X)[0]
 
     def posterior_mean(self, X: Array, *, noise: float) -> Array:
         """E[z | x] of every noisy token: ``(..., n, d)``, the denoiser of least mean square error.
@@ -78,8 +86,15 @@ class SubspaceMixture:
         -----
         Σ_k P(k|x) U_k Diag(λ_k/(λ_k + σ²)) U_kᵀ x: the Wiener filters of the subspaces, weighted by membership.
         """
-        square = self._variance(X, noise)
-        return self._filtered(X, square, self.variances / (self.variances + square))
+        sigma = _require_noise(X, self.U, noise)
+        root = self._root(sigma)
+        gain = (array_namespace(X).sqrt(self.variances) / root) ** 2
+
+        def mean(X: Array) -> tuple[Array]:
+            logits, Y, _ = self._log_joint(X, sigma)
+            return (unproject(_softmax(logits)[..., None] * gain[:, None, :] * Y, side_by_side(self.U)),)
+
+        return map_blocks(mean, X)[0]
 
     def score(self, X: Array, *, noise: float) -> Array:
         """∇ log q(x) of every noisy token: ``(..., n, d)``.
@@ -89,27 +104,32 @@ class SubspaceMixture:
         −Σ_k P(k|x) (U_k Diag(λ_k) U_kᵀ + σ²I)⁻¹ x. N23 proposition 1 has memberships that leave out the weights
         and determinants, which is right where π_k / √det(U_k Diag(λ_k) U_kᵀ + σ²I) is the same for all k.
         """
-        square = self._variance(X, noise)
-        return self._filtered(X, square, self.variances / (self.variances + square) / square) - X / square
+        sigma = _require_noise(X, self.U, noise, slope=True)
+        xp, root = array_namespace(X), self._root(sigma)
 
-    def _log_joint(self, X: Array, square: float) -> Array:
-        # log π_k + log q(x | k), up to the constants left to log_density.
-        xp = array_namespace(X)
+        def slope(X: Array) -> tuple[Array]:
+            logits, Y, beside = self._log_joint(X, sigma)
+            share = _softmax(logits)[..., None]
+            inside = unproject(share * (Y / root[:, None, :] / root[:, None, :]), side_by_side(self.U))
+            return (-inside - xp.sum(share * beside, axis=1) / sigma,)
+
+        return map_blocks(slope, X)[0]
+
+    def _log_joint(self, X: Array, sigma: float) -> tuple[Array, Array, Array]:
+        # log π_k + log q(x | k) up to (d/2) log 2π, ``(b, K, n)``, with U_kᵀx and (x − U_kU_kᵀx)/σ.
+        xp, root = array_namespace(X), self._root(sigma)
         d, p = self.U.shape[1:]
-        total = self.variances + square
-        log_det = xp.sum(xp.log(total), axis=-1) + (d - p) * math.log(square)
-        explained = xp.sum(self.variances / total * _project(X, self.U) ** 2, axis=-1)
-        distance = (xp.sum(X**2, axis=-1)[..., None] - explained) / square
-        return xp.log(self.weights) - (distance + log_det) / 2
+        Y, beside = _split(X, self.U, sigma)
+        distance = xp.sum(beside**2, axis=-1) + xp.sum((Y / root[:, None, :]) ** 2, axis=-1)
+        log_det = xp.sum(xp.log(root), axis=-1) + (d - p) * math.log(sigma)  # half of it
+        log_weights = xp.log(self.weights)
+        prior = log_weights - _log_sum_exp(log_weights[:, None])
+        return (prior - log_det)[:, None] - distance / 2, Y, beside
 
-    def _filtered(self, X: Array, square: float, gain: Array) -> Array:
-        share = _softmax(self._log_joint(X, square))
-        return _unproject(share[..., None] * gain * _project(X, self.U), self.U)
-
-    def _variance(self, X: Array, noise: float) -> float:
-        namespace(X=X, U=self.U)
-        _require_tokens_of(X, self.U)
-        return positive(noise, "noise") ** 2
+    def _root(self, sigma: float) -> Array:
+        """√(λ + σ²), ``(K, p)``."""
+        xp = array_namespace(self.variances)
+        return xp.hypot(xp.sqrt(self.variances), xp.full_like(self.variances, sigma))
 
 
 def attention_denoiser(X: Array, U: Array, *, noise: float) -> Array:
@@ -138,33 +158,38 @@ def attention_denoiser(X: Array, U: Array, *, noise: float) -> Array:
     Yu et al. 2023 (arXiv 2306.01129), eq. 6. For unit variances and equal weights it is within (1 + log K) σ² ‖x‖
     of the posterior mean, at every x.
     """
-    xp = namespace(X=X, U=U)
+    namespace(X=X, U=U)
     _require_orthonormal_bases(U)
-    _require_tokens_of(X, U)
-    square = positive(noise, "noise") ** 2
-    Y = _project(X, U)
-    share = _softmax(xp.sum(Y**2, axis=-1) / (2 * square))
-    return _unproject(share[..., None] * Y, U)
+    sigma = _require_noise(X, U, noise)
+
+    def attend(X: Array) -> tuple[Array]:
+        # ‖U_kᵀx‖² = ‖x‖² − ‖x − U_kU_kᵀx‖², and a softmax does not see ‖x‖².
+        Y, beside = _split(X, U, sigma)
+        share = _softmax(-array_namespace(X).sum(beside**2, axis=-1) / 2)
+        return (unproject(share[..., None] * Y, side_by_side(U)),)
+
+    return map_blocks(attend, X)[0]
 
 
-def _project(X: Array, U: Array) -> Array:
-    """U_kᵀx for every token and subspace: ``(..., n, K, p)``."""
+def _split(X: Array, U: Array, sigma: float) -> tuple[Array, Array]:
+    """U_kᵀx ``(b, K, n, p)`` and (x − U_kU_kᵀx)/σ ``(b, K, n, d)``: squares of neither cancel."""
     xp = array_namespace(X)
-    K, _, p = U.shape
-    return xp.reshape(xp.matmul(X, side_by_side(U)), (*X.shape[:-1], K, p))
+    Y = project(X, side_by_side(U), U.shape[0])
+    return Y, (X[:, None, ...] - xp.matmul(Y, xp.matrix_transpose(U))) / sigma
 
 
-def _unproject(Y: Array, U: Array) -> Array:
-    """Σ_k U_k y_k of ``(..., n, K, p)``: ``(..., n, d)``."""
-    xp = array_namespace(Y)
-    K, _, p = U.shape
-    return xp.matmul(xp.reshape(Y, (*Y.shape[:-2], K * p)), xp.matrix_transpose(side_by_side(U)))
+def _log_sum_exp(logits: Array) -> Array:
+    """Over the subspaces, the last axis but one."""
+    xp = array_namespace(logits)
+    top = xp.max(logits, axis=-2)
+    return top + xp.log(xp.sum(xp.exp(logits - top[..., None, :]), axis=-2))
 
 
 def _softmax(logits: Array) -> Array:
+    """Over the subspaces, the last axis but one."""
     xp = array_namespace(logits)
-    weights = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))
-    return weights / xp.sum(weights, axis=-1, keepdims=True)
+    weights = xp.exp(logits - xp.max(logits, axis=-2, keepdims=True))
+    return weights / xp.sum(weights, axis=-2, keepdims=True)
 
 
 def _require_orthonormal_bases(U: Array) -> None:
@@ -172,9 +197,20 @@ def _require_orthonormal_bases(U: Array) -> None:
     require_orthonormal(U)
 
 
-def _require_tokens_of(X: Array, U: Array) -> None:
+def _require_noise(X: Array, U: Array, noise: float, *, slope: bool = False) -> float:
+    """σ, beside which the tokens must leave ‖x‖²/σ² finite, and for a slope ‖x‖/σ²."""
+    xp = namespace(X=X, U=U)
     require_tokens(X, "X")
     require_shape(X, ("...", "n", U.shape[1]), "X")
+    sigma, least, most = positive(noise, "noise"), xp.finfo(X.dtype).smallest_normal, xp.finfo(X.dtype).max
+    if not least <= sigma <= most:
+        raise ValueError(f"noise must be from {least:.1e} to {most:.1e} for {X.dtype} tokens, got {noise!r}")
+    if is_concrete(X) and 0 not in X.shape:
+        largest, tiny = float(xp.max(xp.abs(detached(X)))), math.sqrt(X.shape[-1] / float(most))
+        floor = 4 * tiny * max(largest, math.sqrt(largest) if slope else 0.0)
+        if not sigma > floor:
+            raise ValueError(f"noise must be above {floor:.1e} for tokens up to {largest:.1e}, got {noise!r}")
+    return sigma
 
 
 def _require_positive(a: Array, name: str) -> None:

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from srr import _arrays, _autodiff, _logdet, _partition
 from srr._arrays import Array, Namespace
-from srr._heads import joined, project, side_by_side
+from srr._heads import project, side_by_side, unproject
 from srr._scalars import as_array, flag
 
 __all__ = [
@@ -176,7 +176,7 @@ def subspace_coding_rate_and_gradient(Z: Array, U: Array, *, eps: float, method:
 
     def rate_and_gradient(Z: Array) -> tuple[Array, Array]:
         heads, by_head = _autodiff.half_logdet_and_gradient(project(Z, W, U.shape[0]), None, root, method)
-        return xp.sum(heads, axis=-1), _unproject(by_head, W)
+        return xp.sum(heads, axis=-1), unproject(by_head, W)
 
     value, gradient = _arrays.map_blocks(rate_and_gradient, Z)
     return value, gradient
@@ -189,14 +189,6 @@ def _check_subspaces(Z: Array, U: Array, eps: float, method: str) -> tuple[Names
     root = _root(Z, U.shape[-1], Z.shape[-2], eps)
     _arrays.choice(method, _logdet.METHODS, "method")
     return xp, root
-
-
-def _unproject(Y: Array, W: Array) -> Array:
-    """Σ_k Y_k U_kᵀ of ``(b, K, n, p)``: ``(b, n, d)``."""
-    b, _, n, _ = Y.shape
-    xp = _arrays.namespace(Y=Y)
-    flat = xp.reshape(joined(Y), (b * n, W.shape[1]))
-    return xp.reshape(xp.matmul(flat, xp.matrix_transpose(W)), (b, n, W.shape[0]))
 
 
 # --- Rᶜ(Z|Π) ----------------------------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
 """The optimal denoiser of a mixture of subspaces: against dense Gaussian densities and against its definition."""
 
 import math
+import re
 
+import mpmath
 import numpy as np
 import pytest
 from scipy.special import logsumexp
@@ -115,3 +117,89 @@ def test_bad_tokens(law, X):
             denoise(X[..., :3], noise=sigma)
         with pytest.raises(ValueError, match="noise must be > 0, got 0"):
             denoise(X, noise=0.0)
+
+
+# --- at the ends of the range ---------------------------------------------------------------------------------------
+
+
+def exact_log_joint(law, x, noise):
+    """log π_k + log q(x | k) of one token, K numbers, with 400 digits and dense covariances."""
+    with mpmath.workdps(400):
+        weights, results = [mpmath.mpf(float(w)) for w in law.weights], []
+        x = mpmath.matrix(x.tolist())
+        for weight, U, variances in zip(weights, law.U, law.variances, strict=True):
+            U = mpmath.matrix(U.tolist())
+            C = U * mpmath.diag(variances.tolist()) * U.T + mpmath.mpf(noise) ** 2 * mpmath.eye(d)
+            distance = (x.T * mpmath.lu_solve(C, x))[0]
+            constant = d * mpmath.log(2 * mpmath.pi) + mpmath.log(mpmath.det(C))
+            results.append(mpmath.log(weight / mpmath.fsum(weights)) - (distance + constant) / 2)
+        return results
+
+
+def close_to_two(law, between):
+    """A token where subspaces 0 and 1 are about equally near, and the noise makes that matter."""
+    return law.U[0] @ np.array([0.3, -0.5]) + between * law.U[1] @ np.array([1.0, 2.0])
+
+
+@pytest.mark.parametrize("noise", [1e-1, 1e-4, 1e-7])
+def test_no_digits_are_lost_at_small_noise(law, noise):
+    x = close_to_two(law, noise)
+    joint = exact_log_joint(law, x, noise)
+    assert float(law.log_density(x[None], noise=noise)[0]) == pytest.approx(
+        float(max(joint) + mpmath.log(mpmath.fsum(mpmath.exp(j - max(joint)) for j in joint))),
+        rel=30 * d * (2.0**-53 / noise + 2.0**-53),  # (x − UUᵀx)/σ, of the size of one, is off by u‖x‖/σ
+    )
+
+
+def test_attention_at_small_noise(law):
+    """Two subspaces at nearly the same distance: their difference over σ² is what counts."""
+    noise, U = 1e-6, np.stack([np.eye(5)[:, :2], np.eye(5)[:, [0, 2]]])
+    x = np.array([[1.0, 2e-6, 1e-6, 0.0, 0.0]])
+    share = 1 / (1 + math.exp(-(4 - 1) / 2))
+    expected = np.array([[1.0, share * 2e-6, (1 - share) * 1e-6, 0.0, 0.0]])
+    np.testing.assert_allclose(attention_denoiser(x, U, noise=noise), expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("scale", [1e-140, 1e-100, 1e100, 1e140])
+def test_tokens_and_noise_of_any_size(law, X, scale):
+    """x/s with noise σ/s and variances λ/s² is the same mixture."""
+    scaled = SubspaceMixture(law.U, law.variances * scale * scale, law.weights)
+    shift = d * math.log(scale)
+    near = {"rtol": 30 * d * 2.0**-53 * abs(shift), "atol": 0}  # log σ enters every logit
+    moved, noise = X * scale, sigma * scale
+    np.testing.assert_allclose(scaled.memberships(moved, noise=noise), law.memberships(X, noise=sigma), **near)
+    np.testing.assert_allclose(
+        scaled.posterior_mean(moved, noise=noise) / scale, law.posterior_mean(X, noise=sigma), **near
+    )
+    np.testing.assert_allclose(scaled.score(moved, noise=noise) * scale, law.score(X, noise=sigma), **near)
+    density = scaled.log_density(moved, noise=noise) + shift
+    np.testing.assert_allclose(density, law.log_density(X, noise=sigma), **near)
+    np.testing.assert_allclose(
+        attention_denoiser(moved, law.U, noise=noise) / scale, attention_denoiser(X, law.U, noise=sigma), **near
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e307])
+def test_only_ratios_of_weights_matter(law, X, scale):
+    scaled = SubspaceMixture(law.U, law.variances, law.weights * scale * 3)
+    for name in ("log_density", "memberships", "posterior_mean", "score"):
+        expected = getattr(law, name)(X, noise=sigma)
+        np.testing.assert_allclose(getattr(scaled, name)(X, noise=sigma), expected, rtol=1e-11, atol=1e-15)
+
+
+@pytest.mark.parametrize("noise", [1e-310, 1e-200, 1e-153, 1e155, 1e200, 1e308])
+def test_extreme_noise_gives_a_number_or_names_the_noise(law, X, noise):
+    calls = [getattr(law, name) for name in ("log_density", "memberships", "posterior_mean", "score")]
+    for call in (*calls, lambda X, noise: attention_denoiser(X, law.U, noise=noise)):
+        for tokens in (X, 1e-170 * X, 1e-300 * X, 1e150 * X, 0 * X):
+            try:
+                assert np.isfinite(call(tokens, noise=noise)).all()
+            except ValueError as error:
+                assert re.search(r"noise must be .* got", str(error))  # noqa: PT017 - either outcome is right
+    assert np.isfinite(law.posterior_mean(X, noise=1e200)).all()
+
+
+def test_bases_beyond_the_range_are_not_orthonormal(law):
+    for scale in (1e160, 1e308):
+        with pytest.raises(ValueError, match="U must have orthonormal columns"):
+            SubspaceMixture(law.U * scale, law.variances, law.weights)
