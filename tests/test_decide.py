@@ -28,9 +28,7 @@ class Objective:
 @ctx.workprec(BITS)
 def log_ratio(before, after):
     """Σ w/2 log(det after / det before) of two lists of (weight, determinant)."""
-    return sum(
-        (arb(w) * arb(new / old).log() / 2 for (w, old), (_, new) in zip(before, after, strict=True)), arb(0)
-    )
+    return sum((arb(w) * arb(new / old).log() / 2 for (w, old), (_, new) in zip(before, after, strict=True)), arb(0))
 
 
 def l1(A):
@@ -102,9 +100,7 @@ def test_subspace_rate_change(pair, K, kind):
     tokens, Z, after = pair
     U = tokens.bases(K, 1 + tokens.seed % tokens.d, kind).astype(np.float64)
     bases = [oracle.matrix(basis) for basis in U]
-    exact = log_ratio(
-        *(oracle.subspace_determinants(oracle.matrix(A), bases, eps=tokens.eps) for A in (Z, after))
-    )
+    exact = log_ratio(*(oracle.subspace_determinants(oracle.matrix(A), bases, eps=tokens.eps) for A in (Z, after)))
     assert_decided(decide.subspace_rate_change(Z, after, U, eps=tokens.eps), exact)
 
 
@@ -113,16 +109,21 @@ def test_partition_rate_change(pair, K, kind):
     tokens, Z, after = pair
     Pi = tokens.memberships(K, kind).astype(np.float64)
     Pi /= Pi.sum(-1, keepdims=True)
-    dets = [
-        oracle.partition_determinants(oracle.matrix(A), oracle.matrix(Pi), eps=tokens.eps) for A in (Z, after)
-    ]
+    dets = [oracle.partition_determinants(oracle.matrix(A), oracle.matrix(Pi), eps=tokens.eps) for A in (Z, after)]
     exact = log_ratio(*dets)
-    decision = decide.partition_rate_change(Z, after, Pi, eps=tokens.eps)
-    if decision.sign is None:  # soft memberships: equality of a product of powers is not sought
-        assert kind == "soft"
-        assert np.array_equal(np.sort(Z, axis=0), np.sort(after, axis=0))
-        return
-    assert_decided(decision, exact)
+    rate = log_ratio(*(oracle.coding_determinants(oracle.matrix(A), eps=tokens.eps) for A in (Z, after)))
+    with ctx.workprec(BITS):
+        reduction = rate - exact
+    for decide_it, value in (
+        (decide.partition_rate_change, exact),
+        (decide.partition_rate_reduction_change, reduction),
+    ):
+        decision = decide_it(Z, after, Pi, eps=tokens.eps)
+        if decision.sign is None:  # soft memberships: equality of a product of powers is not sought
+            assert kind == "soft"
+            assert np.array_equal(np.sort(Z, axis=0), np.sort(after, axis=0))
+        else:
+            assert_decided(decision, value)
 
 
 @given(pairs(), st.integers(1, 3), st.sampled_from((0.0, 0.1, 3.0)))
@@ -360,6 +361,11 @@ d, Z, U = decide, np.ones((3, 2)), np.eye(2)[None]
             ValueError,
             r"Pi must have shape \(3, K\)",
         ),
+        (
+            lambda: d.partition_rate_reduction_change(Z, Z, Z, eps=1),
+            ValueError,
+            "Pi must have rows that sum to 1",
+        ),
         (lambda: d.sparse_rate_change(Z, Z, eps=1, lam=-1), ValueError, "lam must be >= 0, got -1"),
         (lambda: d.lasso_change(Z[:2], U[0], Z, Z, lam=1), ValueError, r"Z must have shape \(3, d\)"),
         (lambda: d.lasso_change(Z, U[0][:1], Z, Z, lam=1), ValueError, r"D must have shape \(2, 2\)"),
@@ -374,6 +380,8 @@ def test_bad_input_is_named(call, error, message):
 def test_decisions_read_aloud():
     assert str(decide.Decision(-1, -2.0, -2.0, "balls, 96 bits")) == "falls by 2 (balls, 96 bits)"
     assert str(decide.Decision(0, 0.0, 0.0, "exact rationals")) == "is equal (exact rationals)"
+    assert str(decide.Decision(1, 0.0, 5e-324, "m")) == "rises by less than 5e-324 (m)"
+    assert decide.Decision(0, 0.0, 0.0, "m").size == "0"
     assert -decide.Decision(1, 1.0, 2.0, "m") == decide.Decision(-1, -2.0, -1.0, "m")
     assert decide.Decision(1, 1.0, 2.0, "m").not_above is False
     assert decide.Decision(0, 0.0, 0.0, "m").not_above is True

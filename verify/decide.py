@@ -73,10 +73,14 @@ class Decision:
         """A float in the enclosure, for tables."""
         return self.lower if self.lower == self.upper else self.lower / 2 + self.upper / 2
 
+    @property
+    def size(self) -> str:
+        """How large the difference is, in words where no float is as small."""
+        return f"{abs(self.midpoint):.6g}" if self.midpoint or not self.sign else "less than 5e-324"
+
     def __str__(self) -> str:
         word = {None: "undecided", -1: "falls", 0: "is equal", 1: "rises"}[self.sign]
-        size = f"{abs(self.midpoint):.6g}" if self.midpoint else "less than 5e-324"
-        return f"{word} by {size} ({self.method})" if self.sign else f"{word} ({self.method})"
+        return f"{word} by {self.size} ({self.method})" if self.sign else f"{word} ({self.method})"
 
 
 class Objective(Protocol):
@@ -111,10 +115,7 @@ def partition_rate_change(before: Array, after: Array, Pi: Array, *, eps: Number
     The memberships ``(n, K)`` may be hard or soft.
     """
     old, new = _pair(before, after)
-    memberships = as_float64(Pi, "Pi")
-    require_shape(memberships, (old.shape[0], "K"), "Pi")
-    require_membership(Pi, old.shape[0])  # to the rounding of its own dtype
-    return _decide(old, new, _partition_rate(old, new, memberships, _positive(eps, "eps")))
+    return _decide(old, new, _partition_rate(old, new, _memberships(Pi, len(old)), _positive(eps, "eps")))
 
 
 def rate_reduction_change(before: Array, after: Array, U: Array, *, eps: Number) -> Decision:
@@ -122,6 +123,13 @@ def rate_reduction_change(before: Array, after: Array, U: Array, *, eps: Number)
     old, new = _pair(before, after)
     U, precision = _bases(U, old.shape[1]), _positive(eps, "eps")
     return _decide(old, new, _rate(old, new, precision), -_subspace_rate(old, new, U, precision))
+
+
+def partition_rate_reduction_change(before: Array, after: Array, Pi: Array, *, eps: Number) -> Decision:
+    """Sign of ΔR(after|Pi) - ΔR(before|Pi), ΔR = R - Rᶜ, what ReduNet raises; memberships hard or soft."""
+    old, new = _pair(before, after)
+    memberships, precision = _memberships(Pi, len(old)), _positive(eps, "eps")
+    return _decide(old, new, _rate(old, new, precision), -_partition_rate(old, new, memberships, precision))
 
 
 def l1_change(before: Array, after: Array) -> Decision:
@@ -201,6 +209,13 @@ def _bases(U: Array, d: int) -> np.ndarray:
     U = as_float64(U, "U")
     require_bases(U, d)
     return U
+
+
+def _memberships(Pi: Array, n: int) -> np.ndarray:
+    memberships = as_float64(Pi, "Pi")
+    require_shape(memberships, (n, "K"), "Pi")
+    require_membership(Pi, n)  # to the rounding of its own dtype
+    return memberships
 
 
 def _positive(x: Number, name: str) -> fmpq:

@@ -77,8 +77,7 @@ def half_squared_residual(Z: np.ndarray, D: np.ndarray, old: np.ndarray, new: np
     codes, a = _integers(old, new)
     unit = min(z, a * d)  # both are powers of two: either is an integer multiple of the smaller
     before, after = (
-        sum(r * r for r in (tokens * (z / unit).p - A * atoms.transpose() * (a * d / unit).p).entries())
-        for A in codes
+        sum(r * r for r in (tokens * (z / unit).p - A * atoms.transpose() * (a * d / unit).p).entries()) for A in codes
     )
     return unit * unit * (after - before) / 2
 
