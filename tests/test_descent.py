@@ -9,7 +9,7 @@ import pytest
 import srr
 from srr import layers, prox
 from verify import decide
-from verify.counterexample import simplified, stretch
+from verify.counterexample import Subject, simplified, stretch
 from verify.descent import QUANTILES, check_descent
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, UNDECIDED
 from verify.promises import HALVES, Promise, compression, l1, lasso, loss, promises_of, smooth, sparse_rate
@@ -91,9 +91,7 @@ def test_a_users_layer_is_refuted_with_one_small_token():
     witness = found.witness
     assert witness.tokens.shape == (1, 6)
     assert np.count_nonzero(witness.tokens) == 1
-    again = decide.subspace_rate_change(
-        witness.tokens, MyLayer().compress(witness.tokens), MIXTURE.U, eps=0.5
-    )
+    again = decide.subspace_rate_change(witness.tokens, MyLayer().compress(witness.tokens), MIXTURE.U, eps=0.5)
     assert again == witness.judgement.decision
     assert again.lower > 0
     assert "Smallest tokens found on which the compress half raises Rc" in str(report)
@@ -138,6 +136,28 @@ def test_a_violation_that_no_draw_shows_is_searched_for():
     assert len(part(report, "compress").witness.tokens) == 1
 
 
+def test_a_layer_that_is_no_function_of_its_tokens_is_told():
+    class Random(Scale):
+        def compress(self, Z):
+            return Z * (1 + rng.random())
+
+    class Once(Scale):  # grows each token set the first time it sees it
+        def compress(self, Z):
+            new = Z.tobytes() not in seen
+            seen.add(Z.tobytes())
+            return Z * (2 if new else 0.5)
+
+    rng, seen = np.random.default_rng(0), set()
+    random = part(check_descent(Random(), OBJECTIVE, DRAWS, budget=20), "compress")
+    assert (random.verdict, random.reproduces) == (REFUTED, False)  # it rises each time, by another amount
+    report = check_descent(Once(), OBJECTIVE, DRAWS, budget=20)
+    assert (part(report, "compress").verdict, part(report, "compress").reproduces) == (UNDECIDED, False)
+    assert "it must be a pure function of its tokens" in str(report)
+    pure = check_descent(Scale(2.0), OBJECTIVE, DRAWS, budget=20)
+    assert part(pure, "compress").reproduces
+    assert "pure function" not in str(pure)
+
+
 def test_the_search_keeps_to_its_budget():
     calls = []
 
@@ -146,7 +166,7 @@ def test_the_search_keeps_to_its_budget():
             calls.append(Z)
             return Z * (2 if np.abs(Z).sum() > 7 else 0.5)  # so that shrinking takes many steps
 
-    found = simplified(Counting(), OBJECTIVE, 0, promises_of, DRAWS[0], start=None, build=None, budget=20)
+    found = simplified(Subject(Counting(), OBJECTIVE, promises_of, None, 20), 0, DRAWS[0], None)
     assert found is not None
     assert 20 <= len(calls) <= 22  # it wants more, and gets no more
 

@@ -27,6 +27,29 @@ DECADES = tuple(10.0**k for k in range(-8, 9))
 
 
 @dataclass(frozen=True, eq=False)
+class Subject:
+    """A layer, what it is measured with, what is asked of it, and what the search may do.
+
+    ``build``, if not None, makes a layer of the same kind for another objective; ``budget`` is the number of
+    evaluations for each promise.
+    """
+
+    layer: srr.Layer
+    objective: srr.SparseRateReduction
+    promises: Promises
+    build: Build | None
+    budget: int
+
+    def attempt(self, index: int, Z: Array, objective: srr.SparseRateReduction | None = None) -> Trial:
+        """Promise ``index`` on tokens; with another objective, that of the layer built for it."""
+        layer, goal = self.layer, self.objective
+        if objective is not None and objective is not goal:
+            assert self.build is not None
+            layer, goal = self.build(objective), objective
+        return attempt(layer, goal, self.promises(layer, goal)[index], Z)
+
+
+@dataclass(frozen=True, eq=False)
 class Trial:
     """A layer on tokens, and what became of one promise there."""
 
@@ -74,18 +97,8 @@ def attempt(layer: srr.Layer, objective: srr.SparseRateReduction, promise: Promi
     return Trial(objective, Z, before, after, promise.judge(before, after))
 
 
-def simplified(
-    layer: srr.Layer,
-    objective: srr.SparseRateReduction,
-    index: int,
-    promises: Promises,
-    reference: Array,
-    *,
-    start: Trial | None,
-    build: Build | None,
-    budget: int,
-) -> Trial | None:
-    """The simplest trial that breaks promise ``index`` and that at most ``budget`` evaluations find.
+def simplified(subject: Subject, index: int, reference: Array, start: Trial | None) -> Trial | None:
+    """The simplest trial found that breaks promise ``index``, tokens beside ``reference``.
 
     Hypothesis draws a few tokens, small integers times a simple scale; with ``build``, bases and precision
     too. If ``start`` broke the promise, its own tokens with fewer rows and digits are tried as well, and it
@@ -96,14 +109,11 @@ def simplified(
     scales = (*SCALES, *_size_of(reference))
 
     def drawn(draw: Any) -> Trial:
-        subject, goal = layer, objective
-        if build is not None:
-            goal = _small_objective(draw, objective)
-            subject = build(goal)
+        goal = subject.objective if subject.build is None else _small_objective(draw, subject.objective)
         n, d = draw(st.integers(1, 4)), goal.U.shape[1]
         integers = draw(st.lists(st.integers(-3, 3), min_size=n * d, max_size=n * d))
         Z = draw(st.sampled_from(scales)) * np.reshape(np.array(integers, dtype=np.float64), (n, d))
-        return attempt(subject, goal, promises(subject, goal)[index], _beside(Z, reference))
+        return subject.attempt(index, _beside(Z, reference), goal)
 
     def reduced(draw: Any) -> Trial:
         assert start is not None
@@ -111,12 +121,11 @@ def simplified(
         rows = draw(st.lists(st.integers(0, len(Z) - 1), min_size=1, max_size=len(Z), unique=True))
         digits = draw(st.integers(1, 17))
         rounded = np.array([float(f"{x:.{digits}g}") for x in Z[sorted(rows)].ravel()])
-        tokens = _beside(rounded.reshape(len(rows), -1), reference)
-        return attempt(layer, objective, promises(layer, objective)[index], tokens)
+        return subject.attempt(index, _beside(rounded.reshape(len(rows), -1), reference))
 
-    best = _search(drawn, start, budget)
-    if start is not None and (best is start or build is None):
-        best = _search(reduced, best, budget // 2)
+    best = _search(drawn, start, subject.budget)
+    if start is not None and (best is start or subject.build is None):
+        best = _search(reduced, best, subject.budget // 2)
     return best
 
 

@@ -14,11 +14,13 @@ from rich.console import Console, ConsoleOptions, RenderResult
 import srr
 from srr._arrays import count, namespace, require_tokens
 from srr.layers import require_layer
+from verify.arrays import to_numpy
 from verify.counterexample import (
     Array,
     Boundary,
     Build,
     Promises,
+    Subject,
     Trial,
     boundaries,
     halves,
@@ -50,6 +52,9 @@ class Part:
         How often the quantity fell, stayed level, rose by no more than rounding explains, rose, and so on.
     witness : Trial or None
         The simplest counterexample found.
+    reproduces : bool
+        Whether the layer returned the same on the witness again. One that does not is no function of its tokens,
+        and is not refuted by what it may keep next time: the verdict is ``undecided`` if it then did.
     boundaries : tuple of Boundary
         Where the same tokens, scaled, begin and cease to keep it.
     """
@@ -59,6 +64,7 @@ class Part:
     verdict: Verdict
     counts: Mapping[str, int]
     witness: Trial | None = None
+    reproduces: bool = True
     boundaries: tuple[Boundary, ...] = ()
 
 
@@ -161,7 +167,7 @@ def check_descent(
         raise TypeError(f"objective must be a SparseRateReduction, got {type(objective).__name__}")
     if not isinstance(instances, Iterable):
         raise TypeError(f"instances must be an iterable of arrays, got {type(instances).__name__}")
-    budget = count(budget, "budget", least=0)
+    subject = Subject(layer, objective, promises, build, count(budget, "budget", least=0))
     goals = promises(layer, objective)
     sets: list[Array] = []
     trials: list[list[Trial]] = [[] for _ in goals]
@@ -175,9 +181,7 @@ def check_descent(
             record.append(Trial(objective, Z, before, after, goal.judge(before, after)))
     if not sets:
         raise ValueError("instances must hold at least one token set, got none")
-    parts = tuple(
-        _part(layer, objective, goals, i, trials[i], sets, promises, build, budget) for i in range(len(goals))
-    )
+    parts = tuple(_part(subject, i, goal, trials[i], sets) for i, goal in enumerate(goals))
     return DescentReport(
         verdict=_overall([part.verdict for part in parts]),
         layer=type(layer).__name__,
@@ -196,9 +200,7 @@ def _token_sets(instances: Iterable[Array], objective: srr.SparseRateReduction) 
         xp = namespace(instances=batch, U=objective.U)
         require_tokens(batch, "instances")
         if batch.shape[-1] != objective.U.shape[1]:
-            raise ValueError(
-                f"instances must have shape (..., n, {objective.U.shape[1]}), got {tuple(batch.shape)}"
-            )
+            raise ValueError(f"instances must have shape (..., n, {objective.U.shape[1]}), got {tuple(batch.shape)}")
         stack = xp.reshape(batch, (-1, *batch.shape[-2:]))
         for i in range(stack.shape[0]):
             yield stack[i, ...]
@@ -213,33 +215,25 @@ def _record(changes: dict, objective: srr.SparseRateReduction, steps: Mapping[st
             record[term].append(values[j][term] - values[i][term])
 
 
-def _part(
-    layer: srr.Layer,
-    objective: srr.SparseRateReduction,
-    goals: tuple[Promise, ...],
-    index: int,
-    trials: list[Trial],
-    sets: list[Array],
-    promises: Promises,
-    build: Build | None,
-    budget: int,
-) -> Part:
-    goal = goals[index]
+def _part(subject: Subject, index: int, goal: Promise, trials: list[Trial], sets: list[Array]) -> Part:
     found = Counter(trial.judgement.word for trial in trials)
     counts = {word: found[word] for word in WORDS}
     broken = [trial for trial in trials if trial.judgement.broken]
     witness = min(broken, key=lambda trial: len(trial.tokens), default=None)
-    if budget:
-        witness = simplified(
-            layer, objective, index, promises, sets[0], start=witness, build=build, budget=budget
-        )
+    if subject.budget:
+        witness = simplified(subject, index, sets[0], witness)
     if witness is None:
         verdict = UNDECIDED if counts["undecided"] or counts["no input"] else HOLDS
         return Part(goal.half, goal.quantity, verdict, counts)
-    edges = boundaries(layer, objective, goal, list(islice(sets, SCALED)))
+    again = subject.attempt(index, witness.tokens, witness.objective)
+    if not again.judgement.broken:
+        return Part(goal.half, goal.quantity, UNDECIDED, counts, witness, reproduces=False)
+    reproduces = np.array_equal(to_numpy(again.after), to_numpy(witness.after), equal_nan=True)
+    edges = boundaries(subject.layer, subject.objective, goal, list(islice(sets, SCALED)))
     inside = [t for t in (*trials, witness) if any(e.inside(t.tokens, t.objective) for e in edges)]
     conditional = bool(inside) and not any(t.judgement.broken for t in inside)
-    return Part(goal.half, goal.quantity, HOLDS_UNDER if conditional else REFUTED, counts, witness, edges)
+    verdict = HOLDS_UNDER if conditional else REFUTED
+    return Part(goal.half, goal.quantity, verdict, counts, witness, reproduces, edges)
 
 
 def _overall(verdicts: list[Verdict]) -> Verdict:

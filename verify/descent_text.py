@@ -13,7 +13,7 @@ from rich.text import Text
 import srr
 from verify.arrays import to_numpy
 from verify.descent import QUANTILES, DescentReport, Part
-from verify.ledger import HOLDS, REFUTED
+from verify.ledger import HOLDS, HOLDS_UNDER
 from verify.results import plain
 
 STYLES = {"holds": "green", "holds under": "yellow", "refuted": "red", "undecided": "magenta"}
@@ -46,6 +46,7 @@ def _part_data(part: Part) -> dict[str, Any]:
         "quantity": part.quantity,
         "verdict": part.verdict,
         "counts": part.counts,
+        "reproduces": part.reproduces,
         "boundaries": [{"held": edge.held, "broke": edge.broke} for edge in part.boundaries],
         "witness": None,
     }
@@ -125,13 +126,13 @@ def _witness(part: Part, objective: srr.SparseRateReduction) -> str:
     assert witness is not None
     decision = witness.judgement.decision
     who = "the layer" if part.half == "layer" else f"the {part.half} half"
-    what = "returns no numbers" if decision is None else f"raises {part.quantity} by {decision.midpoint:.6g}"
+    what = "returns no numbers" if decision is None else f"raises {part.quantity} by {decision.size}"
     rows = [("Z", witness.tokens), ("after", witness.after)]
     if part.half == "sparsify":
         rows.insert(1, ("before", witness.before))
     if witness.objective is not objective:
         rows.append(("U", witness.objective.U))
-    found = "Smallest tokens found on which" if part.verdict == REFUTED else "Outside the condition,"
+    found = "Outside the condition," if part.verdict == HOLDS_UNDER else "Smallest tokens found on which"
     lines = [f"{found} {who} {what}:"]
     for name, a in rows:
         lines.append(f"  {name:<7}" + _numbers(a).replace("\n", "\n         "))
@@ -139,6 +140,9 @@ def _witness(part: Part, objective: srr.SparseRateReduction) -> str:
         lines.append(f"  eps    {witness.objective.eps:g}")
     if decision is not None:
         lines.append(f"  decided by {decision.method}")
+    if not part.reproduces:
+        lines += ["  On the same tokens again the layer returns something else:"]
+        lines += ["  it must be a pure function of its tokens (no dropout, no state)."]
     if part.boundaries:
         edges = "; ".join(map(str, part.boundaries))
         lines += ["  With the instances scaled to one x = max_k λ_max(β Y_kᵀY_k):", f"  {edges}."]
