@@ -1,6 +1,7 @@
 """The command line: exit codes, one clear error for bad input, words beside colour, nothing partial."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import resource
@@ -80,8 +81,9 @@ def test_verify_prints_json_that_is_the_file(somewhere, capsys):
 
 
 def test_verify_writes_junit_where_told(somewhere):
-    assert main(["verify", "--select", "faulty.true", "--junit", "deep/junit.xml", "--jobs", "1"]) == 0
-    (case,) = ElementTree.parse(somewhere / "deep" / "junit.xml").getroot()
+    place = somewhere / "srr-report" / "junit.xml"  # in the folder that the run itself makes
+    assert main(["verify", "--select", "faulty.true", "--junit", "srr-report/junit.xml", "--jobs", "1"]) == 0
+    (case,) = ElementTree.parse(place).getroot()
     assert case.attrib["name"] == "true"
     assert float(case.attrib["time"]) > 0
 
@@ -132,9 +134,12 @@ def test_select_takes_themes_and_patterns(somewhere, capsys):
         (["verify", "--select", "nothing.like-it"], "select must match a claim or a theme (faulty)"),
         (["verify", "--select"], "--select"),
         (["verify", "--out", "a-file"], "out must be a folder, got a-file"),
-        (["verify", "--out", "a-file/below"], "out must be where files can be written, got a-file/below"),
+        (["verify", "--out", "a-file/below"], "out must be in a folder that exists, got a-file/below"),
+        (["verify", "--out", "a/b"], "out must be in a folder that exists, got a/b"),
+        (["verify", "--out", "/proc/x"], "out must be where files can be written, got /proc/x"),
         (["verify", "--junit", "a-folder"], "junit must be a file, got a-folder"),
-        (["verify", "--junit", "a-file/x"], "junit must be where files can be written, got a-file/x"),
+        (["verify", "--junit", "a-file/x"], "junit must be in a folder that exists, got a-file/x"),
+        (["verify", "--junit", "none/x"], "junit must be in a folder that exists, got none/x"),
         (["verify", "extra"], "extra"),
         (["verify", "--sed", "1"], "Did you mean --seed?"),
         (["list", "--select", "x"], "select must match"),
@@ -150,9 +155,7 @@ def test_select_takes_themes_and_patterns(somewhere, capsys):
         (["show", "faulty.true", "--replay", "--results", "a-folder"], "got a-folder, where there is none"),
     ],
 )
-def test_bad_input_gets_one_sentence_and_exit_code_2_and_leaves_nothing(
-    arguments, message, somewhere, capsys
-):
+def test_bad_input_gets_one_sentence_and_exit_code_2_and_leaves_nothing(arguments, message, somewhere, capsys):
     (somewhere / "a-file").write_text("{")
     (somewhere / "a-folder").mkdir()
     assert main(arguments) == 2
@@ -204,6 +207,32 @@ def test_show_tells_everything(capsys):
     assert shown["expected"] == "refuted"
     assert shown["note"] == "Some numbers are larger than 50."
     assert shown["code"].endswith(f"faulty_claims.py:{Ledger.load('faulty_claims')['faulty.false'].line}")
+
+
+def test_show_breaks_no_latex_and_wraps_notes_anew(monkeypatch, capsys):
+    statement = r"\quad ".join([r"x = \frac{a + b}{c + d}"] * 9)
+    note = """One sentence that is broken
+    here, and again
+    here.
+
+    What is indented:
+
+        f(x) = 1
+        g(x) = 2
+    """
+
+    def check(case):
+        raise AssertionError
+
+    check.__doc__ = note
+    (claim,) = Ledger.load("faulty_claims").select(["faulty.true"])
+    claim = dataclasses.replace(claim, statement=statement, check=check)
+    monkeypatch.setattr(verify.claims, "ledger", lambda: Ledger((), (claim,)))
+    assert main(["show", claim.slug]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"    {statement}" in lines
+    assert "One sentence that is broken here, and again here." in lines
+    assert lines[-2:] == ["    f(x) = 1", "    g(x) = 2"]
 
 
 def test_show_replays_what_a_run_recorded(capsys):
@@ -294,13 +323,29 @@ def test_help_is_quick_because_it_imports_nothing_heavy():
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(seconds() for _ in range(3)) < 0.4  # of a processor: the machine may be busy with other things
-    code = (
-        "import sys; from verify.cli import main; main(['--help']); "
-        "print([m for m in {} if m in sys.modules])"
-    )
+    code = "import sys; from verify.cli import main; main(['--help']); print([m for m in {} if m in sys.modules])"
     heavy = ("numpy", "scipy", "srr", "torch", "jax", "hypothesis", "jinja2", "matplotlib", "sympy", "flint")
     done = subprocess.run([sys.executable, "-c", code.format(heavy)], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["descend"], ["--help"]])
+def test_a_pipe_that_closes_is_no_error_and_a_full_disk_is_one_line(arguments, monkeypatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # what is buffered fails last, when Python ends
+    command = [sys.executable, "-m", "verify", *arguments]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (2, "srr: [Errno 28] No space left on device\n")
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["show", "rates.sylvester"], ["descend", "--layers", "2"]])
+def test_no_line_ends_in_blanks(arguments):
+    assert not [line for line in srr(*arguments).stdout.splitlines() if line != line.rstrip()]
 
 
 def test_piped_output_is_plain_and_colour_obeys_no_color():

@@ -23,12 +23,9 @@ from verify.results import (
     plain,
     to_json,
     to_junit,
-    write_all,
 )
 
-WITNESS = Witness(
-    {"n": 1, "x": 0.1, "kind": "a", "none": None}, "search", True, math.inf, {"Z": [[1.0, 2.0]]}
-)
+WITNESS = Witness({"n": 1, "x": 0.1, "kind": "a", "none": None}, "search", True, math.inf, {"Z": [[1.0, 2.0]]})
 RUN = Run(
     Settings("full", 3, Arrays("torch", "float32", "cuda:0")),
     (
@@ -191,29 +188,3 @@ def test_junit_is_xml_and_tells_failures_from_errors():
     assert false[0].text == "expected holds, found refuted. é\n& <b>"
     assert error[0].tag == "error"
     assert "nul \ufffd and \ufffd[31m" in error[0].text
-
-
-def test_files_are_written_whole(tmp_path):
-    target = tmp_path / "deep" / "er" / "f.json"
-    write_all([(target, "one\n"), (tmp_path / "g", "two")])
-    assert target.read_bytes() == b"one\n"
-    assert (tmp_path / "g").read_text() == "two"
-    write_all([(target, "three")])
-    assert target.read_text() == "three"
-    assert [p.name for p in target.parent.iterdir()] == ["f.json"]
-    assert target.stat().st_mode & 0o444
-
-
-def test_nothing_is_written_if_anything_cannot_be(tmp_path):
-    (tmp_path / "f").write_text("before")
-    (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(OSError, match="file"):
-        write_all([(tmp_path / "f", "after"), (tmp_path / "file" / "g", "after")])
-    assert (tmp_path / "f").read_text() == "before"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["f", "file"]
-
-
-def test_nothing_is_left_behind_by_text_that_cannot_be_written(tmp_path):
-    with pytest.raises(UnicodeEncodeError):
-        write_all([(tmp_path / "f", "fine"), (tmp_path / "g", "\ud800")])
-    assert list(tmp_path.iterdir()) == []

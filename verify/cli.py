@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -72,6 +73,12 @@ def main(tokens: Sequence[str] | None = None) -> int:
             print_error=False,
             result_action="return_value",
         )
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich exits where a pipe breaks
+        return _silenced(141)  # what a shell says of a process that SIGPIPE ends
+    except OSError as error:
+        print(f"srr: {error}", file=sys.stderr)
+        return _silenced(2)
     except (CycloptsError, UsageError) as error:
         print(f"srr: {' '.join(str(error).split())}", file=sys.stderr)
         print(
@@ -80,3 +87,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
         )
         return 2
     return code if isinstance(code, int) else 0
+
+
+def _silenced(code: int) -> int:
+    """The code, once stdout, which takes no more, can no longer fail when Python flushes it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code

@@ -6,12 +6,13 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from verify.decide import Decision
 from verify.problem import Problem
 from verify.results import plain
+from verify.terminal import page
 from verify.trace import TERMS, Step, Trace
 
 STYLES = {"fell": "green", "level": "green", "rounding": "green", "undecided": "yellow"}
@@ -19,18 +20,18 @@ STYLES = {"fell": "green", "level": "green", "rounding": "green", "undecided": "
 
 def show(problem: Problem, trace: Trace, figure: Path | None) -> None:
     """Print the table of a trace and what came of each promise."""
-    console = Console(highlight=False)
-    console.print(f"Tokens  {problem.tokens_said}", markup=False)
-    console.print(f"Bases   {problem.bases_said}", markup=False)
-    console.print(f"Layers  {_layers_said(problem)}", markup=False)
-    console.print()
-    console.print(_table(trace))
-    console.print()
-    for half in ("compress", "sparsify", "layer"):
-        if steps := [step for step in trace.steps if step.half == half]:
-            console.print(_sum(steps))
-    if figure is not None:
-        console.print(f"Figure  {figure}", markup=False, soft_wrap=True)
+    with page() as console:
+        console.print(f"Tokens  {problem.tokens_said}", markup=False)
+        console.print(f"Bases   {problem.bases_said}", markup=False)
+        console.print(f"Layers  {_layers_said(problem)}", markup=False)
+        console.print()
+        console.print(_table(trace))
+        console.print()
+        for half in ("compress", "sparsify", "layer"):
+            if steps := [step for step in trace.steps if step.half == half]:
+                console.print(_sum(steps))
+        if figure is not None:
+            console.print(f"Figure  {figure}", markup=False, soft_wrap=True)
 
 
 def to_json(problem: Problem, trace: Trace) -> str:
@@ -79,7 +80,7 @@ def _table(trace: Trace) -> Table:
     table.add_row("", "", *_numbers(trace.start), "", "", "")
     for step in trace.halves:
         decision = step.judgement.decision
-        change = "" if decision is None else _signed(decision.midpoint)
+        change = "" if decision is None else _signed(decision)
         table.add_row(
             str(step.index + 1) if step.half == "compress" else "",
             step.half,
@@ -92,16 +93,18 @@ def _table(trace: Trace) -> Table:
 
 
 def _numbers(terms: dict[str, float]) -> list[str]:
-    return [_short(f"{terms[term]:.4g}") for term in TERMS]
+    return [_short(f"{terms[term] + 0.0:.4g}") for term in TERMS]  # 0.0: no -0
 
 
 def _short(number: str) -> str:
     return number if len(number) <= 7 or "e" not in number else f"{float(number):.0e}"
 
 
-def _signed(change: float) -> str:
-    short = _short(f"{change:.3g}")
-    return short if change < 0 else f"+{short}"
+def _signed(decision: Decision) -> str:
+    change = decision.midpoint
+    if decision.sign and not change:
+        return "<5e-324" if decision.sign > 0 else ">-5e-324"
+    return ("+" if change > 0 else "") + _short(f"{change:.3g}")
 
 
 def _word(step: Step) -> Text:

@@ -1,4 +1,4 @@
-"""Arrays from a user's files: .npy, .npz and .safetensors, nothing executed, nothing converted."""
+"""Arrays from a user's files: .npy, .npz and .safetensors, nothing executed, no number changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SUFFIXES = (".npy", ".npz", ".safetensors")
 
 
 def load(source: str, name: str, *, key: str) -> np.ndarray:
-    """The float32 or float64 array in a file.
+    """The float32 or float64 array in a file, in this machine's byte order.
 
     Parameters
     ----------
@@ -34,12 +34,13 @@ def load(source: str, name: str, *, key: str) -> np.ndarray:
     if not path.is_file():
         raise ValueError(f"{name} must be a file that exists, got {str(path)!r}")
     array = _chosen(_arrays(path, name), wanted, key, f"{name} in {path.name}")
-    if array.dtype not in (np.float32, np.float64):
+    native = array.dtype.newbyteorder("=")
+    if native not in (np.float32, np.float64):
         raise ValueError(f"{name} in {path.name} must be float32 or float64, got {array.dtype}")
     if not np.isfinite(array).all():
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{name} in {path.name} must be finite, got {array[index]} at index {index}")
-    return np.ascontiguousarray(array)
+    return np.ascontiguousarray(array, dtype=native)
 
 
 def _split(source: str) -> tuple[Path, str | None]:
@@ -71,9 +72,7 @@ def _safetensors(path: Path, name: str) -> Mapping[str, np.ndarray]:
     try:
         from safetensors.numpy import load_file
     except ImportError:
-        raise ValueError(
-            f"{name} in {path.name} needs the safetensors package: pip install safetensors"
-        ) from None
+        raise ValueError(f"{name} in {path.name} needs the safetensors package: pip install safetensors") from None
     try:
         return load_file(path)
     except Exception as error:  # SafetensorError; KeyError for a dtype that NumPy has not

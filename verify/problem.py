@@ -66,7 +66,7 @@ def load(wanted: Tokens, choice: Choice) -> Problem:
     """
     count(wanted.seed, "seed", least=0)
     Z, U, tokens_said, bases_said = _tokens_and_bases(wanted)
-    Z = Z * positive(wanted.scale, "scale")
+    Z = _scaled(Z, wanted.scale)
     objective = srr.SparseRateReduction(U, choice.eps, choice.lam)
     D = _dictionary(wanted, U)
     layer = _layer(choice, objective, D)
@@ -84,6 +84,14 @@ def _tokens_and_bases(wanted: Tokens) -> tuple[np.ndarray, np.ndarray, str, str]
     if wanted.data == "digits":
         return _from_digits(wanted)
     return _from_mixture(wanted)
+
+
+def _scaled(Z: np.ndarray, scale: float) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        scaled = Z * positive(scale, "scale")
+    if not np.isfinite(scaled).all():
+        raise ValueError(f"scale must leave the tokens finite in {Z.dtype}, got {scale!r}")
+    return scaled
 
 
 def _from_files(wanted: Tokens) -> tuple[np.ndarray, np.ndarray, str, str]:
@@ -124,9 +132,7 @@ def _from_mixture(wanted: Tokens) -> tuple[np.ndarray, np.ndarray, str, str]:
     return mixture.Z, mixture.U, said, f"{K} of dimension {p}, {coherence}, those of the mixture"
 
 
-def _fitted(
-    wanted: Tokens, Z: np.ndarray, everything: np.ndarray, said: str, to: str
-) -> tuple[np.ndarray, str, str]:
+def _fitted(wanted: Tokens, Z: np.ndarray, everything: np.ndarray, said: str, to: str) -> tuple[np.ndarray, str, str]:
     K, p = _sizes(wanted, Z.shape[1])
     U = subspaces.fit(everything, K, p, seed=wanted.seed)
     share = subspaces.kept(Z, U)
@@ -172,9 +178,7 @@ def _bare_layer(choice: Choice, objective: srr.SparseRateReduction, D: np.ndarra
     U, eps, lam = objective.U, objective.eps, objective.lam
     options: dict[str, Any] = {} if choice.eta is None else {"eta": positive(choice.eta, "eta")}
     if choice.family in ("official", "descent") and choice.kappa is not None:
-        raise ValueError(
-            f"kappa must be left out with {choice.family}, which has no such step, got {choice.kappa}"
-        )
+        raise ValueError(f"kappa must be left out with {choice.family}, which has no such step, got {choice.kappa}")
     if choice.family == "descent":
         if choice.eta is not None:
             raise ValueError(f"eta must be left out with descent, which has no such step, got {choice.eta}")

@@ -1,4 +1,4 @@
-"""What a run of the ledger found, as plain data, and its two files: results.json and JUnit XML.
+"""What a run of the ledger found, as plain data, as JSON and as JUnit XML.
 
 Everything here is frozen, deterministic under a seed, and free of clocks and paths.
 """
@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -251,28 +248,3 @@ def to_junit(run: Run, seconds: Mapping[str, float] | None = None) -> str:
 def _printable(text: str) -> str:
     # XML 1.0 has no way to write most control characters.
     return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
-
-
-def write_all(files: Iterable[tuple[Path, str]]) -> None:
-    """Write texts to files, all of them or none: first beside their places, then into them."""
-    written: list[tuple[str, Path]] = []
-    try:
-        for path, text in files:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            written.append((temporary, path))
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes it private
-        while written:
-            os.replace(*written[0])
-            written.pop(0)
-    finally:
-        for temporary, _ in written:
-            os.unlink(temporary)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -12,7 +12,7 @@ def fit(Z: np.ndarray, K: int, p: int, *, seed: int) -> np.ndarray:
     """Orthonormal bases ``(K, d, p)`` of K subspaces through the origin that keep as much of ``Z`` as found.
 
     K-subspaces: each token goes to the subspace that keeps most of it, each subspace is then the best for its
-    tokens, until nothing changes; the best of ten starts from random subspaces. (Bradley and Mangasarian 2000.)
+    tokens, until no more is kept; the best of ten starts from random subspaces. (Bradley and Mangasarian 2000.)
 
     Parameters
     ----------
@@ -36,18 +36,19 @@ def kept(Z: np.ndarray, U: np.ndarray) -> float:
 
 def _one_start(Z: np.ndarray, K: int, p: int, rng: np.random.Generator) -> np.ndarray:
     U = np.linalg.qr(rng.standard_normal((K, Z.shape[1], p)))[0]
-    labels = None
+    before = -1.0
     for _ in range(ROUNDS):
-        nearest = _energies(Z, U).argmax(axis=0)
-        if labels is not None and np.array_equal(nearest, labels):
+        energies = _energies(Z, U)
+        labels, now = energies.argmax(axis=0), float(energies.max(axis=0).sum())
+        if now <= before * (1 + 1e-9):  # ties and rounding could move tokens to and fro for ever
             break
-        labels = nearest
+        before = now
         U = np.stack([_principal(Z[labels == k], p) if (labels == k).any() else U[k] for k in range(K)])
     return U
 
 
 def _energies(Z: np.ndarray, U: np.ndarray) -> np.ndarray:
-    return np.sum((Z @ U) ** 2, axis=2)
+    return np.stack([np.einsum("np,np->n", Y, Y) for Y in (Z @ basis for basis in U)])
 
 
 def _principal(Z: np.ndarray, p: int) -> np.ndarray:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+from io import BytesIO
 from pathlib import Path
 
+from verify.output import require_writable, write_all
 from verify.trace import Step, Trace
 
 FORMATS = (".svg", ".png", ".pdf")
@@ -18,33 +18,28 @@ COLOURS = {
 }  # Okabe and Ito
 
 
-def write(trace: Trace, path: Path, *, title: str) -> None:
-    """Draw and write the figure, whole or not at all; the same bytes for the same trace.
+def require_figure(path: Path) -> None:
+    """Tell, before there is anything to draw, that it cannot be written.
 
     Raises
     ------
     ValueError
-        The name does not end in .svg, .png or .pdf.
+        The name does not end in .svg, .png or .pdf, or no such file can be made.
     """
     if path.suffix not in FORMATS:
         raise ValueError(f"figure must be a file {', '.join(FORMATS)}, got {str(path)!r}")
+    require_writable(path, "figure")
+
+
+def write(trace: Trace, path: Path, *, title: str) -> None:
+    """Draw and write the figure, whole or not at all; the same bytes for the same trace."""
     import matplotlib
 
+    drawing = BytesIO()
+    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
     with matplotlib.rc_context({"svg.hashsalt": "srr", "svg.fonttype": "path", "font.size": 9}):
-        figure = _drawn(trace, title)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
-        os.close(handle)
-        try:
-            metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
-            figure.savefig(temporary, metadata=metadata, dpi=150)
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it private
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        _drawn(trace, title).savefig(drawing, format=path.suffix[1:], metadata=metadata, dpi=150)
+    write_all([(path, drawing.getvalue())])
 
 
 def _drawn(trace: Trace, title: str):

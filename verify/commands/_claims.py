@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
-from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
@@ -18,6 +19,7 @@ from verify.case import StaleWitness
 from verify.commands._table import STYLE
 from verify.ledger import REFUTED, Claim
 from verify.results import from_json, plain
+from verify.terminal import page
 from verify.usage import UsageError, user_input
 from verify.witness import Trial
 from verify.witness import replay as judge_again
@@ -48,42 +50,54 @@ def to_json(document: Any) -> str:
 
 def print_list(claims: Sequence[Claim]) -> None:
     """By theme: the name, the verdict the ledger stands by, the title."""
-    console = Console(highlight=False)
-    for theme, group in groupby(claims, key=lambda c: c.theme):
-        console.print(Text(theme, "bold"))
-        for claim in group:
-            line = Text.assemble("  ", claim.slug, "  ", (claim.expect, STYLE[claim.expect]))
-            console.print(line, soft_wrap=True)
-            console.print(Padding(Text(claim.title, "dim"), (0, 0, 0, 6), expand=False))
-    console.print(f"\n{len(claims)} claims. `srr show CLAIM` shows one in full.")
+    with page() as console:
+        for theme, group in groupby(claims, key=lambda c: c.theme):
+            console.print(Text(theme, "bold"))
+            for claim in group:
+                line = Text.assemble("  ", claim.slug, "  ", (claim.expect, STYLE[claim.expect]))
+                console.print(line, soft_wrap=True)
+                console.print(Padding(Text(claim.title, "dim"), (0, 0, 0, 6), expand=False))
+        console.print(f"\n{len(claims)} claims. `srr show CLAIM` shows one in full.")
 
 
 def print_claim(claim: Claim) -> None:
     """Everything that the ledger says of a claim."""
-    console = Console(highlight=False)
-    console.print(Text(claim.slug, "bold"), soft_wrap=True)
-    console.print(Text(claim.title))
-    console.print()
     twin = "the twin, true, must hold" if claim.expect == REFUTED else "the twin, wrong, must be refuted"
-    for name, text in (
-        ("statement", claim.statement),
-        ("relation", claim.relation),
-        ("hypotheses", claim.hypotheses),
-        ("source", claim.source),
-        ("expected", claim.expect),
-        (twin, claim.twin),
-        ("rests on", ", ".join(claim.uses)),
-        ("counterexample", _parameters(claim.witness) if claim.witness else ""),
-        ("check", f"{claim.file}:{claim.line}"),
-    ):
-        if text:
-            console.print(Text(name, "dim"))
-            console.print(Padding(Text(text), (0, 0, 0, 4), expand=False), soft_wrap=name == "check")
-    if claim.note:
+    with page() as console:
+        console.print(Text(claim.slug, "bold"), soft_wrap=True)
+        console.print(Text(claim.title))
         console.print()
-        console.print(Text(claim.note))
-    if claim.witness:
-        console.print(f"\nReplay the counterexample: srr show {claim.slug} --replay", soft_wrap=True)
+        for name, text in (
+            ("statement", claim.statement),
+            ("relation", claim.relation),
+            ("hypotheses", claim.hypotheses),
+            ("source", claim.source),
+            ("expected", claim.expect),
+            (twin, claim.twin),
+            ("rests on", ", ".join(claim.uses)),
+            ("counterexample", _parameters(claim.witness) if claim.witness else ""),
+            ("check", f"{claim.file}:{claim.line}"),
+        ):
+            if text:
+                console.print(Text(name, "dim"))
+                if name in ("statement", "check"):  # LaTeX and paths are copied: no breaks in them
+                    console.print(Text(indent(text, "    ")), soft_wrap=True)
+                else:
+                    console.print(Padding(Text(text), (0, 0, 0, 4), expand=False))
+        for paragraph in _paragraphs(claim.note):
+            console.print()
+            console.print(Text(paragraph))
+        if claim.witness:
+            console.print(f"\nReplay the counterexample: srr show {claim.slug} --replay", soft_wrap=True)
+
+
+def _paragraphs(docstring: str) -> list[str]:
+    """Its paragraphs, each in one line, to be wrapped anew; one with indented lines stays as it is."""
+    return [
+        text if re.search(r"\n\s", text) else " ".join(text.split())
+        for text in re.split(r"\n\s*\n", docstring)
+        if text.strip()
+    ]
 
 
 def replay(claim: Claim, results: Path, *, json: bool) -> int:
@@ -94,9 +108,7 @@ def replay(claim: Claim, results: Path, *, json: bool) -> int:
     try:
         trial = judge_again(claim, params, arrays)
     except StaleWitness as error:
-        raise UsageError(
-            f"the counterexample of {claim.slug} in {origin} no longer fits its check: {error}"
-        ) from error
+        raise UsageError(f"the counterexample of {claim.slug} in {origin} no longer fits its check: {error}") from error
     if json:
         print(to_json({"slug": claim.slug, "origin": origin, **_outcome(trial)}), end="")
     else:
@@ -116,9 +128,7 @@ def _recorded(claim: Claim, results: Path) -> tuple[Mapping[str, Any], Arrays, s
         run = from_json(results.read_text(encoding="utf-8"))
     witness = next((r.witness for r in run.results if r.slug == claim.slug), None)
     if witness is None:
-        raise UsageError(
-            f"results must hold a counterexample to {claim.slug}, got {results}, which holds none"
-        )
+        raise UsageError(f"results must hold a counterexample to {claim.slug}, got {results}, which holds none")
     return witness.params, run.settings.arrays, str(results)
 
 
@@ -137,24 +147,20 @@ def _outcome(trial: Trial) -> dict[str, Any]:
 
 
 def _print_trial(claim: Claim, trial: Trial, arrays: Arrays, origin: str) -> None:
-    console = Console(highlight=False)
-    told = {True: "the claim holds on it", False: "it refutes the claim", None: "undecided"}[
-        trial.outcome.holds
-    ]
+    told = {True: "the claim holds on it", False: "it refutes the claim", None: "undecided"}[trial.outcome.holds]
     by = "certified" if trial.outcome.certified else "in floating point"
-    console.print(Text(claim.slug, "bold"), soft_wrap=True)
-    console.print(f"The counterexample of {origin}, on {arrays.library} {arrays.dtype}: {told}, {by}.")
-    for name, value in trial.params.items():
-        console.print(f"  {name} = {value}", markup=False, soft_wrap=True)
-    if trial.where is not None:
-        side = "inside" if trial.where.inside else "outside"
-        console.print(
-            f"{side} the condition {trial.where.name} < {trial.where.bound:g}: {trial.where.value:g}"
-        )
-    if trial.outcome.ratio is not None:
-        console.print(f"{trial.outcome.ratio:.3g} times the rounding error allowed")
-    for name, value in plain(trial.outcome.data).items():
-        console.print(f"  {name}: {value}", markup=False, soft_wrap=True)
+    with page() as console:
+        console.print(Text(claim.slug, "bold"), soft_wrap=True)
+        console.print(f"The counterexample of {origin}, on {arrays.library} {arrays.dtype}: {told}, {by}.")
+        for name, value in trial.params.items():
+            console.print(f"  {name} = {value}", markup=False, soft_wrap=True)
+        if trial.where is not None:
+            side = "inside" if trial.where.inside else "outside"
+            console.print(f"{side} the condition {trial.where.name} < {trial.where.bound:g}: {trial.where.value:g}")
+        if trial.outcome.ratio is not None:
+            console.print(f"{trial.outcome.ratio:.3g} times the rounding error allowed")
+        for name, value in plain(trial.outcome.data).items():
+            console.print(f"  {name}: {value}", markup=False, soft_wrap=True)
 
 
 def _parameters(params: Mapping[str, Any]) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Claim, Ledger, Verdict
 from verify.results import Result, Run, Witness
+from verify.terminal import page
 
 STYLE = {
     Verdict.HOLDS: "green",
@@ -23,28 +21,8 @@ STYLE = {
 }
 
 
-@contextmanager
-def progress(total: int) -> Iterator[Callable[[Result], None]]:
-    """A bar on stderr while claims are judged, on terminals only; yields what to call with each result."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description:<44.44}"),
-        BarColumn(bar_width=12),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("starting", total=total)
-
-        def advance(result: Result) -> None:
-            bar.update(task, advance=1, description=f"{result.verdict} {result.slug}")
-
-        yield advance
-
-
 def print_run(ledger: Ledger, run: Run, out: Path) -> None:
     """The table, what differs from the expected verdicts, and the sum."""
-    console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim", title_justify="left")
     for heading in ("Verdict", "Evidence", "Held"):
         table.add_column(heading, no_wrap=True)
@@ -56,13 +34,14 @@ def print_run(ledger: Ledger, run: Run, out: Path) -> None:
             held(result),
             Text(result.slug) if result.as_expected else Text(f"{result.slug} (!)", "bold"),
         )
-    console.print(table)
-    for result in run.results:
-        if not result.as_expected:
-            print_difference(console, ledger[result.slug], result)
-    console.print()
-    console.print(summary(run))
-    console.print(f"Report: {out / 'index.html'}", soft_wrap=True)
+    with page() as console:
+        console.print(table)
+        for result in run.results:
+            if not result.as_expected:
+                print_difference(console, ledger[result.slug], result)
+        console.print()
+        console.print(summary(run))
+        console.print(f"Report: {out / 'index.html'}", soft_wrap=True)
 
 
 def held(result: Result) -> str:
@@ -79,9 +58,7 @@ def print_difference(console: Console, claim: Claim, result: Result) -> None:
     if result.message:
         console.print(f"    {result.message}", soft_wrap=True, markup=False)
     if result.witness is not None and result.verdict == REFUTED:
-        console.print(
-            f"    smallest counterexample: {parameters(result.witness)}", soft_wrap=True, markup=False
-        )
+        console.print(f"    smallest counterexample: {parameters(result.witness)}", soft_wrap=True, markup=False)
         console.print(f"    replay it: srr show {claim.slug} --replay", soft_wrap=True)
     console.print(f"    read the check: {claim.file}:{claim.line}", soft_wrap=True)
 

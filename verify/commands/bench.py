@@ -33,23 +33,19 @@ def bench(what: Literal["rates"] = "rates", /, *, rounds: Whole = 5, json: bool 
     from dataclasses import asdict
     from json import dumps
 
-    from rich.console import Console
-    from rich.progress import Progress
-
     from srr._arrays import count
     from verify import bench as benchmark
+    from verify.terminal import progress
     from verify.usage import user_input
 
     with user_input():
         count(rounds, "--rounds")
     cases = benchmark.cases()
     timings = []
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("measuring", total=len(cases))
+    with progress(len(cases), "measuring") as advance:
         for timing in benchmark.run(cases, rounds=rounds):
             timings.append(timing)
-            progress.advance(task)
+            advance("measuring")
     if json:
         rows = [asdict(t) | {"share": t.share, "speedup": t.speedup} for t in timings]
         sys.stdout.write(dumps(rows, indent=2) + "\n")
@@ -59,8 +55,9 @@ def bench(what: Literal["rates"] = "rates", /, *, rounds: Whole = 5, json: bool 
 
 
 def _print(timings: Sequence[Timing]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from verify.terminal import page
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("Rate")
@@ -75,9 +72,9 @@ def _print(timings: Sequence[Timing]) -> None:
         ratio = "-" if t.speedup is None else f"{t.speedup:.1f} x"
         what = "gradient" if c.gradient else "value"
         table.add_row(c.rate, size, c.dtype, what, f"{t.seconds * 1e3:.1f}", f"{t.share:.0%}", ratio)
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(
-        "\nlimit: the flops that are needed, at the rate of a 1024 x 1024 matrix product of\n"
-        "the same run; gradient: value and gradient together; torch: as people write it."
-    )
+    with page() as console:
+        console.print(table)
+        console.print(
+            "\nlimit: the flops that are needed, at the rate of a 1024 x 1024 matrix product of\n"
+            "the same run; gradient: value and gradient together; torch: as people write it."
+        )

@@ -88,7 +88,7 @@ def descend(
     seed
         Of the mixture, of the choice of patches, of fitting, and of the dictionary.
     figure
-        Write a figure to this .svg, .png or .pdf.
+        Write a figure to this .svg, .png or .pdf, in a folder that exists.
     json
         Print JSON.
 
@@ -102,10 +102,12 @@ def descend(
     from verify import descend_text
     from verify.problem import Choice, Tokens, load
     from verify.trace import trace
-    from verify.trace_figure import write
+    from verify.trace_figure import require_figure, write
     from verify.usage import user_input
 
     with user_input():
+        if figure is not None:
+            require_figure(figure)
         wanted = Tokens(data, tokens, bases, dictionary, n, d, K, p, noise, coherence, scale, seed)
         choice = Choice(family, eps, lam, kappa, eta, pre_norm, layers)
         problem = load(wanted, choice)

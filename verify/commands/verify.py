@@ -43,7 +43,7 @@ def verify(
     timeout
         Seconds that one claim may take; 120 with NumPy, 1200 with others, 30 times that in the full tier.
     out
-        Folder for index.html and results.json.
+        Folder for index.html and results.json; made if it is missing, but not the one it is in.
     json
         Print the results as JSON instead of a table.
     junit
@@ -60,7 +60,9 @@ def verify(
     from verify.arrays import Arrays
     from verify.claims import ledger as load
     from verify.commands import _table
+    from verify.output import require_writable, write_all
     from verify.report import render
+    from verify.terminal import progress
     from verify.usage import UsageError, user_input
 
     if jobs is not None and jobs < 1:
@@ -72,16 +74,16 @@ def verify(
         settings = results.Settings(tier=tier, seed=seed, arrays=Arrays(arrays, dtype, device))
         claims = ledger.select(select) if select else ledger.claims
         require_writable(out, "out", folder=True)
-        if junit is not None:
-            require_writable(junit, "junit", folder=False)
+        if junit is not None and (out.is_dir() or junit.parent != out):  # out, if missing, will be made
+            require_writable(junit, "junit")
         settings.arrays.probe()
 
     seconds: dict[str, float] = {}
-    with _table.progress(len(claims)) as advance:
+    with progress(len(claims), "starting") as advance:
 
         def on_done(result: results.Result, took: float) -> None:
             seconds[result.slug] = took
-            advance(result)
+            advance(f"{result.verdict} {result.slug}")
 
         run = runner.run(
             ledger,
@@ -91,14 +93,14 @@ def verify(
             timeout=timeout,
             on_done=on_done,
         )
-    files = [
+    files: list[tuple[Path, str | bytes]] = [
         (out / "results.json", results.to_json(run)),
         (out / "index.html", render(ledger, run, out)),
     ]
     if junit is not None:
         files.append((junit, results.to_junit(run, seconds)))
     with user_input():
-        results.write_all(files)
+        write_all(files)
     if json:
         sys.stdout.write(results.to_json(run))
     else:
@@ -113,22 +115,3 @@ def default_jobs(library: str, device: str | None) -> int:
     if library == "cupy" or not (device or "cpu").startswith("cpu"):
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def require_writable(path: Path, name: str, *, folder: bool) -> None:
-    """Tell before a long run, not after it, that its results cannot be written.
-
-    Raises
-    ------
-    ValueError
-        The path is of the wrong kind, or no file can be made there.
-    """
-    import os
-
-    if path.exists() and path.is_dir() != folder:
-        raise ValueError(f"{name} must be a {'folder' if folder else 'file'}, got {path}")
-    at = path if folder else path.parent
-    while not at.exists():
-        at = at.parent
-    if not at.is_dir() or not os.access(at, os.W_OK):
-        raise ValueError(f"{name} must be where files can be written, got {path}")
