@@ -187,9 +187,7 @@ def search(wanted):
     found = find(
         drawn(),
         lambda d: wanted(*d[0]),
-        settings=settings(
-            max_examples=1000, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=1000, derandomize=True, database=None, suppress_health_check=list(HealthCheck)),
     )
     return found[1]
 

@@ -78,9 +78,7 @@ def as_if_judged(ledger):
                 counts=Counts(held=9, failed=1, rejected=10),
                 worst_ratio=0.5,
                 boundary=Boundary("x", 2.0, 5, 4, 1, 1.5, 2.5) if c.expect == HOLDS_UNDER else None,
-                witness=Witness({"n": 1}, "search", True, None, {"Z": [[1.0]]})
-                if c.expect == REFUTED
-                else None,
+                witness=Witness({"n": 1}, "search", True, None, {"Z": [[1.0]]}) if c.expect == REFUTED else None,
                 twin=Twin(c.twin, REFUTED, REFUTED, Counts(failed=1)),
             )
             for c in ledger

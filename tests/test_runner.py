@@ -66,9 +66,7 @@ def test_each_error_says_what_happened(mishaps):
 def test_results_come_as_they_are_done_and_end_in_the_order_of_the_ledger(mishaps):
     run, seen, _ = mishaps
     assert sorted(r.slug for r, _ in seen) == sorted(r.slug for r in run.results)
-    assert [r.slug for r in run.results] == [
-        c.slug for c in LEDGER if c.slug in {r.slug for r in run.results}
-    ]
+    assert [r.slug for r in run.results] == [c.slug for c in LEDGER if c.slug in {r.slug for r in run.results}]
     assert all(seconds > 0 for _, seconds in seen)
     assert seen[-1][0].slug == "faulty.hangs"
 

@@ -241,9 +241,7 @@ class Sample:
 
     def __init__(self, seed: int, slug: str, index: int, *, twin: bool = False) -> None:
         key = int.from_bytes(sha256(slug.encode()).digest()[:8], "little")
-        self._rng = np.random.Generator(
-            np.random.PCG64(np.random.SeedSequence((seed, key, index, int(twin))))
-        )
+        self._rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, key, index, int(twin)))))
 
     def integer(self, name: str, lo: int, hi: int) -> int:
         return int(self._rng.integers(lo, hi, endpoint=True))
@@ -324,16 +322,12 @@ class Replay:
         for option in options:
             if json.dumps(option) == json.dumps(value):  # a record may have been through a file
                 return option
-        raise StaleWitness(
-            f"{name} must be one of {', '.join(map(repr, options))}, got {value!r} in the record"
-        )
+        raise StaleWitness(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r} in the record")
 
     def require_all_used(self) -> None:
         """Raise `StaleWitness` if the check did not ask for everything that is recorded."""
         if self._left:
-            raise StaleWitness(
-                f"the record names {', '.join(sorted(self._left))}, which the check never draws"
-            )
+            raise StaleWitness(f"the record names {', '.join(sorted(self._left))}, which the check never draws")
 
     def _take(self, name: str) -> Any:
         if name not in self._params:

@@ -133,9 +133,7 @@ def boundary(trials: Sequence[Trial]) -> Boundary | None:
     if not placed:
         return None
     failed = [where.value for t, where in placed if t.failed]
-    held = [
-        where.value for t, where in placed if t.outcome.holds and where.value < min(failed, default=math.inf)
-    ]
+    held = [where.value for t, where in placed if t.outcome.holds and where.value < min(failed, default=math.inf)]
     outside = [t for t, where in placed if not where.inside]
     return Boundary(
         name=placed[0][1].name,
@@ -174,9 +172,7 @@ def _witness(
     )
 
 
-def _search(
-    claim: Claim, settings: Settings, start: Trial, refutes: Callable[[Trial], bool]
-) -> tuple[Trial, str]:
+def _search(claim: Claim, settings: Settings, start: Trial, refutes: Callable[[Trial], bool]) -> tuple[Trial, str]:
     """The simplest counterexample as certain as ``start``: searched with NumPy, which takes a fraction of the
     time of a GPU or of JAX, and confirmed on the arrays of the run."""
 

@@ -270,13 +270,9 @@ class Ledger:
         """
         chosen: set[str] = set()
         for pattern in patterns:
-            hits = {
-                c.slug for c in self.claims if fnmatchcase(c.slug, pattern) or fnmatchcase(c.theme, pattern)
-            }
+            hits = {c.slug for c in self.claims if fnmatchcase(c.slug, pattern) or fnmatchcase(c.theme, pattern)}
             if not hits:
                 themes = ", ".join(dict.fromkeys(c.theme for c in self.claims))
-                raise ValueError(
-                    f"select must match a claim or a theme ({themes}), got {pattern!r}; see `srr list`"
-                )
+                raise ValueError(f"select must match a claim or a theme ({themes}), got {pattern!r}; see `srr list`")
             chosen |= hits
         return tuple(c for c in self.claims if c.slug in chosen)

@@ -50,7 +50,7 @@ def run(
     for done in run_jobs(
         judge_by_name,
         (ledger.modules, settings),
-        [c.slug for c in _longest_first(chosen)],
+        [c.slug for c in chosen],
         workers=jobs,
         timeout=default_timeout(settings) if timeout is None else timeout,
     ):
@@ -87,8 +87,3 @@ def _ledger(modules: tuple[str, ...]) -> Ledger:
 
 def _result(claim: Claim, done: Done) -> Result:
     return done.value if done.problem is None else failure(claim, done.problem)
-
-
-def _longest_first(claims: Sequence[Claim]) -> list[Claim]:
-    # The best guess at what takes long, so that no process is left with a long claim at the end.
-    return sorted(claims, key=lambda c: -c.instances)

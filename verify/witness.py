@@ -118,9 +118,7 @@ def smallest(
     return simpler, origin if simpler is best else "search"
 
 
-def _simplify(
-    claim: Claim, arrays: Arrays, best: Trial, *, refutes: Callable[[Trial], bool], budget: int
-) -> Trial:
+def _simplify(claim: Claim, arrays: Arrays, best: Trial, *, refutes: Callable[[Trial], bool], budget: int) -> Trial:
     """Put the simplest number that still refutes in the place of each parameter, until none gets simpler."""
     improved = True
     while improved:
