@@ -144,6 +144,18 @@ def test_other_libraries_get_more_time():
     assert default_timeout(Settings(arrays=Arrays("torch"))) == 1200
 
 
+def test_what_jax_compiled_for_a_claim_goes_with_it():
+    import jax
+
+    from verify.runner import judge_by_name
+
+    compiled = jax.jit(lambda x: x + 1)
+    for library, kept in (("numpy", 1), ("jax", 0)):
+        compiled(1.0)
+        judge_by_name(LEDGER.modules, Settings(arrays=Arrays(library)), "faulty.true")
+        assert compiled._cache_size() == kept
+
+
 def test_the_versions_of_a_run_are_kept():
     import numpy
 

@@ -77,7 +77,9 @@ def versions(library: str) -> dict[str, str]:
 
 def judge_by_name(modules: tuple[str, ...], settings: Settings, slug: str) -> Result:
     """The verdict on the claim of this name: what a process is asked, since a check cannot be pickled."""
-    return examine(_ledger(modules)[slug], settings)
+    result = examine(_ledger(modules)[slug], settings)
+    settings.arrays.forget()
+    return result
 
 
 @cache

@@ -27,6 +27,8 @@ ONE_THREAD = dict.fromkeys(
     "1",
 )
 """Small factorisations are 8 to 60 times slower with several BLAS threads."""
+UNOPTIMISED = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+"""JAX compiles for every shape, most of which come once: twice as fast when XLA spends no time on optimising."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class _Worker:
         spawn = get_context("spawn")  # fork copies threads and CUDA contexts in a broken state
         self.pipe, theirs = spawn.Pipe()
         self._process = spawn.Process(target=_serve, args=(theirs, function, context), daemon=True)
-        with _environment(ONE_THREAD):  # the child reads it when it imports NumPy
+        with _environment(ONE_THREAD | UNOPTIMISED):  # the child reads it when it imports NumPy or JAX
             self._process.start()
         theirs.close()
         self._job: Any = None
