@@ -39,7 +39,7 @@ from verify.claims._steps import (
 )
 from verify.derivatives import rational
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Outcome, claim
-from verify.outcome import at_most, decided, equal, exactly
+from verify.outcome import all_of, at_most, decided, equal, exactly
 
 SMALL: dict[str, Any] = {"n": (1, 10), "d": (1, 8), "K": (1, 3), "p": (1, 3)}
 ORTHOGONAL: dict[str, Any] = {**SMALL, "coherence": ("orthogonal",)}
@@ -76,7 +76,7 @@ def _mixture_with_spectrum(case: Case, **given: Any) -> Instance:
     r"L_c=\frac{p}{n\varepsilon^2}\lambda_{\max}\Big(\sum_k U_kU_k^\top\Big)",
     source=f"{N23}, eq. 9, which leaves the step size open; the Hessian of R^c is at most L_c",
     relation="<=",
-    hypotheses="orthogonal or overlapping subspaces, any tokens, 0 < kappa < 2/L_c",
+    hypotheses="orthogonal or overlapping subspaces, any tokens, kappa L_c from 0.05 to 1.95",
     expect=HOLDS,
     twin="kappa drawn above 2/L_c",
     uses=(
@@ -195,10 +195,15 @@ def exact_step_is_one_linear_map(case: Case) -> Outcome:
     V = case.asarray(np.linalg.qr(case.rng("rotation").standard_normal((m.n, m.n)))[0])
     step = case.wrong(attention.exact_step, attention.derived_step)
     kappa = curvature.compression_step(m.U, m.n, eps=m.eps)
-    left = step(V @ m.Z, m.U, eps=m.eps, step=kappa)
-    right = V @ step(m.Z, m.U, eps=m.eps, step=kappa)
-    condition = 1 + float(spectra(m.Z, m.U, m.eps).max())
-    return equal(left, right, size=m.n + m.d, scale=condition * norm(m.Z))
+    after, turned = (step(Z, m.U, eps=m.eps, step=kappa) for Z in (m.Z, V @ m.Z))
+    xp, Y = array_namespace(m.Z), heads(m.Z, m.U)
+    inverse = xp.linalg.inv(case.asarray(np.eye(m.p)) / _beta(m) + xp.matmul(xp.matrix_transpose(Y), Y))
+    shrinking = gather(xp.matmul(m.U, inverse), m.U)
+    scale = norm(m.Z) * (1 + float(spectra(m.Z, m.U, m.eps).max()))
+    return all_of(
+        equal(turned, V @ after, size=m.n + m.d, scale=scale),
+        equal(after, m.Z - kappa * m.Z @ shrinking, size=m.n + m.d, scale=scale),
+    )
 
 
 # --- the Neumann step ---------------------------------------------------------------------------------------
@@ -207,7 +212,7 @@ def exact_step_is_one_linear_map(case: Case) -> Outcome:
 @claim(
     "compression.neumann-remainder",
     title="What the first-order Neumann step leaves out",
-    statement=r"(I+X)^{-1}-(I-X)=X^2(I+X)^{-1}\succeq0,\qquad X=\beta Y_k^\top Y_k",
+    statement=r"(I+X)^{-1}-(I-X)=X^2(I+X)^{-1},\qquad X=\beta Y_k^\top Y_k",
     source=f"{N23}, eq. 67-69",
     relation="=",
     hypotheses="any subspaces, any tokens",
@@ -371,7 +376,7 @@ def neumann_series_converges(case: Case) -> Outcome:
     statement=r"(I-A)^{-1}=\sum_{k=1}^{\infty}A^k,\qquad\|A\|<1",
     source=f"{BOOK}, eq. gd_rc_neumann, as printed",
     relation="=",
-    hypotheses="A = -beta Y^T Y with norm below 1/2, 60 terms",
+    hypotheses="A = -beta Y^T Y with norm at most 1/2, 60 terms",
     expect=REFUTED,
     twin="the series from k = 0",
     instances=50,
@@ -547,7 +552,7 @@ def derived_step_is_neumann(case: Case) -> Outcome:
     r"\mathrm{MSSA}(Z),\qquad\mathrm{MSSA}(Z)=\beta\sum_kU_k\,\mathrm{SSA}(Z|U_k)",
     source=f"{BOOK}, eq. gd-mcr-parts, as printed beside {N23}, eq. 10-12",
     relation="=",
-    hypotheses="beta drawn away from 1",
+    hypotheses="orthogonal subspaces, beta drawn away from 1",
     expect=REFUTED,
     twin="beta Z - beta MSSA(Z), the MSSA having its own beta",
     instances=50,
@@ -1035,7 +1040,7 @@ def attention_rotates(case: Case) -> Outcome:
     r"\log\Big(1+\frac{p}{r\varepsilon^2}\Big),\qquad r=\min(n,p)",
     source=f"code of {N23}, CodingRate, whose eps = 0.01 is epsilon^2",
     relation="<=",
-    hypotheses="any head tokens other than zero",
+    hypotheses="orthogonal subspaces, tokens with noise, epsilon^2 = 0.01",
     expect=HOLDS,
     twin="eps = 0.01 read as epsilon",
     instances=100,

@@ -1,7 +1,7 @@
 """How curved the rates are, and what gradient steps follow.
 
-Tokens are columns in the statements, as in the papers, and rows in the checks. α = d/(Nε²), β = p/(Nε²).
-Second derivatives along a direction are exact: `verify.derivatives`.
+Tokens are columns in the statements, as in the papers, and rows in the checks. α = d/(Nε²), β = p/(Nε²), which the
+papers write γ. Second derivatives along a direction are exact: `verify.derivatives`.
 """
 
 from __future__ import annotations
@@ -263,7 +263,7 @@ def partition_rate_bounds(case: Case) -> Outcome:
     ),
     source="derived; used by ReduNet's step sizes",
     relation="<=",
-    hypotheses="hard memberships",
+    hypotheses="tokens of any length, hard memberships in two classes",
     expect=HOLDS,
     twin="half of it",
     uses=("rates.gradient", "rates.gradient-partition"),
@@ -289,7 +289,7 @@ def sample_gradient(case: Case) -> Outcome:
     statement=r"-\tfrac98\alpha\,I\preceq\nabla^2_Z\Delta R(Z\mid\Pi)\preceq\tfrac98\alpha\,I",
     source="derived",
     relation="<=",
-    hypotheses="any Z and direction, hard memberships",
+    hypotheses="any Z and direction, hard memberships in two classes",
     expect=HOLDS,
     twin="half of alpha",
     uses=("curvature.coding-rate", "curvature.partition-rate"),
@@ -307,20 +307,21 @@ def rate_reduction_bounds(case: Case) -> Outcome:
 
 @claim(
     "curvature.rate-reduction-below",
-    title="The Hessian of the labelled rate reduction is at least -alpha (a conjecture)",
+    title="Conjecture: the Hessian of the labelled rate reduction is at least -alpha; no counterexample found",
     statement=r"\nabla^2_Z\Delta R(Z\mid\Pi)\succeq-\alpha\,I",
-    source="conjectured here; it would make 2/alpha the safe step of ascent",
+    source="conjectured here, and not proved; it would make 2/alpha the safe step of ascent",
     relation="<=",
-    hypotheses="any Z and direction, hard memberships",
+    hypotheses="any Z and direction, hard memberships in two classes",
     expect=HOLDS,
     twin="half of alpha",
     uses=("curvature.rate-reduction",),
     instances=200,
 )
 def rate_reduction_below(case: Case) -> Outcome:
-    """Proved in one dimension only; −α is approached, when a class is absent from a direction that the others fill.
-    Minimising the smallest eigenvalue from many starts, up to three classes in three dimensions, came to −0.9999998 α
-    and never below. Second derivatives are exact on each instance tried.
+    """A conjecture: what is known is −9/8 α, by `curvature.rate-reduction`, and −α in one dimension. −α is approached
+    when a class is absent from a direction that the others fill. Minimising the smallest eigenvalue from many starts,
+    up to three classes in three dimensions, came to −0.9999998 α and never below. Second derivatives are exact, so
+    each instance tried is certain; the statement about all of them is not.
     """
     t, Pi, H = _classes(case)
     return exactly(_reduction_along(t, Pi, H) >= -case.wrong(1, Fraction(1, 2)) * _alpha(t) * _square(H))
@@ -400,7 +401,7 @@ def partition_descent(case: Case) -> Outcome:
     ),
     source="derived; the step of ReduNet without its normalisation",
     relation="monotone",
-    hypotheses="any Z, hard memberships held fixed",
+    hypotheses="any Z, hard memberships in two classes held fixed",
     expect=HOLDS_UNDER,
     twin="descent",
     uses=("curvature.rate-reduction",),

@@ -1,7 +1,7 @@
 """What the sparse rate reduction rewards: its range, its maximisers, its dependence on scale.
 
-Tokens are columns in the statements, as in the papers, and rows in the checks. α = d/(Nε²), β = p/(Nε²). A complete
-orthonormal family is K bases of dimension p = d/K, orthogonal to one another; q = min(d, N).
+Tokens are columns in the statements, as in the papers, and rows in the checks. α = d/(Nε²), β = p/(Nε²), which the
+papers write γ. A complete orthonormal family is K bases of dimension p = d/K, orthogonal to one another; q = min(d, N).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the coding rates are: identities, invariances, gradients, bounds on one another, and rate distortion.
 
 Tokens are columns in the statements, as in the papers, and rows in the checks: Z below is the papers' Zᵀ.
-α = d/(Nε²), β = p/(Nε²).
+α = d/(Nε²), β = p/(Nε²), which the papers write γ.
 """
 
 from __future__ import annotations
@@ -387,8 +387,8 @@ def push_through(case: Case) -> Outcome:
     instances=100,
 )
 def ridge_regression(case: Case) -> Outcome:
-    """The minimiser is β(I + βYᵀY)⁻¹YᵀY. Found here by QR of the stacked least-squares problem, without that
-    formula.
+    """The minimiser is β(I + βYᵀY)⁻¹YᵀY, tried at β = α: one head that is the whole space. Found here by QR of the
+    stacked least-squares problem, without that formula.
     """
     t = tokens(case, case.rng())
     xp, root = array_namespace(t.Z), math.sqrt(t.alpha)
@@ -672,26 +672,26 @@ def maximal(case: Case) -> Outcome:
 
 @claim(
     "rates.memorisation",
-    title="The coding rate tends to log N as eps tends to zero",
-    statement=r"\lim_{\varepsilon\to0}R_\varepsilon(Z)=\sup_\varepsilon R_\varepsilon(Z)\le\log N",
-    source=f"{BOOK}, remark on the memorisation regime",
-    relation="limit",
+    title="The coding rate never exceeds log N, the cost of naming one of N known tokens",
+    statement=r"R_\varepsilon(Z)\le\log N,\qquad\varepsilon>0",
+    source=f"{BOOK}, remark on the memorisation regime: the rate, which grows as eps falls, tends to log N",
+    relation="<=",
     hypotheses="any Z",
     expect=REFUTED,
-    twin="the bound r log(1/eps) + (r/2) log(eps^2 + d s_1^2/N), r the rank",
+    twin="the bound (r/2) log(1 + d s_1^2/(N eps^2)), r = min(d, N), s_1 the largest singular value",
     uses=("rates.monotone",),
     instances=100,
     witness={"seed": 0, "n, d": (1, 1), "eps": 0.1, "scale": 1.0, "rank": "full"},
 )
 def memorisation(case: Case) -> Outcome:
-    """True of coding N known points, false of the formula, which grows like r log(1/ε) without end: one token in one
-    dimension has ½ log(1 + z²/ε²) > 0 = log 1.
+    """True of coding N known points, false of the formula, which grows like r log(1/ε) without end, r the rank: one
+    token in one dimension has ½ log(1 + z²/ε²) > 0 = log 1.
     """
     t = tokens(case, case.rng(), eps=(1e-3, 10.0))
     rate = srr.coding_rate_and_gradient(t.Z, eps=t.eps, method="svd")
     s = np.linalg.svd(to_numpy(t.Z), compute_uv=False)
     r = min(t.n, t.d)
-    growing = r * math.log(1 / t.eps) + r / 2 * math.log(t.eps**2 + t.d / t.n * s[0] ** 2)
+    growing = r / 2 * math.log1p(t.alpha * s[0] ** 2)
     bound = case.wrong(math.log(t.n), growing)
     scale = sensitivity(t.Z, rate) + abs(bound) + r
     return at_most(rate[0], bound, size=t.n + t.d, scale=scale, rate=float(rate[0]), bound=bound)
@@ -889,7 +889,7 @@ def partition_below(case: Case) -> Outcome:
     statement=r"R(Z)\le\tfrac12\sum_k\log\det(I+\alpha Z_kZ_k^\top),\qquad\text{equality if }Z_k^\top Z_l=0\ (k\ne l)",
     source=f"{MCR2}, lemma on bounds of the rate",
     relation="tight",
-    hypotheses="any split of the tokens",
+    hypotheses="any split of the tokens in two",
     expect=HOLDS,
     twin="the average of the parts, not their sum",
     uses=("rates.partition-below",),
@@ -924,7 +924,7 @@ def sandwich(case: Case) -> Outcome:
         r"\sum_kR(Y_k)=\tfrac K2\log\big(1+\tfrac p{\varepsilon^2}\big)\text{ for parallel tokens},\quad"
         r"\tfrac{Kp}2\log\big(1+\tfrac1{\varepsilon^2}\big)\text{ for isotropic tokens},\qquad\|y_{k,i}\|=1"
     ),
-    source="official code, vis_utils/coding_rate.py, which normalises every projected token",
+    source=f"code of {N23}, vis_utils/coding_rate.py, which normalises every projected token",
     relation="tight",
     hypotheses="K heads of N unit-norm tokens of dimension p, N a multiple of p",
     expect=HOLDS,
