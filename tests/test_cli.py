@@ -14,8 +14,10 @@ from xml.etree import ElementTree
 import pytest
 
 import verify.claims
+from verify.claims import _sources
 from verify.cli import COMMANDS, main
 from verify.ledger import Ledger
+from verify.notation import NOTATION, WORKS
 from verify.results import from_json
 
 WELL = ["faulty.true", "faulty.rounded", "faulty.false", "faulty.conditional", "faulty.picky"]
@@ -209,6 +211,28 @@ def test_show_tells_everything(capsys):
     assert shown["code"].endswith(f"faulty_claims.py:{Ledger.load('faulty_claims')['faulty.false'].line}")
 
 
+def test_show_notation_explains_letters_words_and_sources(capsys):
+    assert main(["show", "faulty.true"]) == 0
+    assert "srr show notation" in capsys.readouterr().out
+    assert main(["show", "notation"]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "…" not in out
+    for text in ("β  ", "L_c", *verify.ledger.Verdict, *verify.ledger.Evidence, "negative twin", "arXiv 2306.01129"):
+        assert text in " ".join(out.split()) or text in out
+    assert main(["show", "notation", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == NOTATION
+
+
+def test_every_source_is_given_in_full_and_cited():
+    cited = " ".join(
+        claim.source for claim in Ledger.load(*(f"verify.claims.{theme}" for theme in verify.claims.THEMES))
+    )
+    short = {value for name, value in vars(_sources).items() if name.isupper()}
+    assert short <= set(WORKS)
+    assert not [work for work in WORKS if work not in cited]
+
+
 def test_show_breaks_no_latex_and_wraps_notes_anew(monkeypatch, capsys):
     statement = r"\quad ".join([r"x = \frac{a + b}{c + d}"] * 9)
     note = """One sentence that is broken
@@ -232,7 +256,8 @@ def test_show_breaks_no_latex_and_wraps_notes_anew(monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert f"    {statement}" in lines
     assert "One sentence that is broken here, and again here." in lines
-    assert lines[-2:] == ["    f(x) = 1", "    g(x) = 2"]
+    at = lines.index("    f(x) = 1")
+    assert lines[at + 1] == "    g(x) = 2"
 
 
 def test_show_replays_what_a_run_recorded(capsys):

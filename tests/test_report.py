@@ -12,6 +12,7 @@ import pytest
 
 import verify.claims
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Evidence, Ledger
+from verify.notation import NOTATION
 from verify.report import render
 from verify.report.page import mathml, number, percent, shown, standing
 from verify.results import Boundary, Counts, Result, Run, Settings, Twin, Witness, to_json
@@ -149,6 +150,15 @@ def test_every_claim_is_there_with_all_that_is_known(faulty, page):
     assert "∞ of the rounding error allowed" in text
     assert "nan: nan" in text
     assert "return exactly(case.wrong(x > 0, x < 0))" in text
+
+
+def test_letters_words_and_sources_are_explained_once(page):
+    parsed = Page(page)
+    assert "notation" in parsed.ids
+    for entries in NOTATION.values():
+        for meaning in entries.values():
+            assert parsed.text.count(meaning) == 1
+    assert parsed.text.index("Letters, words and sources") < parsed.text.index("Summary")
 
 
 def test_what_is_not_as_expected_is_told_twice(page):

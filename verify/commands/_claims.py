@@ -12,12 +12,14 @@ from textwrap import indent
 from typing import Any
 
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from verify.arrays import Arrays
 from verify.case import StaleWitness
 from verify.commands._table import STYLE
 from verify.ledger import REFUTED, Claim
+from verify.notation import NOTATION
 from verify.results import from_json, plain
 from verify.terminal import page
 from verify.usage import UsageError, user_input
@@ -87,8 +89,10 @@ def print_claim(claim: Claim) -> None:
         for paragraph in _paragraphs(claim.note):
             console.print()
             console.print(Text(paragraph))
+        console.print()
         if claim.witness:
-            console.print(f"\nReplay the counterexample: srr show {claim.slug} --replay", soft_wrap=True)
+            console.print(f"Replay the counterexample: srr show {claim.slug} --replay", soft_wrap=True)
+        console.print("Letters, words and sources: srr show notation")
 
 
 def _paragraphs(docstring: str) -> list[str]:
@@ -98,6 +102,21 @@ def _paragraphs(docstring: str) -> list[str]:
         for text in re.split(r"\n\s*\n", docstring)
         if text.strip()
     ]
+
+
+def print_notation(*, json: bool) -> None:
+    """What letters, words and citations mean."""
+    if json:
+        print(to_json(NOTATION), end="")
+        return
+    with page() as console:
+        for heading, entries in NOTATION.items():
+            table = Table(heading, "", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+            table.columns[0].max_width = 18
+            for word, meaning in entries.items():
+                table.add_row(Text(word), Text(meaning))
+            console.print(table)
+            console.print()
 
 
 def replay(claim: Claim, results: Path, *, json: bool) -> int:

@@ -1,4 +1,4 @@
-"""``srr show``: one claim in full, and its counterexample again."""
+"""``srr show``: one claim in full, and its counterexample again; or what letters, words and sources mean."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def show(
     Parameters
     ----------
     claim
-        The name of a claim, as `srr list` shows it.
+        The name of a claim, as `srr list` shows it; or notation, for what letters, words and sources mean.
     replay
         Judge its counterexample again: the one stored with the claim, or else the one in --results.
     results
@@ -39,6 +39,9 @@ def show(
     from verify.commands import _claims
     from verify.usage import UsageError
 
+    if claim == "notation" and not replay:
+        _claims.print_notation(json=json)
+        return 0
     ledger = load()
     try:
         found = ledger[claim]

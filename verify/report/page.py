@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Claim, Ledger, Verdict
+from verify.notation import NOTATION
 from verify.results import Result, Run
 
 MARKS = {
@@ -50,6 +51,7 @@ def render(ledger: Ledger, run: Run, folder: Path) -> str:
     themes = list(dict.fromkeys(c.theme for c, _ in entries))
     return _template().render(
         run=run,
+        notation=NOTATION,
         entries=entries,
         verdicts=[v for v, number in run.tally().items() if number],
         themes=themes,

@@ -1,0 +1,65 @@
+"""What the letters, the words and the citations of the ledger mean: in the report, and as ``srr show notation``."""
+
+from __future__ import annotations
+
+from verify.claims import _sources
+
+LETTERS = {
+    "Z": "the tokens, n (also N) of dimension d. In the statements, as in the papers, each is a column: d × n. In the "
+    "code each is a row: (n, d)",
+    "U_k, U_[K]": "bases of K subspaces of dimension p, the heads; Y_k = U_kᵀZ. In the code (K, d, p)",
+    "Π": "memberships of the tokens in K classes, of n_k tokens each",
+    "ε": "the precision; it enters as ε²",
+    "α": "d/(nε²); α_k = d/(n_k ε²)",
+    "β": "p/(nε²), which some papers write γ",
+    "R": "the coding rate ½ log det(I + αZZᵀ), in nats, as all rates",
+    "Rᶜ": "the rate within the subspaces, Rᶜ(Z|U) = ½ Σ_k log det(I + βY_kᵀY_k), or within the classes, Rᶜ(Z|Π)",
+    "ΔR": "the rate reduction R − Rᶜ",
+    "ℒ": "the loss Rᶜ − R + λ‖Z‖₁, which a layer should lower",
+    "L_c": "β λ_max(Σ_k U_kU_kᵀ), the largest curvature of Rᶜ(Z|U)",
+    "κ, η, s": "steps: of compression, of sparsification, of the descent layer",
+    "SSA, MSSA": "attention of one head, Y_kS_k with S_k = softmax(Y_kᵀY_k), and the sum Σ_k U_k SSA, with the factor "
+    "β or without it",
+    "D, A": "a dictionary, and a code: Z ≈ DA",
+    "F, φ": "the lasso λ‖A‖₁ + ½‖Z − DA‖², and λ‖Z‖₁ − R(Z)",
+    "LN": "LayerNorm",
+}
+
+VERDICTS = {
+    "holds": "every instance within the hypotheses holds",
+    "holds under": "every instance inside the named condition holds, and some outside fail",
+    "refuted": "an instance fails; the simplest counterexample found, its witness, is shown",
+    "undecided": "nothing fails, and some instance could not be decided",
+    "error": "the check crashed, rejected every instance, or could not tell its negative twin",
+}
+
+EVIDENCE = {
+    "proved": "a derivation whose every step a machine checked",
+    "certified": "rigorous enclosures or exact arithmetic decide each instance",
+    "checked": "in floating point, on as many instances as are named, drawn at random",
+    "worst ratio": "the largest error over what is allowed, 30 times the rounding error to be expected: at most 1 "
+    "where a claim holds",
+    "negative twin": "a wrong statement that the same check must refute; beside a false claim, the true statement, "
+    "which must hold",
+}
+
+WORKS = {
+    _sources.N23: "N23. Yu, Buchanan, Pai, Chu, Wu, Tong, Haeffele and Ma: White-Box Transformers via Sparse Rate "
+    "Reduction. NeurIPS 2023",
+    _sources.SEGMENTATION: "Yu, Chu, Tong, Wu, Pai, Buchanan and Ma: Emergence of Segmentation with Minimalistic "
+    "White-Box Transformers. CPAL 2024",
+    _sources.ALPHA: "Yang, Li, Pai, Zhou, Ma, Yu and Xie: Scaling White-Box Transformers for Vision. NeurIPS 2024",
+    _sources.HU: "An In-depth Investigation of Sparse Rate Reduction in Transformer-like Models. NeurIPS 2024",
+    _sources.BOOK: "the book, an open text, version 2: ma-lab-berkeley.github.io/deep-representation-learning-book "
+    "(equations by the labels in its source)",
+    _sources.MCR2: "Yu, Chan, You, Song and Ma: Learning Diverse and Discriminative Representations via the Principle "
+    "of Maximal Coding Rate Reduction. NeurIPS 2020",
+    _sources.REDUNET: "Chan, Yu, You, Qi, Wright and Ma: ReduNet: A White-box Deep Network from the Principle of "
+    "Maximizing Rate Reduction. JMLR 23",
+    _sources.FISTA: "A Fast Iterative Shrinkage-Thresholding Algorithm for Linear Inverse Problems",
+    "Cover and Thomas": "Elements of Information Theory, second edition. Wiley 2006",
+    "Zamir and Feder 1996": "Information Rates of Pre/Post-Filtered Dithered Quantizers. IEEE Trans. Inf. Theory 42",
+}
+"""Works, by the words in which claims cite them."""
+
+NOTATION = {"Letters": LETTERS, "Verdicts": VERDICTS, "Evidence": EVIDENCE, "Sources": WORKS}
