@@ -42,19 +42,16 @@ def descend(
 ) -> int:
     """Unroll layers over one token set: every term after each half-step, and whether what must fall does.
 
-    The tokens are a mixture of Gaussian subspaces, patches of scikit-learn's digits, or your own from a file .npy,
-    .npz or .safetensors (FILE, or FILE:ARRAY for one of several arrays in it), float32 or float64.
-
     Parameters
     ----------
     family
-        The layers. Compression by the exact gradient step, its neumann or attention (derived) approximation, the
-        paper's residual Z + MSSA, conceptual (without the factor p/(n eps^2)), or as in the official code; then ISTA.
-        Or descent, the layer that provably lowers the loss.
+        The first half: the exact gradient step on Rc, its neumann or derived (attention) approximation,
+        the paper's residual Z + MSSA, conceptual (without the factor p/(n eps^2)) or official, as in the code.
+        The second half: ISTA. Or descent, the layer that provably lowers the loss.
     data
         A synthetic mixture, or patches of the digits.
     tokens
-        Your tokens, (n, d), instead of --data.
+        Your tokens, (n, d), instead of --data: a FILE .npy, .npz or .safetensors, or FILE:ARRAY.
     bases
         Their subspaces, (K, d, p); fitted to the tokens if left out.
     dictionary
