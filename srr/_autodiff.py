@@ -17,24 +17,26 @@ from srr import _logdet
 from srr._arrays import Array
 
 
-def half_logdet(A: Array, w: Array | None, root: float, method: str) -> Array:
-    """F over a stack A ``(..., n, q)`` with weights w ``(..., n)`` or None, differentiable in both."""
+def half_logdet(A: Array, w: Array | None, root: float, method: str) -> tuple[Array, Array]:
+    """F over a stack A ``(..., n, q)`` with weights w ``(..., n)`` or None, and a bound on its error, a constant."""
     if _torch_tracks(A, w):
-        return _torch_functions()[0](A, w, root, method)
-    if _jax_traces(A, w):
-        return _jax_functions()[0](A, w, root, method)
-    return _value(A, w, root, method)
+        value, error = _torch_functions()[0](A, w, root, method)
+    elif _jax_traces(A, w):
+        value, error = _jax_functions()[0](A, w, root, method)
+    else:
+        value, error = _value(A, w, root, method)
+    return value, error
 
 
-def half_logdet_and_gradient(A: Array, w: Array | None, root: float, method: str) -> tuple[Array, Array]:
-    """F and ∂F/∂A from one factorisation, differentiable in both arguments."""
+def half_logdet_and_gradient(A: Array, w: Array | None, root: float, method: str) -> tuple[Array, Array, Array]:
+    """F, the bound, and ∂F/∂A, from one factorisation; F and ∂F/∂A are differentiable in both arguments."""
     if _torch_tracks(A, w):
-        value, gradient = _torch_functions()[1](A, w, root, method)
-        return value, gradient
-    if _jax_traces(A, w):
-        value, gradient = _jax_functions()[1](A, w, root, method)
-        return value, gradient
-    return _value_and_gradient(A, w, root, method)
+        value, error, gradient = _torch_functions()[1](A, w, root, method)
+    elif _jax_traces(A, w):
+        value, error, gradient = _jax_functions()[1](A, w, root, method)
+    else:
+        value, error, gradient = _value_and_gradient(A, w, root, method)
+    return value, error, gradient
 
 
 def tracks(*arrays: Array | None) -> bool:
@@ -42,16 +44,14 @@ def tracks(*arrays: Array | None) -> bool:
     return _torch_tracks(*arrays) or _jax_traces(*arrays)
 
 
-def _value(A: Array, w: Array | None, root: float, method: str) -> Array:
+def _value(A: Array, w: Array | None, root: float, method: str) -> tuple[Array, Array]:
     factored = _logdet.half_logdet(_weighted(A, w), root, method=method, gradient=False)
-    _logdet.warn_where_imprecise(factored)
-    return factored.value
+    return factored.value, factored.error_bound * factored.value
 
 
-def _value_and_gradient(A: Array, w: Array | None, root: float, method: str) -> tuple[Array, Array]:
+def _value_and_gradient(A: Array, w: Array | None, root: float, method: str) -> tuple[Array, Array, Array]:
     factored = _logdet.half_logdet(_weighted(A, w), root, method=method, gradient=True)
-    _logdet.warn_where_imprecise(factored)
-    return factored.value, _weighted(factored.gradient, w)
+    return factored.value, factored.error_bound * factored.value, _weighted(factored.gradient, w)
 
 
 def _weighted(A: Array, w: Array | None) -> Array:
@@ -95,17 +95,17 @@ def _torch_functions() -> tuple[Any, Any]:
         @staticmethod
         def setup_context(ctx: Any, inputs: Any, output: Any) -> Any:
             A, w, ctx.root, ctx.method = inputs
-            ctx.mark_non_differentiable(output[1])
-            ctx.save_for_backward(A, w, output[1])
-            ctx.save_for_forward(A, w, output[1])
+            ctx.mark_non_differentiable(output[1], output[2])
+            ctx.save_for_backward(A, w, output[2])
+            ctx.save_for_forward(A, w, output[2])
 
         @staticmethod
-        def backward(ctx: Any, cotangent: Any, _: Any) -> Any:
+        def backward(ctx: Any, cotangent: Any, *_: Any) -> Any:
             A, w, gradient = ctx.saved_tensors
             to_A = to_w = None
             if ctx.needs_input_grad[0]:
                 if torch.is_grad_enabled():  # a second derivative may follow
-                    gradient = ValueAndGradient.apply(A, w, ctx.root, ctx.method)[1]
+                    gradient = ValueAndGradient.apply(A, w, ctx.root, ctx.method)[2]
                 to_A = cotangent[..., None, None] * gradient
             if ctx.needs_input_grad[1]:
                 to_w = cotangent[..., None] * WeightGradient.apply(A, w, ctx.root)
@@ -114,7 +114,7 @@ def _torch_functions() -> tuple[Any, Any]:
         @staticmethod
         def jvp(ctx: Any, dA: Any, dw: Any, *_: Any) -> Any:
             A, w, gradient = ctx.saved_tensors
-            return _change(gradient, A, w, dA, dw, ctx.root), None
+            return _change(gradient, A, w, dA, dw, ctx.root), None, None
 
     class ValueAndGradient(Function):
         """F and ∂F/∂A, both differentiable."""
@@ -128,11 +128,12 @@ def _torch_functions() -> tuple[Any, Any]:
         @staticmethod
         def setup_context(ctx: Any, inputs: Any, output: Any) -> Any:
             A, w, ctx.root, ctx.method = inputs
+            ctx.mark_non_differentiable(output[1])
             ctx.save_for_backward(A, w)
-            ctx.save_for_forward(A, w, output[1])
+            ctx.save_for_forward(A, w, output[2])
 
         @staticmethod
-        def backward(ctx: Any, to_value: Any, to_gradient: Any) -> Any:
+        def backward(ctx: Any, to_value: Any, _: Any, to_gradient: Any) -> Any:
             A, w = ctx.saved_tensors
 
             def both(A: Any, w: Any = None) -> Any:
@@ -146,7 +147,7 @@ def _torch_functions() -> tuple[Any, Any]:
         def jvp(ctx: Any, dA: Any, dw: Any, *_: Any) -> Any:
             A, w, gradient = ctx.saved_tensors
             turn = _logdet.change_of_gradient(A, w, ctx.root, dA, dw)
-            return _change(gradient, A, w, dA, dw, ctx.root), turn
+            return _change(gradient, A, w, dA, dw, ctx.root), None, turn
 
     class WeightGradient(Function):
         """∂F/∂w, differentiable."""
@@ -178,7 +179,7 @@ def _torch_functions() -> tuple[Any, Any]:
         return change if dw is None else change + (WeightGradient.apply(A, w, root) * dw).sum(-1)
 
     def value(A: Any, w: Any, root: Any, method: Any) -> Any:
-        return HalfLogdet.apply(A, w, root, method)[0]
+        return HalfLogdet.apply(A, w, root, method)[:2]
 
     return value, ValueAndGradient.apply
 
@@ -199,13 +200,13 @@ def _jax_functions() -> tuple[Any, Any]:
 
     def value_rule(root: Any, method: Any, primals: Any, tangents: Any) -> Any:
         (A, w), (dA, dw) = primals, tangents
-        out, gradient = value_and_gradient(A, w, root, method)
+        out, error, gradient = value_and_gradient(A, w, root, method)
         change = jax.numpy.zeros_like(out)
         if not isinstance(dA, SymbolicZero):
             change = change + jax.numpy.sum(gradient * dA, axis=(-2, -1))
         if w is not None and not isinstance(dw, SymbolicZero):
             change = change + jax.numpy.sum(weight_gradient(A, w, root) * dw, axis=-1)
-        return out, change
+        return (out, error), (change, jax.numpy.zeros_like(error))
 
     value.defjvp(value_rule, symbolic_zeros=True)
 
@@ -216,9 +217,9 @@ def _jax_functions() -> tuple[Any, Any]:
     def value_and_gradient_rule(root: Any, method: Any, primals: Any, tangents: Any) -> Any:
         (A, w), (dA, dw) = primals, tangents
         out, change = value_rule(root, method, primals, tangents)
-        gradient = value_and_gradient(A, w, root, method)[1]
+        gradient = value_and_gradient(A, w, root, method)[2]
         turn = _logdet.change_of_gradient(A, w, root, nonzero(dA), nonzero(dw))
-        return (out, gradient), (change, turn)
+        return (*out, gradient), (*change, turn)
 
     value_and_gradient.defjvp(value_and_gradient_rule, symbolic_zeros=True)
 

@@ -13,7 +13,9 @@ factorisation fails, through the SVD. Where values cannot be read (``jax.jit``, 
 from __future__ import annotations
 
 import math
+import sys
 import warnings
+from types import FrameType
 from typing import NamedTuple
 
 import array_api_compat as compat
@@ -59,7 +61,9 @@ def half_logdet(A: Array, root: float, *, method: str, gradient: bool) -> Factor
         return result
     if method == "auto":
         return _replaced(result, doubtful, _svd_route(A[doubtful], root, gradient))
-    zero = xp.all(A == 0, axis=(-2, -1))  # where F is zero, exactly
+    _arrays.require_finite(A, "Z U")
+    with _arrays.quiet():
+        zero = (root * xp.max(xp.abs(A), axis=(-2, -1))) ** 2 == 0  # where F is zero, or no float is as small
     if bool(xp.any(doubtful & ~zero)):
         raise FactorisationError(
             'the Cholesky factor of I + c A^T A lost every digit to rounding; use method="auto" or "svd"'
@@ -67,16 +71,29 @@ def half_logdet(A: Array, root: float, *, method: str, gradient: bool) -> Factor
     return result._replace(error_bound=xp.where(zero, 0.0, result.error_bound))
 
 
-def warn_where_imprecise(result: Factored) -> None:
-    """Say so when the best route still leaves more than √u of relative error."""
-    xp, bound = compat.array_namespace(result.value), result.error_bound
-    if _arrays.is_concrete(bound) and bool(xp.any(bound > _tolerance(bound))):
+def warn_where_imprecise(value: Array, error: Array) -> None:
+    """Say so, at the call from outside srr, when even the best route leaves more than √u of relative error."""
+    if not _arrays.is_concrete(error):
+        return
+    xp = compat.array_namespace(error)
+    value, error = _arrays.detached(value), _arrays.detached(error)
+    doubtful = error > _tolerance(error) * value
+    if bool(xp.any(doubtful)):
+        worst = float(xp.max(xp.where(doubtful, error / xp.where(value > 0, value, 1.0), 0.0)))
         warnings.warn(
-            f"a rate is known only to a relative error of {float(xp.max(bound)):.1g}: the singular values of its "
-            f"tokens span more than {bound.dtype} resolves; report=True gives the bound",
+            f"a rate is known only to a relative error of {worst:.1g}: the singular values of its tokens span more "
+            f"than {error.dtype} resolves; report=True gives the bound",
             PrecisionWarning,
-            stacklevel=2,
+            stacklevel=_calls_within_srr() + 1,
         )
+
+
+def _calls_within_srr() -> int:
+    frame: FrameType | None = sys._getframe(1)
+    calls = 0
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "srr":
+        frame, calls = frame.f_back, calls + 1
+    return calls
 
 
 def _tolerance(a: Array) -> float:
@@ -133,7 +150,8 @@ def _spread(diagonal: Array, X: Array) -> Array:
 
 
 def _svd_route(A: Array, root: float, gradient: bool) -> Factored:
-    with _arrays.quiet():  # beyond the range of the dtype the bound is infinite
+    _arrays.require_finite(A, "Z U")  # tokens are finite, their products with bases need not be
+    with _arrays.quiet():
         return _from_singular_values(A, root, gradient)
 
 
@@ -142,24 +160,36 @@ def _from_singular_values(A: Array, root: float, gradient: bool) -> Factored:
     u = _arrays.unit_roundoff(A)
     scale = _power_of_two_above(xp.max(xp.abs(A), axis=(-2, -1)))
     scaled = A / scale[..., None, None]  # exact; keeps every library's SVD clear of over- and underflow
+    scale = scale[..., None]
     if gradient:
         left, sigma, right = xp.linalg.svd(scaled, full_matrices=False)
     else:
         sigma = xp.linalg.svdvals(scaled)
-    x = sigma * (root * scale)[..., None]
+    terms, slopes = _of_singular_values(sigma, root, scale)
+    value = xp.sum(terms, axis=-1)
+    grad = xp.matmul(left * slopes[..., None, :], right) if gradient else None
+    # Each computed singular value is off by a few u σ_max: by δ, and F by the change of log(1+x²)/2, x = √c σ, over
+    # [σ−δ, σ+δ].
+    delta = 4 * math.sqrt(sum(A.shape[-2:])) * u * sigma[..., :1]
+    low, high = xp.clip(sigma - delta, min=0.0), sigma + delta
+    h = xp.hypot(low, 1 / (root * scale))
+    change = xp.log1p((high - low) / h * ((high + low) / h)) / 2
+    error = xp.sum(xp.where(low > 0, change, _of_singular_values(high, root, scale)[0]), axis=-1)
+    error = error + (4 + math.sqrt(sigma.shape[-1])) * u * value
+    bound = xp.where(value > 0, error / xp.where(value > 0, value, 1.0), 0.0)
+    return Factored(value, grad, xp.ones_like(value, dtype=xp.bool), bound)
+
+
+def _of_singular_values(sigma: Array, root: float, scale: Array) -> tuple[Array, Array]:
+    """½ log(1 + x²), x = root·scale·σ, and its derivative root·x/(1 + x²), where x is beyond the range too."""
+    xp = compat.array_namespace(sigma)
+    x = xp.where(sigma > 0, sigma * (root * scale), 0.0)
     large = x > 1
     t = xp.where(large, 1 / xp.where(large, x, 1.0), x)  # x/(1+x²) is the same at x and 1/x
-    value = xp.sum(xp.log1p(t * t) / 2 + xp.log(xp.where(large, x, 1.0)), axis=-1)
-    grad = xp.matmul(left * (root * t / (1 + t * t))[..., None, :], right) if gradient else None
-    # Each computed singular value is off by a few u σ_max: by δ, and F by the change of log(1+x²)/2 over [x−δ, x+δ].
-    delta = 4 * math.sqrt(sum(A.shape[-2:])) * u * x[..., :1]
-    low, high = xp.clip(x - delta, min=0.0), x + delta
-    h = xp.hypot(low, xp.ones_like(low))
-    error = xp.sum(xp.log1p((high - low) / h * ((high + low) / h)), axis=-1) / 2
-    error = error + (4 + math.sqrt(x.shape[-1])) * u * value
-    bound = xp.where(value > 0, error / xp.where(value > 0, value, 1.0), 0.0)
-    bound = xp.where(xp.isfinite(value), bound, math.inf)
-    return Factored(value, grad, xp.ones_like(value, dtype=xp.bool), bound)
+    log_x = xp.log(xp.where(large, sigma, 1.0)) + xp.log(scale) + math.log(root)
+    log_x = xp.where(xp.isfinite(x), xp.log(xp.where(large, x, 1.0)), log_x)
+    slope = xp.where(large, 1 / xp.where(large, sigma * scale, 1.0), root * x) / (1 + t * t)
+    return xp.log1p(t * t) / 2 + log_x, slope
 
 
 def _power_of_two_above(a: Array) -> Array:

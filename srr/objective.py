@@ -8,12 +8,7 @@ from typing import NamedTuple
 from srr._arrays import Array, namespace, nonnegative, positive
 from srr._heads import require_subspaces
 from srr._scalars import as_array
-from srr.rates import (
-    coding_rate,
-    coding_rate_and_gradient,
-    subspace_coding_rate,
-    subspace_coding_rate_and_gradient,
-)
+from srr.rates import coding_rate, rate_reduction, rate_reduction_and_gradient, subspace_coding_rate
 
 __all__ = ["SparseRateReduction", "Terms"]
 
@@ -90,11 +85,9 @@ class SparseRateReduction:
     def loss(self, Z: Array) -> Array:
         """Rᶜ(Z|U) − R(Z) + λ‖Z‖₁ in nats, shape ``(...)``."""
         xp = namespace(Z=Z, U=self.U)
-        rate: Array = coding_rate(Z, eps=self.eps)
-        compression: Array = subspace_coding_rate(Z, self.U, eps=self.eps)
-        return as_array(compression - rate + self.lam * xp.sum(xp.abs(Z), axis=(-2, -1)))
+        reduction: Array = rate_reduction(Z, U=self.U, eps=self.eps)
+        return as_array(self.lam * xp.sum(xp.abs(Z), axis=(-2, -1)) - reduction)
 
     def smooth_gradient(self, Z: Array) -> Array:
         """Gradient ``(..., n, d)`` of the smooth part Rᶜ − R of the loss."""
-        compression = subspace_coding_rate_and_gradient(Z, self.U, eps=self.eps)[1]
-        return compression - coding_rate_and_gradient(Z, eps=self.eps)[1]
+        return -rate_reduction_and_gradient(Z, U=self.U, eps=self.eps)[1]

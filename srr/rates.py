@@ -22,6 +22,7 @@ torch tensors and JAX arrays are differentiable, with the closed-form gradient: 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from srr import _arrays, _autodiff, _logdet, _partition
@@ -85,13 +86,10 @@ def coding_rate(Z: Array, *, eps: float, method: str = "auto", report: bool = Fa
     -----
     Yu et al. 2023 (arXiv 2306.01129), eq. 7.
     """
-    _arrays.namespace(Z=Z)
-    _arrays.require_tokens(Z)
-    root = _root(Z, Z.shape[-1], Z.shape[-2], eps)
-    _arrays.choice(method, _logdet.METHODS, "method")
-    if flag(report, "report"):
-        return _report(*_arrays.map_blocks(lambda Z: _factored(Z, root, method), Z))
-    return _arrays.map_blocks(lambda Z: (_autodiff.half_logdet(Z, None, root, method),), Z)[0]
+    if not flag(report, "report"):
+        return _with_warning(_coding(Z, eps, method))[0]
+    root = _check_tokens(Z, eps, method)
+    return _report(*_arrays.map_blocks(lambda Z: _factored(Z, root, method), Z))
 
 
 def coding_rate_and_gradient(Z: Array, *, eps: float, method: str = "auto") -> tuple[Array, Array]:
@@ -105,12 +103,21 @@ def coding_rate_and_gradient(Z: Array, *, eps: float, method: str = "auto") -> t
         Nats.
     gradient : array, shape (..., n, d)
     """
+    value, gradient = _with_warning(_coding(Z, eps, method, gradient=True))
+    return value, gradient
+
+
+def _coding(Z: Array, eps: float, method: str, gradient: bool = False) -> tuple[Array, ...]:
+    root = _check_tokens(Z, eps, method)
+    return _arrays.map_blocks(lambda Z: _half_logdet(Z, None, root, method, gradient), Z)
+
+
+def _check_tokens(Z: Array, eps: float, method: str) -> float:
     _arrays.namespace(Z=Z)
     _arrays.require_tokens(Z)
-    root = _root(Z, Z.shape[-1], Z.shape[-2], eps)
+    root = _root(Z, Z.shape[-1] / Z.shape[-2], eps)
     _arrays.choice(method, _logdet.METHODS, "method")
-    value, gradient = _arrays.map_blocks(lambda Z: _autodiff.half_logdet_and_gradient(Z, None, root, method), Z)
-    return value, gradient
+    return root
 
 
 # --- Rᶜ(Z|U) ----------------------------------------------------------------------------------------------------
@@ -143,20 +150,18 @@ def subspace_coding_rate(
     Yu et al. 2023 (arXiv 2306.01129), eq. 8. The constant is p/(n ε²), not d/(n ε²), and no part is weighted by its
     share of the tokens.
     """
-    xp, root = _check_subspaces(Z, U, eps, method)
-    W = side_by_side(U)
     if not flag(report, "report"):
-
-        def rate(Z: Array) -> tuple[Array]:
-            heads = _autodiff.half_logdet(project(Z, W, U.shape[0]), None, root, method)
-            return (xp.sum(heads, axis=-1),)
-
-        return _arrays.map_blocks(rate, Z)[0]
-    value, used_svd, error = _arrays.map_blocks(lambda Z: _factored(project(Z, W, U.shape[0]), root, method), Z)
-    # Rounding moves Y = ZU_k by 4 √d u ‖U_k‖‖Z‖, and ‖∂F/∂Y‖ ≤ √c min(√q/2, √c ‖Y‖).
-    u, (n, d), p = _arrays.unit_roundoff(Z), Z.shape[-2:], U.shape[-1]
-    size = root * xp.linalg.vector_norm(U, axis=(-2, -1)) * xp.linalg.vector_norm(Z, axis=(-2, -1))[..., None]
-    error = error + 4 * math.sqrt(d) * u * size * xp.clip(size, max=math.sqrt(min(n, p)) / 2)
+        return _with_warning(_subspaces(Z, U, eps, method))[0]
+    xp, root = _check_subspaces(Z, U, eps, method)
+    heads = _onto(U)
+    value, used_svd, error = _arrays.map_blocks(lambda Z: _factored(heads(Z), root, method), Z)
+    # Rounding moves Y = ZU_k by δ/√c, δ = 4 √d u √c‖U_k‖‖Z‖, and so F by at most δ √c‖Y‖ and by q log(1 + δ/√q).
+    d, q = Z.shape[-1], min(Z.shape[-2], U.shape[-1])
+    with _arrays.quiet():
+        log_size = math.log(root) + _log_norm(U) + _log_norm(Z)[..., None]
+        log_delta = log_size + math.log(4 * math.sqrt(d / q) * _arrays.unit_roundoff(Z))
+        near_zero = xp.clip(xp.exp(log_size), max=math.sqrt(q) / 2) * 2 / math.sqrt(q)
+        error = error + q * xp.logaddexp(log_delta, xp.zeros_like(log_delta)) * near_zero
     return _report(xp.sum(value, axis=-1), used_svd, xp.sum(error, axis=-1))
 
 
@@ -171,22 +176,45 @@ def subspace_coding_rate_and_gradient(Z: Array, U: Array, *, eps: float, method:
         Nats.
     gradient : array, shape (..., n, d)
     """
-    xp, root = _check_subspaces(Z, U, eps, method)
-    W = side_by_side(U)
-
-    def rate_and_gradient(Z: Array) -> tuple[Array, Array]:
-        heads, by_head = _autodiff.half_logdet_and_gradient(project(Z, W, U.shape[0]), None, root, method)
-        return xp.sum(heads, axis=-1), unproject(by_head, W)
-
-    value, gradient = _arrays.map_blocks(rate_and_gradient, Z)
+    value, gradient = _with_warning(_subspaces(Z, U, eps, method, gradient=True))
     return value, gradient
+
+
+def _subspaces(Z: Array, U: Array, eps: float, method: str, gradient: bool = False) -> tuple[Array, ...]:
+    xp, root = _check_subspaces(Z, U, eps, method)
+    heads, W = _onto(U), side_by_side(U)
+
+    def rate(Z: Array) -> tuple[Array, ...]:
+        value, error, *by_head = _half_logdet(heads(Z), None, root, method, gradient)
+        return xp.sum(value, axis=-1), xp.sum(error, axis=-1), *(unproject(G, W) for G in by_head)
+
+    return _arrays.map_blocks(rate, Z)
+
+
+def _onto(U: Array) -> Callable[[Array], Array]:
+    """Tokens ``(b, n, d)`` to their projections ``(b, K, n, p)``, infinite where they overflow."""
+    W, K = side_by_side(U), U.shape[0]
+
+    def heads(Z: Array) -> Array:
+        with _arrays.quiet():
+            return project(Z, W, K)
+
+    return heads
+
+
+def _log_norm(A: Array) -> Array:
+    """log ‖A‖ over the last two axes; the norm itself may be beyond the range."""
+    xp = _arrays.namespace(A=A)
+    largest = xp.max(xp.abs(A), axis=(-2, -1))
+    scaled = A / xp.where(largest > 0, largest, 1.0)[..., None, None]
+    return xp.log(largest) + xp.log(xp.linalg.vector_norm(scaled, axis=(-2, -1)))
 
 
 def _check_subspaces(Z: Array, U: Array, eps: float, method: str) -> tuple[Namespace, float]:
     xp = _arrays.namespace(Z=Z, U=U)
     _arrays.require_tokens(Z)
     _arrays.require_bases(U, Z.shape[-1])
-    root = _root(Z, U.shape[-1], Z.shape[-2], eps)
+    root = _root(Z, U.shape[-1] / Z.shape[-2], eps)
     _arrays.choice(method, _logdet.METHODS, "method")
     return xp, root
 
@@ -222,20 +250,16 @@ def partition_coding_rate(
     Yu et al. 2020 (arXiv 2006.08558), MCR². Tokens of weight zero are left out of their part, and parts are padded to
     the largest: balanced hard memberships cost about one pass over the tokens.
     """
+    if not flag(report, "report"):
+        return _with_warning(_partitioned(Z, Pi, eps, method))[0]
     xp, root = _check_partition(Z, Pi, eps, method)
-    flag(report, "report")
 
     def rate(Z: Array, Pi: Array) -> tuple[Array, ...]:
         parts = _partition.gather(Z, Pi)
-        if report:
-            weighted = parts.tokens * xp.sqrt(parts.weights)[..., None]
-            value, used_svd, error = _factored(weighted, root, method)
-            return xp.sum(parts.share * value, axis=-1), used_svd, xp.sum(parts.share * error, axis=-1)
-        by_part = _autodiff.half_logdet(parts.tokens, parts.weights, root, method)
-        return (xp.sum(parts.share * by_part, axis=-1),)
+        value, used_svd, error = _factored(parts.tokens * xp.sqrt(parts.weights)[..., None], root, method)
+        return xp.sum(parts.share * value, axis=-1), used_svd, xp.sum(parts.share * error, axis=-1)
 
-    result = _arrays.map_blocks(rate, Z, Pi)
-    return _report(*result) if report else result[0]
+    return _report(*_arrays.map_blocks(rate, Z, Pi))
 
 
 def partition_coding_rate_and_gradient(Z: Array, Pi: Array, *, eps: float, method: str = "auto") -> tuple[Array, Array]:
@@ -249,16 +273,20 @@ def partition_coding_rate_and_gradient(Z: Array, Pi: Array, *, eps: float, metho
         Nats.
     gradient : array, shape (..., n, d)
     """
+    value, gradient = _with_warning(_partitioned(Z, Pi, eps, method, gradient=True))
+    return value, gradient
+
+
+def _partitioned(Z: Array, Pi: Array, eps: float, method: str, gradient: bool = False) -> tuple[Array, ...]:
     xp, root = _check_partition(Z, Pi, eps, method)
 
-    def rate_and_gradient(Z: Array, Pi: Array) -> tuple[Array, Array]:
+    def rate(Z: Array, Pi: Array) -> tuple[Array, ...]:
         parts = _partition.gather(Z, Pi)
-        value, by_part = _autodiff.half_logdet_and_gradient(parts.tokens, parts.weights, root, method)
-        gradient = parts.collect(parts.share[..., None, None] * by_part)
-        return xp.sum(parts.share * value, axis=-1), gradient
+        value, error, *by_part = _half_logdet(parts.tokens, parts.weights, root, method, gradient)
+        collected = (parts.collect(parts.share[..., None, None] * G) for G in by_part)
+        return xp.sum(parts.share * value, axis=-1), xp.sum(parts.share * error, axis=-1), *collected
 
-    value, gradient = _arrays.map_blocks(rate_and_gradient, Z, Pi)
-    return value, gradient
+    return _arrays.map_blocks(rate, Z, Pi)
 
 
 def _check_partition(Z: Array, Pi: Array, eps: float, method: str) -> tuple[Namespace, float]:
@@ -267,7 +295,7 @@ def _check_partition(Z: Array, Pi: Array, eps: float, method: str) -> tuple[Name
     _arrays.require_membership(Pi, Z.shape[-2])
     _arrays.require_broadcast(Z=Z, Pi=Pi)
     _arrays.choice(method, _logdet.METHODS, "method")
-    return xp, _root(Z, Z.shape[-1], 1, eps)  # the weights π_jk/n_k bring the n_k of α_k = d/(n_k ε²)
+    return xp, _root(Z, Z.shape[-1], eps)  # the weights π_jk/n_k bring the n_k of α_k = d/(n_k ε²)
 
 
 # --- ΔR ---------------------------------------------------------------------------------------------------------
@@ -307,14 +335,14 @@ def rate_reduction(
     Yu et al. 2023 (arXiv 2306.01129), eq. 1; Yu et al. 2020 (arXiv 2006.08558) for a partition.
     """
     _one_of(U, Pi)
-    whole: Any = coding_rate(Z, eps=eps, method=method, report=report)
+    if not flag(report, "report"):
+        return _reduction(Z, U, Pi, eps, method)[0]
+    whole: Any = coding_rate(Z, eps=eps, method=method, report=True)
     rest: Any
     if U is not None:
-        rest = subspace_coding_rate(Z, U, eps=eps, method=method, report=report)
+        rest = subspace_coding_rate(Z, U, eps=eps, method=method, report=True)
     else:
-        rest = partition_coding_rate(Z, Pi, eps=eps, method=method, report=report)
-    if not report:
-        return as_array(whole - rest)
+        rest = partition_coding_rate(Z, Pi, eps=eps, method=method, report=True)
     xp = _arrays.namespace(Z=Z)
     batch = rest.used_svd.shape[:-1]
     used_svd = xp.concat([xp.broadcast_to(whole.used_svd[..., None], (*batch, 1)), rest.used_svd], axis=-1)
@@ -336,12 +364,17 @@ def rate_reduction_and_gradient(
     gradient : array, shape (..., n, d)
     """
     _one_of(U, Pi)
-    whole, whole_gradient = coding_rate_and_gradient(Z, eps=eps, method=method)
-    if U is not None:
-        rest, rest_gradient = subspace_coding_rate_and_gradient(Z, U, eps=eps, method=method)
-    else:
-        rest, rest_gradient = partition_coding_rate_and_gradient(Z, Pi, eps=eps, method=method)
-    return as_array(whole - rest), whole_gradient - rest_gradient
+    value, gradient = _reduction(Z, U, Pi, eps, method, gradient=True)
+    return value, gradient
+
+
+def _reduction(
+    Z: Array, U: Array | None, Pi: Array | None, eps: float, method: str, gradient: bool = False
+) -> tuple[Array, ...]:
+    whole = _coding(Z, eps, method, gradient)
+    rest = _partitioned(Z, Pi, eps, method, gradient) if U is None else _subspaces(Z, U, eps, method, gradient)
+    _logdet.warn_where_imprecise(whole[0] + rest[0], whole[1] + rest[1])
+    return as_array(whole[0] - rest[0]), *(a - b for a, b in zip(whole[2:], rest[2:], strict=True))
 
 
 def _one_of(U: Array | None, Pi: Array | None) -> None:
@@ -352,12 +385,24 @@ def _one_of(U: Array | None, Pi: Array | None) -> None:
 # --- shared -----------------------------------------------------------------------------------------------------
 
 
-def _root(Z: Array, dimension: int, tokens: int, eps: float) -> float:
-    """√(dimension/(tokens ε²)), which must be finite in the dtype of Z; its square need not be."""
-    size, largest = math.sqrt(dimension / tokens), float(_arrays.namespace(Z=Z).finfo(Z.dtype).max)
+def _root(Z: Array, ratio: float, eps: float) -> float:
+    """√ratio/ε, which must be finite in the dtype of Z; its square need not be."""
+    size, largest = math.sqrt(ratio), float(_arrays.namespace(Z=Z).finfo(Z.dtype).max)
     if not size / _arrays.positive(eps, "eps") < largest:
         raise ValueError(f"eps must be above {size / largest:.1e} for {Z.dtype} tokens, got {eps!r}")
     return size / float(eps)
+
+
+def _half_logdet(A: Array, w: Array | None, root: float, method: str, gradient: bool) -> tuple[Array, ...]:
+    """Value and error bound, and the gradient if asked for."""
+    return (_autodiff.half_logdet_and_gradient if gradient else _autodiff.half_logdet)(A, w, root, method)
+
+
+def _with_warning(result: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Value, and gradient if there is one; the bound on the error between them is for the warning."""
+    value, error, *gradient = result
+    _logdet.warn_where_imprecise(value, error)
+    return value, *gradient
 
 
 def _factored(A: Array, root: float, method: str) -> tuple[Array, Array, Array]:

@@ -60,7 +60,8 @@ def test_smooth_gradient_is_the_derivative_of_the_printed_formula(seed, shape, e
 
     (sum(rate(tokens @ torch.tensor(basis)) for basis in U) - rate(tokens)).backward()
     gradient = SparseRateReduction(U, eps, LAM).smooth_gradient(Z)
-    near(gradient, tokens.grad.numpy(), size=sum(shape), scale=(1 + np.sum(Z**2)) / eps**4)
+    scale = (1 + np.sum(Z**2)) * max(eps**-2, eps**-4)  # αZ, and what rounding of the matrix does to its inverse
+    near(gradient, tokens.grad.numpy(), size=sum(shape), scale=scale)
 
 
 @parametrize(NUMPY, CPU, GPU)
@@ -86,9 +87,7 @@ def test_the_loss_is_differentiable_in_torch_and_jax():
     jax = pytest.importorskip("jax")
     with jax.enable_x64(True):
         bases = jax.numpy.asarray(U)
-        gradient = jax.jit(jax.grad(lambda Z: SparseRateReduction(bases, EPS, LAM).loss(Z)))(
-            jax.numpy.asarray(Z)
-        )
+        gradient = jax.jit(jax.grad(lambda Z: SparseRateReduction(bases, EPS, LAM).loss(Z)))(jax.numpy.asarray(Z))
         near(gradient, expected, size=20, scale=10)
         traced = jax.jit(lambda Z, U: SparseRateReduction(U, EPS, LAM).terms(Z))(jax.numpy.asarray(Z), bases)
         near(traced.loss, SparseRateReduction(U, EPS, LAM).loss(Z), size=20, scale=100)
@@ -133,9 +132,7 @@ def test_it_is_a_value_that_does_not_change():
     objective = SparseRateReduction(U, eps=EPS, lam=0)
     with pytest.raises(AttributeError):
         objective.eps = 1.0
-    assert objective != SparseRateReduction(
-        U.copy(), eps=EPS, lam=0
-    )  # by identity: arrays have no truth value
+    assert objective != SparseRateReduction(U.copy(), eps=EPS, lam=0)  # by identity: arrays have no truth value
     assert len({objective, objective}) == 1
 
 
