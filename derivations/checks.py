@@ -1,0 +1,276 @@
+"""The rules by which a step of a derivation may be taken.
+
+=============  ======================================================================================================
+`Calculus`     general sizes: both sides have one normal form under the rewriting rules named
+`Squares`      general sizes: the difference is a sum of squares and of traces tr(EᵀPE) with P positive semidefinite
+`Drops`        general sizes: a heuristic move, and the difference is what it is said to drop
+`Lemma`        general sizes: the difference is a positive multiple of the difference that another derivation proves
+`Taylor`       general sizes: f(X + H) ≤ f(X) + Df(X)[H] + c ‖H‖²/2 from D²f(X)[H, H] ≤ c ‖H‖², proved elsewhere
+`Spectrum`     general sizes: tr f(X) ≤ tr g(X) for X ⪰ 0, from f ≤ g on [0, ∞)
+`AtSizes`      stated sizes: values in a prime field at random points, with the probability of a false acceptance
+`OnInterval`   one variable: the sign of a difference on an interval, by isolation of roots
+=============  ======================================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import sympy
+
+from derivations import identity, interval
+from derivations.expression import (
+    Add,
+    Differential,
+    Expr,
+    Identity,
+    Inverse,
+    LogDet,
+    Matrix,
+    Product,
+    Scalar,
+    Scale,
+    Sum,
+    Trace,
+    Transpose,
+    expression,
+    norm_squared,
+    spectral,
+    substitute,
+)
+from derivations.normal import Rule, equal
+from derivations.proof import Derivation, Finding
+
+GENERAL = "general sizes"
+EXACT = "exact algebra"
+
+
+def _signed(a: Expr, relation: str, b: Expr) -> Expr:
+    """What must not be negative for ``a relation b``."""
+    return b - a if relation == "<=" else a - b
+
+
+@dataclass(frozen=True)
+class Calculus:
+    """Both sides have one normal form under the rules named."""
+
+    rules: tuple[Rule, ...] = ()
+    name: str = "matrix calculus"
+
+    def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
+        if relation != "=":
+            return Finding(False, GENERAL, f"it proves equations, not {relation}")
+        accepted = equal(a, b, self.rules)
+        return Finding(accepted, GENERAL, "" if accepted else "the normal forms differ")
+
+
+@dataclass(frozen=True)
+class Squares:
+    """The difference is Σ c ‖E‖² + Σ c tr(EᵀPE), with constants c ≥ 0 and P positive semidefinite by its form."""
+
+    squares: tuple[tuple[sympy.Expr | int, Expr], ...] = ()
+    weighted: tuple[tuple[sympy.Expr | int, Expr, Expr], ...] = ()
+    rules: tuple[Rule, ...] = ()
+    name: str = "sum of squares"
+
+    def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
+        if relation not in ("<=", ">="):
+            return Finding(False, GENERAL, f"it proves inequalities, not {relation}")
+        total = expression(0)
+        for c, E in self.squares:
+            total = total + expression(c) * norm_squared(E)
+        for c, E, P in self.weighted:
+            if not positive_semidefinite(P):
+                return Finding(False, GENERAL, "the form of a weight does not show that it is positive semidefinite")
+            total = total + expression(c) * Trace(E.T @ P @ E)
+        if not all(_nonnegative(sympy.sympify(c)) for c, *_ in (*self.squares, *self.weighted)):
+            return Finding(False, GENERAL, "a constant is not known to be nonnegative")
+        accepted = equal(_signed(a, relation, b), total, self.rules)
+        return Finding(accepted, GENERAL, "" if accepted else "the difference is not that sum of squares")
+
+
+@dataclass(frozen=True)
+class Drops:
+    """A heuristic: the two sides are said to be close, and differ by exactly what is dropped."""
+
+    dropped: Expr
+    rules: tuple[Rule, ...] = ()
+    name: str = "heuristic"
+
+    def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
+        if relation != "~":
+            return Finding(False, GENERAL, f"it proves nothing, so it makes no {relation}")
+        accepted = equal(a, b + self.dropped, self.rules)
+        return Finding(accepted, GENERAL, "" if accepted else "what is dropped is not the difference")
+
+
+@dataclass(frozen=True)
+class Lemma:
+    """The difference is ``times`` the difference of a proved statement, after a substitution."""
+
+    lemma: Derivation
+    values: Mapping[Expr, Expr] = field(default_factory=dict)
+    times: sympy.Expr | int = 1
+    rules: tuple[Rule, ...] = ()
+    backwards: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.lemma.name
+
+    def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
+        proved = self.lemma.relation
+        if proved == "~" or (proved == "=") != (relation == "="):
+            return Finding(False, GENERAL, f"the lemma proves {proved}, not {relation}")
+        if not _nonnegative(sympy.sympify(self.times)):
+            return Finding(False, GENERAL, "the multiple is not known to be nonnegative")
+        if not self.lemma.proves():
+            return Finding(False, GENERAL, "the lemma is not proved")
+        left, right = substitute(self.lemma.left, self.values), substitute(self.lemma.right, self.values)
+        difference = expression(self.times) * _signed(left, proved, right)
+        if relation == "=":
+            accepted = equal(a - b, difference, self.rules) or equal(b - a, difference, self.rules)
+        else:
+            accepted = equal(_signed(a, relation, b), difference, self.rules)
+        return Finding(accepted, GENERAL, "" if accepted else "the step is not an instance of the lemma")
+
+
+@dataclass(frozen=True)
+class Taylor:
+    """f(X + H) ≤ f(X) + Df(X)[H] + c/2 ‖H‖², or ≥, from a bound c ‖H‖² on D²f that holds at every point."""
+
+    f: Expr
+    X: Matrix
+    H: Matrix
+    bound: Derivation
+    c: sympy.Expr
+    rules: tuple[Rule, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"Taylor, with {self.bound.name}"
+
+    def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
+        slope = Differential(self.f, self.X, self.H)
+        curvature = Differential(slope, self.X, self.H)
+        size = norm_squared(self.H)
+        if relation != self.bound.relation or not self.bound.proves():
+            return Finding(False, GENERAL, "the bound on the curvature is not proved, or goes the other way")
+        if not (
+            equal(self.bound.left, curvature, self.rules)
+            and equal(self.bound.right, expression(self.c) * size, self.rules)
+        ):
+            return Finding(False, GENERAL, "the bound is not one on this second derivative")
+        moved = substitute(self.f, {self.X: self.X + self.H})
+        accepted = equal(a, moved, self.rules) and equal(b, self.f + slope + self.c / 2 * size, self.rules)
+        return Finding(accepted, GENERAL, "" if accepted else "the two sides are not Taylor's")
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """tr f(X) ≤ tr g(X), or ≥, for a symmetric X ⪰ 0, since f ≤ g on [0, ∞).
+
+    Functions of one variable, rational but for multiples of log(1 + c x) with c > 0.
+    """
+
+    f: sympy.Lambda
+    g: sympy.Lambda
+    X: Expr
+    rules: tuple[Rule, ...] = ()
+    name: str = "spectrum"
+
+    def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
+        if not positive_semidefinite(self.X):
+            return Finding(False, GENERAL, "the form of X does not show that it is positive semidefinite")
+        if not (equal(a, trace_of(self.f, self.X), self.rules) and equal(b, trace_of(self.g, self.X), self.rules)):
+            return Finding(False, GENERAL, "the two sides are not tr f(X) and tr g(X)")
+        x = sympy.Symbol("x", nonnegative=True)
+        f, g = expression(self.f(x)), expression(self.g(x))
+        if relation == "=":
+            return Calculus()(f, "=", g)
+        found = OnInterval(x, sympy.Integer(0), sympy.oo)(f, relation, g)
+        return Finding(found.accepted, GENERAL, found.reason)
+
+
+@dataclass(frozen=True)
+class AtSizes:
+    """Both sides agree at random points of a prime field, at each of the sizes."""
+
+    sizes: tuple[Mapping[str, int], ...]
+    trials: int = 3
+    name: str = "identity test"
+
+    def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
+        if relation != "=":
+            return Finding(False, "stated sizes", f"it proves equations, not {relation}")
+        return identity.tested(a, b, self.sizes, self.trials)
+
+
+@dataclass(frozen=True)
+class OnInterval:
+    """A scalar inequality in one variable on an interval, ends included; other symbols must cancel."""
+
+    variable: sympy.Symbol
+    low: sympy.Expr
+    high: sympy.Expr
+    name: str = "isolation of roots"
+
+    def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
+        if not (isinstance(a, Scalar) and isinstance(b, Scalar)) or relation not in ("<=", ">="):
+            return Finding(False, EXACT, "it proves inequalities between scalars")
+        difference = b.value - a.value if relation == "<=" else a.value - b.value
+        reason = interval.refuted(difference, self.variable, self.low, self.high)
+        return Finding(reason == "", EXACT, reason)
+
+
+def trace_of(f: sympy.Lambda, X: Expr) -> Expr:
+    """tr f(X) for f rational but for multiples of log(1 + c x)."""
+    (x,) = f.variables
+    total = expression(0)
+    for term in sympy.Add.make_args(sympy.expand(f.expr)):
+        logs = [part for part in sympy.Mul.make_args(term) if isinstance(part, sympy.log)]
+        if logs:
+            c = sympy.cancel((logs[0].args[0] - 1) / x)
+            total = total + expression(term / logs[0]) * LogDet(Identity(X.shape[0]) + c * X)  # type: ignore[misc]
+        else:
+            total = total + Trace(spectral(sympy.Lambda(x, term), X))
+    return total
+
+
+def _nonnegative(c: sympy.Expr) -> bool:
+    return bool(sympy.factor(c).is_nonnegative)
+
+
+def positive_semidefinite(P: Expr) -> bool:
+    """Whether the form of ``P`` shows that it is: sums and products EᵀQE of such, and inverses of I + such."""
+    match P:
+        case Identity() | Matrix(psd=True):
+            return True
+        case Add(terms=terms):
+            return all(positive_semidefinite(part) for part in terms)
+        case Scale(factor=Scalar(value=c), arg=arg):
+            return _nonnegative(c) and positive_semidefinite(arg)
+        case Sum(arg=arg):
+            return positive_semidefinite(arg)
+        case Inverse(arg=arg):
+            return positive_semidefinite(arg)
+        case Transpose(arg=arg):
+            return positive_semidefinite(arg)
+        case Product():
+            factors = _flat(P)
+            half = len(factors) // 2
+            mirrored = all(equal(factors[i], factors[-1 - i].T) for i in range(half))
+            return mirrored and (len(factors) % 2 == 0 or positive_semidefinite(factors[half]))
+    return False
+
+
+def _flat(P: Expr) -> list[Expr]:
+    match P:
+        case Product(factors=factors):
+            return [part for factor in factors for part in _flat(factor)]
+        case Transpose(arg=Product(factors=factors)):
+            return [part for factor in reversed(factors) for part in _flat(factor.T)]
+        case Transpose(arg=Transpose(arg=arg)):
+            return _flat(arg)
+    return [P]

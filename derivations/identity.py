@@ -1,0 +1,175 @@
+"""Polynomial identity testing: two expressions at random points of a prime field.
+
+At fixed sizes the difference of two expressions is a rational function of their entries. If it is not zero, its
+numerator of degree D vanishes at a uniformly random point of the field with probability at most D/P (Schwartz and
+Zippel), and at T independent points with probability at most (D/P)ᵀ. Points at which a matrix has no inverse are drawn
+again; what is conditioned on then has probability at least 1 − D/P, and D counts those determinants too.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from math import ceil, log2
+
+import sympy
+from flint import nmod
+
+from derivations import expression as ex
+from derivations.calculus import differential
+from derivations.exact import FIELD, PRIME, Logs, Point, Rows, Singular, eliminated, evaluate, multiplied
+from derivations.expression import Expr, Matrix
+from derivations.proof import Finding
+
+
+def tested(a: Expr, b: Expr, sizes: tuple[Mapping[str, int], ...], trials: int) -> Finding:
+    """Whether the two agree at ``trials`` points at each of the sizes."""
+    worst = 0.0
+    shown = "; ".join(", ".join(f"{name} = {value}" for name, value in at.items()) for at in sizes)
+    for at in sizes:
+        rng = random.Random(str(sorted(at.items())))
+        for _ in range(trials):
+            left, right = _values(a, b, at, rng)
+            if not same(left, right):
+                return Finding(False, f"exact values at {shown}", f"the two sides differ at {dict(at)}")
+        worst = max(worst, _false_acceptance(a - b, at) ** trials)
+    bound = f"false acceptance at most 2^{ceil(log2(worst))}"
+    return Finding(True, f"exact values at {shown}, {trials} points each, {bound}")
+
+
+def same(left: object, right: object) -> bool:
+    """Whether two values are equal, formal logarithms included."""
+    if isinstance(left, list) and isinstance(right, list):
+        return left == right
+    if isinstance(left, Logs) or isinstance(right, Logs):
+        left, right = (v if isinstance(v, Logs) else Logs(v) for v in (left, right))
+        return (left + right.times(nmod(-1, PRIME))).is_zero()
+    return left == right
+
+
+def _values(a: Expr, b: Expr, sizes: Mapping[str, int], rng: random.Random) -> tuple[object, object]:
+    for _ in range(20):
+        try:
+            at = point(ex.matrices(a) | ex.matrices(b), ex.symbols(a) | ex.symbols(b), sizes, rng)
+            return evaluate(a, at), evaluate(b, at)
+        except Singular:
+            continue
+    raise Singular
+
+
+def point(
+    matrices: frozenset[Matrix], symbols: frozenset[sympy.Symbol], sizes: Mapping[str, int], rng: random.Random
+) -> Point:
+    """A random point of the field at which every matrix is as its declaration says."""
+
+    def draw() -> nmod:
+        return nmod(rng.randrange(PRIME), PRIME)
+
+    values: dict[tuple[str, int], Rows] = {}
+    for A in sorted(matrices, key=repr):
+        rows, cols = (of if isinstance(of, int) else sizes[of] for of in A.shape)  # type: ignore[misc]
+        count = sizes["K"] if A.index else 1
+        if (A.name, 0) in values:
+            continue
+        for k, member in enumerate(_members(A, rows, cols, count, draw)):
+            values[A.name, k] = member
+    scalars = {str(s): draw() for s in sorted(symbols, key=str) if str(s) not in sizes}
+    return Point(FIELD, sizes, values, scalars)
+
+
+def _members(A: Matrix, rows: int, cols: int, count: int, draw: object) -> list[Rows]:
+    def any_matrix(m: int, n: int) -> Rows:
+        return [[draw() for _ in range(n)] for _ in range(m)]  # type: ignore[operator]
+
+    if A.orthonormal:
+        if A.complete and count * cols != rows:
+            raise ValueError(f"a complete orthonormal family needs K p = d, got {count} * {cols} and {rows}")
+        shared = _orthogonal(any_matrix(rows, rows))
+        if A.mutually or A.complete:
+            return [[row[k * cols : (k + 1) * cols] for row in shared] for k in range(count)]
+        return [[row[:cols] for row in _orthogonal(any_matrix(rows, rows))] for _ in range(count)]
+    made = []
+    for _ in range(count):
+        M = any_matrix(rows, cols)
+        if A.diagonal:
+            M = [[x if i == j else 0 * x for j, x in enumerate(row)] for i, row in enumerate(M)]
+        elif A.psd:
+            M = multiplied(M, [list(row) for row in zip(*M, strict=True)])
+        elif A.symmetric:
+            M = [[M[min(i, j)][max(i, j)] for j in range(cols)] for i in range(rows)]
+        made.append(M)
+    return made
+
+
+def _orthogonal(M: Rows) -> Rows:
+    # Cayley: (I − A)(I + A)⁻¹ of a skew A.
+    n = len(M)
+    one, zero = nmod(1, PRIME), nmod(0, PRIME)
+    A = [[zero if i == j else M[i][j] if i < j else -M[j][i] for j in range(n)] for i in range(n)]
+    plus = [[A[i][j] + (one if i == j else zero) for j in range(n)] for i in range(n)]
+    minus = [[(one if i == j else zero) - A[i][j] for j in range(n)] for i in range(n)]
+    return multiplied(minus, eliminated(plus, FIELD)[0])
+
+
+def _false_acceptance(a: Expr, sizes: Mapping[str, int]) -> float:
+    top, bottom = degree(a, sizes)
+    return min(1.0, (top + bottom) / PRIME)
+
+
+def degree(a: Expr, sizes: Mapping[str, int]) -> tuple[int, int]:
+    """Degrees of numerators and of a common denominator of the entries of ``a`` in those of its matrices.
+
+    Of a logarithm, those of its argument, with powers up to 4 for the coefficients of logarithms.
+    """
+
+    def size(of: ex.Size) -> int:
+        return of if isinstance(of, int) else sizes[of]
+
+    def of(part: Expr) -> tuple[int, int]:
+        return degree(part, sizes)
+
+    def times(*parts: tuple[int, int]) -> tuple[int, int]:
+        return sum(p[0] for p in parts), sum(p[1] for p in parts)
+
+    def plus(*parts: tuple[int, int]) -> tuple[int, int]:
+        bottom = sum(p[1] for p in parts)
+        return max(p[0] + bottom - p[1] for p in parts), bottom
+
+    match a:
+        case ex.Scalar(value=c):
+            above, below = sympy.fraction(sympy.together(c))
+            return _total_degree(above), _total_degree(below)
+        case Matrix(orthonormal=True):
+            return size(a.rows), size(a.rows)
+        case Matrix(psd=True):
+            return 2, 0
+        case Matrix():
+            return 1, 0
+        case ex.Identity() | ex.Ones():
+            return 0, 0
+        case ex.Add(terms=terms):
+            return plus(*map(of, terms))
+        case ex.Scale(factor=left, arg=right) | ex.Hadamard(left=left, right=right):
+            return times(of(left), of(right))
+        case ex.Product(factors=factors):
+            return times(*map(of, factors))
+        case ex.Inverse(arg=arg):
+            top, bottom = of(arg)
+            n = size(arg.shape[0])  # type: ignore[misc]
+            return (n - 1) * top + bottom, n * top
+        case ex.LogDet(arg=arg):
+            top, bottom = of(arg)
+            n = size(arg.shape[0])  # type: ignore[misc]
+            return 4 * n * max(top, bottom), 4 * n * bottom
+        case ex.Sum(arg=arg, count=count):
+            return plus(*[of(arg)] * size(count))
+        case ex.Trace(arg=arg) | ex.Transpose(arg=arg) | ex.Diag(arg=arg) | ex.Diagonal(arg=arg):
+            return of(arg)
+        case ex.Differential(arg=arg, matrix=matrix, along=along):
+            return of(differential(arg, {matrix: along}))
+    raise TypeError(f"no degree for {type(a).__name__}")
+
+
+def _total_degree(c: sympy.Expr) -> int:
+    symbols = sorted(c.free_symbols, key=str)
+    return sympy.Poly(c, *symbols).total_degree() if symbols else 0

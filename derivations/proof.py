@@ -1,0 +1,136 @@
+"""Derivations: statements proved in steps, each accepted by a mechanical check and by nothing else.
+
+A step leads from one expression to the next by a relation: ``=``, ``<=``, ``>=``, or ``~`` for a heuristic move, which
+must say what it drops. Its rule, one of those in `derivations.checks`, decides whether it is accepted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from derivations.expression import Expr
+
+RELATIONS = ("=", "<=", ">=", "~")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    Attributes
+    ----------
+    accepted : bool
+    means : str
+        ``"general sizes"``, ``"exact algebra"``, or the sizes and the bound on the probability of a false acceptance.
+    reason : str
+        Why it was not accepted; empty if it was.
+    """
+
+    accepted: bool
+    means: str
+    reason: str = ""
+
+
+class Check(Protocol):
+    """A rule by which a step may be taken."""
+
+    @property
+    def name(self) -> str:
+        """The rule, as a reader would call it."""
+        ...
+
+    def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
+        """Whether ``a relation b`` follows by this rule."""
+        ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a derivation."""
+
+    start: Expr
+    relation: str
+    end: Expr
+    rule: Check
+    because: str
+
+    def check(self) -> Finding:
+        """Whether the step is accepted."""
+        if self.relation not in RELATIONS:
+            raise ValueError(f"relation must be one of {', '.join(RELATIONS)}, got {self.relation!r}")
+        return self.rule(self.start, self.relation, self.end)
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A statement with its proof.
+
+    Attributes
+    ----------
+    name : str
+        What it is found by, for instance ``"gradient-of-the-coding-rate"``.
+    title : str
+        The statement in words.
+    hypotheses : tuple of str
+        What the statement assumes, in words; formally they are declared by its matrices and rules.
+    source : str
+        Paper and equation.
+    steps : tuple of Step
+        From the left side of the statement to the right one.
+    uses : tuple of Derivation
+        Those whose statements its rules rely on.
+    definitions : tuple of (str, Expr or str)
+        Names used in the text and what they stand for.
+    remark : str
+        What the statement means, or where the literature differs.
+    """
+
+    name: str
+    title: str
+    hypotheses: tuple[str, ...]
+    source: str
+    steps: tuple[Step, ...]
+    uses: tuple[Derivation, ...] = ()
+    definitions: tuple[tuple[str, Expr | str], ...] = ()
+    remark: str = ""
+
+    def __post_init__(self) -> None:
+        for step, following in zip(self.steps, self.steps[1:], strict=False):
+            if step.end != following.start:
+                raise ValueError(f"{self.name}: every step must start where the one before ends")
+        relations = {step.relation for step in self.steps}
+        if {"<=", ">="} <= relations or ("~" in relations and relations & {"<=", ">="}):
+            raise ValueError(f"{self.name}: the steps must have one direction, got {' '.join(sorted(relations))}")
+
+    @property
+    def left(self) -> Expr:
+        """The left side of the statement."""
+        return self.steps[0].start
+
+    @property
+    def right(self) -> Expr:
+        """The right side of the statement."""
+        return self.steps[-1].end
+
+    @property
+    def relation(self) -> str:
+        """The relation of the statement."""
+        return next((step.relation for step in self.steps if step.relation != "="), "=")
+
+    def check(self) -> tuple[Finding, ...]:
+        """What the check of every step found."""
+        return tuple(step.check() for step in self.steps)
+
+    def proves(self) -> bool:
+        """Whether every step is accepted, here and in all that it uses."""
+        return all(finding.accepted for finding in self.check()) and all(used.proves() for used in self.uses)
+
+
+def chain(start: Expr, *steps: tuple[str, Expr, Check, str]) -> tuple[Step, ...]:
+    """Steps (relation, end, rule, because), each starting where the one before ends."""
+    made = []
+    for relation, end, rule, because in steps:
+        made.append(Step(start, relation, end, rule, because))
+        start = end
+    return tuple(made)
