@@ -1,6 +1,6 @@
 """How curved the rates are, and what gradient steps follow.
 
-Tokens are columns in the statements, as in the papers, and rows in the checks. α = d/(Nε²), β = p/(Nε²), which the
+Tokens are columns in the statements, as in the papers, and rows in the checks. α = d/(nε²), β = p/(nε²), which the
 papers write γ. Second derivatives along a direction are exact: `verify.derivatives`.
 """
 
@@ -157,16 +157,16 @@ def ends_attained(case: Case) -> Outcome:
 
 @claim(
     "curvature.subspace-rate",
-    title="The Hessian of Rc(Z|U) lies between -L/8 and L",
+    title="The Hessian of Rc(Z|U) lies between -L_c/8 and L_c",
     statement=(
-        r"-\tfrac L8I\preceq\nabla^2R^c(Z\mid U_{[K]})\preceq L\,I,"
-        r"\qquad L=\beta\,\lambda_{\max}\Big(\sum_kU_kU_k^\top\Big)"
+        r"-\tfrac{L_c}8I\preceq\nabla^2R^c(Z\mid U_{[K]})\preceq L_c\,I,"
+        r"\qquad L_c=\beta\,\lambda_{\max}\Big(\sum_kU_kU_k^\top\Big)"
     ),
     source="derived",
     relation="<=",
     hypotheses="any Z and direction, any bases",
     expect=HOLDS,
-    twin="beta for L, as if the bases never overlapped",
+    twin="beta for L_c, as if the bases never overlapped",
     uses=("curvature.coding-rate",),
     instances=100,
 )
@@ -190,9 +190,9 @@ def subspace_rate_bounds(case: Case) -> Outcome:
 
 @claim(
     "curvature.subspace-ends-attained",
-    title="L is the Lipschitz constant of the gradient of Rc(Z|U), for all bases",
+    title="L_c is the Lipschitz constant of the gradient of Rc(Z|U), for all bases",
     statement=(
-        r"\lambda_{\max}\nabla^2R^c(0)=L;\qquad\lambda_{\min}\nabla^2R^c(Z)=-\tfrac L8"
+        r"\lambda_{\max}\nabla^2R^c(0)=L_c;\qquad\lambda_{\min}\nabla^2R^c(Z)=-\tfrac{L_c}8"
         r"\ \text{ for }Z=s\,uv^\top,\ u\in\mathrm{span}(U_1),\ \beta s^2=3,\ U^\top U=I"
     ),
     source="derived",
@@ -204,8 +204,8 @@ def subspace_rate_bounds(case: Case) -> Outcome:
     instances=60,
 )
 def subspace_ends_attained(case: Case) -> Outcome:
-    """At zero the second derivative along H is β Σ‖U_kᵀH‖², and equals L‖H‖² for the top eigenvector of Σ U_kU_kᵀ.
-    So no step of 2/L or more descends from everywhere. The lower end needs one direction at βs² = 3 in every head
+    """At zero the second derivative along H is β Σ‖U_kᵀH‖², and equals L_c‖H‖² for the top eigenvector of Σ U_kU_kᵀ.
+    So no step above 2/L_c descends from everywhere. The lower end needs one direction at βs² = 3 in every head
     that sees it, which bases that overlap unequally do not offer.
     """
     rng = case.rng()
@@ -232,7 +232,7 @@ def subspace_ends_attained(case: Case) -> Outcome:
 @claim(
     "curvature.partition-rate",
     title="The Hessian of Rc(Z|Pi) lies between -alpha/8 and alpha, whatever the memberships",
-    statement=r"-\tfrac\alpha8\,I\preceq\nabla^2_ZR^c(Z\mid\Pi)\preceq\alpha\,I,\qquad\alpha=\tfrac d{N\varepsilon^2}",
+    statement=r"-\tfrac\alpha8\,I\preceq\nabla^2_ZR^c(Z\mid\Pi)\preceq\alpha\,I,\qquad\alpha=\tfrac d{n\varepsilon^2}",
     source="derived",
     relation="<=",
     hypotheses="any Z and direction, hard or soft memberships held fixed",
@@ -242,7 +242,7 @@ def subspace_ends_attained(case: Case) -> Outcome:
     instances=100,
 )
 def partition_rate_bounds(case: Case) -> Outcome:
-    """Class k contributes between −α/8 and α times ‖ΔΠ_k^½‖², since (N_k/N)α_k = α, and these norms add up to ‖Δ‖². So
+    """Class k contributes between −α/8 and α times ‖ΔΠ_k^½‖², since (n_k/n)α_k = α, and these norms add up to ‖Δ‖². So
     neither the smallest class nor the number of classes enters. The second derivative is exact.
     """
     rng = case.rng()

@@ -1,7 +1,7 @@
 """What the sparse rate reduction rewards: its range, its maximisers, its dependence on scale.
 
-Tokens are columns in the statements, as in the papers, and rows in the checks. α = d/(Nε²), β = p/(Nε²), which the
-papers write γ. A complete orthonormal family is K bases of dimension p = d/K, orthogonal to one another; q = min(d, N).
+Tokens are columns in the statements, as in the papers, and rows in the checks. α = d/(nε²), β = p/(nε²), which the
+papers write γ. A complete orthonormal family is K bases of dimension p = d/K, orthogonal to one another; q = min(d, n).
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def gradient(case: Case) -> Outcome:
     "objective.maximum",
     title="The largest rate reduction against a complete family, at fixed energy",
     statement=(
-        r"\|Z\|_F^2=N\ \Rightarrow\ \Delta R(Z\mid U_{[K]})\le\tfrac q2\log\frac{1+\alpha N/q}{1+\beta"
-        r" N/q},\qquad\text{attained at }ZZ^\top=\tfrac Nq P,"
+        r"\|Z\|_F^2=n\ \Rightarrow\ \Delta R(Z\mid U_{[K]})\le\tfrac q2\log\frac{1+\alpha n/q}{1+\beta"
+        r" n/q},\qquad\text{attained at }ZZ^\top=\tfrac nq P,"
         r"\ P\text{ a projector of rank }q\text{ commuting with all }U_kU_k^\top"
     ),
     source=f"derived; question raised by {N23}, figure 1",
@@ -81,7 +81,7 @@ def gradient(case: Case) -> Outcome:
 def maximum(case: Case) -> Outcome:
     """Let h(x) = ½ log((1+αx)/(1+βx)). Fischer's inequality gives ΔR ≤ Σ h over the eigenvalues of the diagonal
     blocks U_kᵀZZᵀU_k; h is concave, increasing and zero at zero, so Σ h is largest at equal eigenvalues, and there
-    are at most q that count. For N ≥ d the maximisers are all Z with ZZᵀ = (N/d) I: isotropic tokens, with no
+    are at most q that count. For n ≥ d the maximisers are all Z with ZZᵀ = (n/d) I: isotropic tokens, with no
     regard to U.
     """
     f = _family(case)
@@ -104,7 +104,7 @@ def maximum(case: Case) -> Outcome:
     statement=r"\Delta R(Z\mid U_{[K]})\text{ maximal}\ \Rightarrow\ \text{every }z_i\in\bigcup_k\mathrm{span}(U_k)",
     source=f"{N23}, figure 1 and section 2.2, as pictured",
     relation="<",
-    hypotheses="complete orthonormal family with K >= 2, tokens of mean square norm one, N >= d",
+    hypotheses="complete orthonormal family with K >= 2, tokens of mean square norm one, n >= d",
     expect=REFUTED,
     twin="isotropic tokens reach no more than the maximum",
     uses=("objective.maximum", "rates.gram-only"),
@@ -131,19 +131,19 @@ def only_subspaces(case: Case) -> Outcome:
     title="With the l0 term, tokens on the coordinate axes are optimal, whatever the subspaces",
     statement=(
         r"\|z_i\|=1\ \Rightarrow\ \Delta R(Z\mid U_{[K]})-\lambda\|Z\|_0\le\tfrac d2\log\frac{1"
-        r"+1/\varepsilon^2}{1+1/(K\varepsilon^2)}-\lambda N,\qquad\text{attained at }\pm e_j,"
-        r"\ \tfrac Nd\text{ tokens on each axis}"
+        r"+1/\varepsilon^2}{1+1/(K\varepsilon^2)}-\lambda n,\qquad\text{attained at }\pm e_j,"
+        r"\ \tfrac nd\text{ tokens on each axis}"
     ),
     source=f"derived; {N23}, eq. 1 for unit-norm tokens",
     relation="tight",
-    hypotheses="complete orthonormal family in any position, N a multiple of d",
+    hypotheses="complete orthonormal family in any position, n a multiple of d",
     expect=HOLDS,
-    twin="lambda N p, as if each token needed the p dimensions of its subspace",
+    twin="lambda n p, as if each token needed the p dimensions of its subspace",
     uses=("objective.maximum",),
     instances=100,
 )
 def sparsest(case: Case) -> Outcome:
-    """A unit token has at least one entry, and tokens spread evenly over the axes have ZZᵀ = (N/d) I. So the learned
+    """A unit token has at least one entry, and tokens spread evenly over the axes have ZZᵀ = (n/d) I. So the learned
     subspaces play no part in the maximiser: it is a union of d lines, and the same for every U.
     """
     f = _family(case, ((1, 1, 1), (2, 1, 2), (2, 1, 4), (2, 2, 4), (3, 1, 6)))
@@ -291,7 +291,7 @@ def _family(case: Case, sizes: tuple[tuple[int, int, int], ...] = FAMILIES) -> F
 
 
 def _ceiling(f: Family, q: int) -> float:
-    """(q/2) log((1 + αN/q)/(1 + βN/q)): q equal eigenvalues of total N, each in one head."""
+    """(q/2) log((1 + αn/q)/(1 + βn/q)): q equal eigenvalues of total n, each in one head."""
     return q / 2 * (math.log1p(f.d / (q * f.eps**2)) - math.log1p(f.p / (q * f.eps**2)))
 
 

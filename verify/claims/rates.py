@@ -1,7 +1,7 @@
 """What the coding rates are: identities, invariances, gradients, bounds on one another, and rate distortion.
 
 Tokens are columns in the statements, as in the papers, and rows in the checks: Z below is the papers' Zᵀ.
-α = d/(Nε²), β = p/(Nε²), which the papers write γ.
+α = d/(nε²), β = p/(nε²), which the papers write γ.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ from verify.outcome import all_of, at_most, decided, equal
 @claim(
     "rates.sylvester",
     title="The rate is the same from tokens and from features",
-    statement=r"\log\det(I_N+\alpha Z^\top Z)=\log\det(I_d+\alpha ZZ^\top)",
+    statement=r"\log\det(I_n+\alpha Z^\top Z)=\log\det(I_d+\alpha ZZ^\top)",
     source=f"{N23}, eq. 7; Sylvester's determinant identity",
     relation="=",
     hypotheses="any Z",
     expect=HOLDS,
-    twin="alpha with N and d exchanged",
+    twin="alpha with n and d exchanged",
     instances=100,
 )
 def sylvester(case: Case) -> Outcome:
     """Both determinants have the factors 1 + αs², s the singular values of Z, and ones besides.
 
-    Both are taken by LU, on the N × N and on the d × d matrix, and compared with `srr.coding_rate`.
+    Both are taken by LU, on the n × n and on the d × d matrix, and compared with `srr.coding_rate`.
     """
     t = tokens(case, case.rng())
     xp, Z_T = array_namespace(t.Z), array_namespace(t.Z).matrix_transpose(t.Z)
@@ -64,7 +64,7 @@ def sylvester(case: Case) -> Outcome:
 @claim(
     "rates.orthogonal-invariance",
     title="R depends on the singular values alone",
-    statement=r"R(OZV)=R(Z), \qquad O\in O(d),\ V\in O(N)",
+    statement=r"R(OZV)=R(Z), \qquad O\in O(d),\ V\in O(n)",
     source=f"{N23}, section 2.2; {BOOK}, exercise on the coding rate",
     relation="=",
     hypotheses="any Z, O and V orthogonal",
@@ -139,7 +139,7 @@ def monotone(case: Case) -> Outcome:
 @claim(
     "rates.gram-only",
     title="R and Rc(Z|U) see the tokens only through their second moment",
-    statement=r"R(ZV)=R(Z),\qquad R^c(ZV\mid U_{[K]})=R^c(Z\mid U_{[K]}),\qquad V\in O(N)",
+    statement=r"R(ZV)=R(Z),\qquad R^c(ZV\mid U_{[K]})=R^c(Z\mid U_{[K]}),\qquad V\in O(n)",
     source=f"derived from {N23}, eq. 7 and 8",
     relation="=",
     hypotheses="any Z, any bases, V orthogonal",
@@ -283,7 +283,7 @@ def gradient(case: Case) -> Outcome:
     "rates.gradient-subspace",
     title="The gradient of Rc(Z|U), for orthonormal, overlapping and arbitrary bases",
     statement=(
-        r"\nabla R^c(Z\mid U_{[K]})=\beta\sum_k U_kU_k^\top Z\,\big(I_N+\beta (U_k^\top Z)^\top"
+        r"\nabla R^c(Z\mid U_{[K]})=\beta\sum_k U_kU_k^\top Z\,\big(I_n+\beta (U_k^\top Z)^\top"
         r" U_k^\top Z\big)^{-1}"
     ),
     source=f"{N23}, eq. 9",
@@ -312,17 +312,17 @@ def gradient_subspace(case: Case) -> Outcome:
     title="The gradient of Rc(Z|Pi), memberships held fixed",
     statement=(
         r"\nabla R^c(Z\mid\Pi)=\alpha\sum_k (I_d+\alpha_k Z\Pi_kZ^\top)^{-1}Z\Pi_k,"
-        r"\qquad \alpha_k=\tfrac{d}{N_k\varepsilon^2}"
+        r"\qquad \alpha_k=\tfrac{d}{n_k\varepsilon^2}"
     ),
     source=f"{REDUNET}, the operators C_k",
     relation="=",
     hypotheses="any Z, hard or soft memberships",
     expect=HOLDS,
-    twin="the weights N_k/N of the classes forgotten",
+    twin="the weights n_k/n of the classes forgotten",
     instances=100,
 )
 def gradient_partition(case: Case) -> Outcome:
-    """(N_k/N) α_k = α for every class; against the exact directional derivative, as in `rates.gradient`."""
+    """(n_k/n) α_k = α for every class; against the exact directional derivative, as in `rates.gradient`."""
     rng = case.rng()
     t = tokens(case, rng)
     Pi = memberships(case, rng, t.n, K=(2,))
@@ -340,7 +340,7 @@ def gradient_partition(case: Case) -> Outcome:
     "rates.push-through",
     title="The gradient of Rc(Z|U) in the form of tokens and in the form of features",
     statement=(
-        r"\sum_kU_kY_k(I_N+\beta Y_k^\top Y_k)^{-1}=\sum_kU_k(I_p+\beta Y_kY_k^\top)^{-1}Y_k,"
+        r"\sum_kU_kY_k(I_n+\beta Y_k^\top Y_k)^{-1}=\sum_kU_k(I_p+\beta Y_kY_k^\top)^{-1}Y_k,"
         r"\qquad Y_k=U_k^\top Z"
     ),
     source=f"{N23}, eq. 9; push-through identity",
@@ -351,7 +351,7 @@ def gradient_partition(case: Case) -> Outcome:
     instances=100,
 )
 def push_through(case: Case) -> Outcome:
-    """Y(I + βYᵀY) = (I + βYYᵀ)Y. So the exact step is one linear map for all tokens, p × p work a head and no N × N
+    """Y(I + βYᵀY) = (I + βYYᵀ)Y. So the exact step is one linear map for all tokens, p × p work a head and no n × n
     inverse: it mixes channels, and tokens only through the map's coefficients. Both solved densely, and compared
     with `srr`.
     """
@@ -643,7 +643,7 @@ def _spectrum(case: Case) -> np.ndarray:
 @claim(
     "rates.maximal",
     title="The largest rate at a given energy",
-    statement=r"\|Z\|_F^2=N\ \Rightarrow\ R(Z)\le\tfrac q2\log\big(1+\tfrac d{q\varepsilon^2}\big),\qquad q=\min(d,N)",
+    statement=r"\|Z\|_F^2=n\ \Rightarrow\ R(Z)\le\tfrac q2\log\big(1+\tfrac d{q\varepsilon^2}\big),\qquad q=\min(d,n)",
     source=f"derived; unit-norm tokens: {BOOK}, on the maximal coding rate",
     relation="tight",
     hypotheses="tokens of mean square norm one",
@@ -672,19 +672,19 @@ def maximal(case: Case) -> Outcome:
 
 @claim(
     "rates.memorisation",
-    title="The coding rate never exceeds log N, the cost of naming one of N known tokens",
-    statement=r"R_\varepsilon(Z)\le\log N,\qquad\varepsilon>0",
-    source=f"{BOOK}, remark on the memorisation regime: the rate, which grows as eps falls, tends to log N",
+    title="The coding rate never exceeds log n, the cost of naming one of n known tokens",
+    statement=r"R_\varepsilon(Z)\le\log n,\qquad\varepsilon>0",
+    source=f"{BOOK}, remark on the memorisation regime: the rate, which grows as eps falls, tends to log n",
     relation="<=",
     hypotheses="any Z",
     expect=REFUTED,
-    twin="the bound (r/2) log(1 + d s_1^2/(N eps^2)), r = min(d, N), s_1 the largest singular value",
+    twin="the bound (r/2) log(1 + d s_1^2/(n eps^2)), r = min(d, n), s_1 the largest singular value",
     uses=("rates.monotone",),
     instances=100,
     witness={"seed": 0, "n, d": (1, 1), "eps": 0.1, "scale": 1.0, "rank": "full"},
 )
 def memorisation(case: Case) -> Outcome:
-    """True of coding N known points, false of the formula, which grows like r log(1/ε) without end, r the rank: one
+    """True of coding n known points, false of the formula, which grows like r log(1/ε) without end, r the rank: one
     token in one dimension has ½ log(1 + z²/ε²) > 0 = log 1.
     """
     t = tokens(case, case.rng(), eps=(1e-3, 10.0))
@@ -801,7 +801,7 @@ def compression_bounds_rate_common(case: Case) -> Outcome:
     "rates.compression-bounds-labelled",
     title="Rc(Z|U) is an upper bound of the labelled rate of perfectly clustered data",
     statement=(
-        r"R^c(Z\mid\Pi)\le R^c(Z\mid U_{[K]})\quad\text{if}\quad\tfrac p{N_k\varepsilon^2}s^2\ge K^2"
+        r"R^c(Z\mid\Pi)\le R^c(Z\mid U_{[K]})\quad\text{if}\quad\tfrac p{n_k\varepsilon^2}s^2\ge K^2"
         r"\ \text{for every singular value }s>0\text{ of every }Z_k"
     ),
     source=f"{N23}, text before eq. 8; threshold derived",
@@ -813,7 +813,7 @@ def compression_bounds_rate_common(case: Case) -> Outcome:
     witness={"seed": 0, "K, p, m": (2, 1, 1), "eps": 1.0, "scale": 1.0},
 )
 def compression_bounds_labelled(case: Case) -> Outcome:
-    """A direction of signal-to-noise y = p s²/(N_kε²) costs ½ log(1 + y/K) in Rc(Z|U) and (1/2K) log(1 + Ky) in
+    """A direction of signal-to-noise y = p s²/(n_kε²) costs ½ log(1 + y/K) in Rc(Z|U) and (1/2K) log(1 + Ky) in
     Rc(Z|Π). Their difference falls to y = 1, rises after, and is not negative at y = K², where (1+K)^K ≥ 1 + K³ (an
     equality for K = 2). So at high signal-to-noise it is a bound, and for y ≤ 1 the labelled rate is the larger.
     """
@@ -841,7 +841,7 @@ def compression_bounds_labelled(case: Case) -> Outcome:
     witness={"seed": 0, "K, p, m": (2, 1, 1), "eps": 1.0, "scale": 1.0},
 )
 def generalises_labelled(case: Case) -> Outcome:
-    """Not even where it should be clearest: Rc(Z|U) has neither the class weights N_k/N nor the class sizes in its
+    """Not even where it should be clearest: Rc(Z|U) has neither the class weights n_k/n nor the class sizes in its
     constant. What it does equal on such data, with d for p, is R(Z) itself: the reduction is then zero.
     """
     c = clusters(case, case.rng())
@@ -873,7 +873,7 @@ def generalises_labelled(case: Case) -> Outcome:
     instances=100,
 )
 def partition_below(case: Case) -> Outcome:
-    """Jensen: the second moments of the parts, weighted by N_k/N, average to that of the whole."""
+    """Jensen: the second moments of the parts, weighted by n_k/n, average to that of the whole."""
     rng = case.rng()
     t = tokens(case, rng)
     Pi = memberships(case, rng, t.n)
@@ -926,14 +926,14 @@ def sandwich(case: Case) -> Outcome:
     ),
     source=f"code of {N23}, vis_utils/coding_rate.py, which normalises every projected token",
     relation="tight",
-    hypotheses="K heads of N unit-norm tokens of dimension p, N a multiple of p",
+    hypotheses="K heads of n unit-norm tokens of dimension p, n a multiple of p",
     expect=HOLDS,
-    twin="half of N for N in the constant",
+    twin="half of n for n in the constant",
     uses=("rates.maximal",),
     instances=60,
 )
 def official_measure_ends(case: Case) -> Outcome:
-    """The ends of the range in `compression.normalised-measure-range`: the eigenvalues of YYᵀ sum to N, and are one for
+    """The ends of the range in `compression.normalised-measure-range`: the eigenvalues of YYᵀ sum to n, and are one for
     parallel tokens, p equal ones for isotropic tokens. The published curves show nothing else, whatever the scale.
     """
     rng = case.rng()
