@@ -1,0 +1,190 @@
+"""Expressions as mathematics: LaTeX for papers and reports, plain text for the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy
+
+from derivations import expression as ex
+from derivations.expression import Expr
+
+SUM, PRODUCT, ATOM = range(3)
+"""How tightly an expression binds."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """What differs between LaTeX and plain text."""
+
+    latex: bool
+
+    def scalar(self, c: sympy.Expr) -> str:
+        if self.latex:
+            return sympy.latex(c)
+        return _greek(sympy.sstr(c).replace("**2", "²").replace("**3", "³").replace("*", " "))
+
+    def name(self, A: ex.Matrix) -> str:
+        return f"{A.name}_{A.index}" if A.index else A.name
+
+    def transpose(self, a: str) -> str:
+        return rf"{a}^{{\top}}" if self.latex else f"{a}ᵀ"
+
+    def inverse(self, a: str) -> str:
+        return rf"{a}^{{-1}}" if self.latex else f"{a}⁻¹"
+
+    def brackets(self, a: str) -> str:
+        return rf"\left({a}\right)" if self.latex else f"({a})"
+
+    def operator(self, name: str, a: str) -> str:
+        if self.latex:
+            known = {"log det": r"\log\det", "tr": r"\operatorname{tr}"}
+            return known.get(name, rf"\operatorname{{{name}}}") + self.brackets(a)
+        return f"{name}({a})"
+
+    def total(self, index: str, count: str, a: str) -> str:
+        return rf"\sum_{{{index}=1}}^{{{count}}} {a}" if self.latex else f"Σ_{index} {a}"
+
+    def power(self, a: str) -> str:
+        return f"{a}^2" if self.latex else f"{a}²"
+
+    def norm(self, a: str) -> str:
+        return rf"\left\|{a}\right\|_F" if self.latex else f"‖{a}‖"
+
+    def inner(self, a: str, b: str) -> str:
+        return rf"\left\langle {a},\, {b}\right\rangle" if self.latex else f"⟨{a}, {b}⟩"
+
+    @property
+    def hadamard(self) -> str:
+        return r" \odot " if self.latex else " ∘ "
+
+    @property
+    def thin(self) -> str:
+        return r"\," if self.latex else " "
+
+    def relation(self, relation: str) -> str:
+        if self.latex:
+            return {"<=": r"\le", ">=": r"\ge", "~": r"\approx"}.get(relation, relation)
+        return {"<=": "≤", ">=": "≥", "~": "≈"}.get(relation, relation)
+
+
+LATEX, PLAIN = Style(latex=True), Style(latex=False)
+_GREEK = {
+    "alpha": "α",
+    "beta": "β",
+    "epsilon": "ε",
+    "kappa": "κ",
+    "eta": "η",
+    "lambda": "λ",
+    "theta": "θ",
+    "sigma": "σ",
+}
+_GREEK |= {"tau": "τ", "mu": "μ", "gamma": "γ", "pi": "π", "nu": "ν", "delta": "δ"}
+
+
+def _greek(text: str) -> str:
+    for name, letter in _GREEK.items():
+        text = text.replace(name, letter)
+    return text
+
+
+def render(a: Expr, style: Style, names: tuple[tuple[str, Expr | str], ...] = (), at_least: int = SUM) -> str:
+    """``a`` in ``style``; subexpressions that ``names`` define are written by their name."""
+    text, binds = _render(a, style, {value: name for name, value in names if isinstance(value, Expr)})
+    return style.brackets(text) if binds < at_least else text
+
+
+def _render(a: Expr, style: Style, names: dict[Expr, str]) -> tuple[str, int]:
+    if a in names:
+        return names[a], ATOM
+
+    def inside(part: Expr, at_least: int = SUM) -> str:
+        text, binds = _render(part, style, names)
+        return style.brackets(text) if binds < at_least else text
+
+    match a:
+        case ex.Scalar(value=c):
+            return style.scalar(c), SUM if c.is_Add or c.could_extract_minus_sign() else PRODUCT
+        case ex.Matrix():
+            return style.name(a), ATOM
+        case ex.Identity():
+            return "I", ATOM
+        case ex.Ones(cols=cols):
+            return (r"\mathbf{1}" if style.latex else "1") + ("" if cols == 1 else style.transpose("")), ATOM
+        case ex.Add(terms=terms):
+            return _sum([part for term in terms for part in _terms(term)], style, names), SUM
+        case ex.Scale(factor=factor, arg=arg):
+            return _scaled(factor, arg, style, names)
+        case ex.Trace(arg=ex.Product(factors=(ex.Transpose(arg=A), B))):
+            if A == B:
+                return style.power(style.norm(inside(A))), ATOM
+            return style.inner(inside(A), inside(B)), ATOM
+        case ex.Product(factors=factors):
+            between = "" if style.latex else ""
+            return between.join(inside(part, PRODUCT) for part in factors), PRODUCT
+        case ex.Transpose(arg=arg):
+            return style.transpose(inside(arg, ATOM)), ATOM
+        case ex.Inverse(arg=arg):
+            return style.inverse(inside(arg, ATOM)), ATOM
+        case ex.Trace(arg=arg):
+            return style.operator("tr", inside(arg)), PRODUCT
+        case ex.LogDet(arg=arg):
+            return style.operator("log det", inside(arg)), PRODUCT
+        case ex.Sum(index=index, arg=arg, count=count):
+            return style.total(index, count, inside(arg, PRODUCT)), SUM
+        case ex.Hadamard(left=left, right=right):
+            return style.hadamard.join((inside(left, PRODUCT), inside(right, PRODUCT))), SUM
+        case ex.Diag(arg=arg):
+            return style.operator("Diag", inside(arg)), ATOM
+        case ex.Diagonal(arg=arg):
+            return style.operator("diag", inside(arg)), ATOM
+        case ex.Softmax(arg=arg):
+            return style.operator("softmax", inside(arg)), ATOM
+        case ex.Entrywise(function=function, arg=arg):
+            (x,) = function.variables
+            shown = style.scalar(function.expr.subs(x, sympy.Symbol("t")))
+            return (r"\left[t\mapsto " if style.latex else "[t ↦ ") + shown + (r"\right]" if style.latex else "]") + (
+                style.brackets(inside(arg))
+            ), ATOM
+        case ex.Differential(arg=arg, matrix=matrix, along=along):
+            mark = rf"\mathrm{{D}}_{{{style.name(matrix)}}}" if style.latex else f"D_{style.name(matrix)} "
+            return mark + style.brackets(inside(arg)) + f"[{inside(along)}]", ATOM
+    raise TypeError(f"no notation for {type(a).__name__}")
+
+
+def _terms(a: Expr) -> list[Expr]:
+    return [part for term in a.terms for part in _terms(term)] if isinstance(a, ex.Add) else [a]
+
+
+def _sum(terms: list[Expr], style: Style, names: dict[Expr, str]) -> str:
+    text = ""
+    for i, term in enumerate(terms):
+        shown = _render(term, style, names)[0]
+        if i and shown.startswith("-"):
+            text += " - " + shown[1:].lstrip()
+        elif i and not (isinstance(term, ex.Scalar) and term.value == 0):
+            text += " + " + shown
+        elif not i:
+            text = shown
+    return text
+
+
+def _scaled(factor: Expr, arg: Expr, style: Style, names: dict[Expr, str]) -> tuple[str, int]:
+    constant, rest = sympy.Integer(1), []
+    for part in (factor, arg):
+        while isinstance(part, ex.Scale) and part not in names and isinstance(part.factor, ex.Scalar):
+            constant *= part.factor.value
+            part = part.arg
+        if isinstance(part, ex.Scalar):
+            constant *= part.value
+        else:
+            rest.append(part)
+    shown = [style.brackets(t) if b < PRODUCT else t for t, b in (_render(part, style, names) for part in rest)]
+    if not rest:
+        return style.scalar(constant), PRODUCT
+    if constant in (1, -1):
+        return ("-" if constant == -1 else "") + style.thin.join(shown), SUM if constant == -1 else PRODUCT
+    coefficient = style.scalar(constant)
+    if constant.is_Add:
+        coefficient = style.brackets(coefficient)
+    return style.thin.join([coefficient, *shown]), SUM if coefficient.startswith("-") else PRODUCT
