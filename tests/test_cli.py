@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 import verify.claims
+from verify import bench
 from verify.claims import _sources
 from verify.cli import COMMANDS, main
 from verify.ledger import Ledger
@@ -293,6 +294,26 @@ def test_show_replays_a_stored_witness_without_a_file(monkeypatch, capsys):
     out = " ".join(capsys.readouterr().out.split())
     assert "x = 1 kappa = 3.0" in out
     assert "outside the condition kappa < 2: 3" in out
+
+
+# --- bench ---
+
+
+def test_bench_tells_of_each_case(monkeypatch, capsys):
+    case = bench.Case("Rc(Z|U)", d=8, n=4, K=2, p=2, batch=1, dtype="float32", gradient=True)
+    monkeypatch.setattr(bench, "cases", lambda: [case])
+    assert main(["bench", "--rounds", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "Rc(Z|U)  8, 4, 2, 2, 1" in out
+    assert "float32  gradient" in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert main(["bench", "--rounds", "1", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["case"] == dataclasses.asdict(case)
+    assert row["share"] == pytest.approx(row["limit"] / row["seconds"])
+    assert main(["bench", "--rounds", "0"]) == 2
+    assert "rounds must be >= 1, got 0" in capsys.readouterr().err
 
 
 # --- the command itself ---
