@@ -103,9 +103,7 @@ def test_decided_puts_a_sign_against_zero(relation, holds):
 
 def test_decided_takes_a_decision_and_shows_its_enclosure():
     outcome = decided(SimpleNamespace(sign=-1, lower=-2.0, upper=-1.0), data=7)
-    assert outcome == Outcome(
-        True, None, True, {"difference at least": -2.0, "difference at most": -1.0, "data": 7}
-    )
+    assert outcome == Outcome(True, None, True, {"difference at least": -2.0, "difference at most": -1.0, "data": 7})
 
 
 def test_decided_without_a_sign_is_undecided_and_not_certified():

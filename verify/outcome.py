@@ -126,9 +126,7 @@ def all_of(*outcomes: Outcome) -> Outcome:
 def _residual(excess: np.ndarray, u: float, size: float, scale: Any, data: Mapping[str, Any]) -> Outcome:
     allowed = np.asarray(THRESHOLD * size * u * to_numpy(scale), dtype=np.float64)
     if not (np.all(allowed >= 0) and np.all(np.isfinite(allowed)) and size >= 1):
-        raise ValueError(
-            f"size must be >= 1 and scale finite and >= 0, got size {size!r} and scale {scale!r}"
-        )
+        raise ValueError(f"size must be >= 1 and scale finite and >= 0, got size {size!r} and scale {scale!r}")
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratios = np.where(excess <= 0, 0.0, excess / allowed)  # nothing is allowed where there are no terms
     ratio = float(np.max(ratios, initial=0.0)) if not np.any(np.isnan(ratios)) else math.nan
