@@ -47,6 +47,9 @@ class Logs:
         """The product with a number, which must be a fraction where there are logarithms."""
         return Logs(self.rational * c, tuple((x, e * _fraction(c)) for x, e in self.logs))
 
+    def __neg__(self) -> Logs:
+        return Logs(-self.rational, tuple((x, -c) for x, c in self.logs))
+
     def is_zero(self) -> bool:
         """Whether r = 0 and Π x^(m c) = 1, m the common denominator of the c."""
         m = 1

@@ -235,7 +235,7 @@ def _hadamard_words(words: Iterable[Word]) -> list[Word]:
         if len(word) == 1 and word[0].atom.kind == "hadamard":
             inside = word[0].atom.content
             flat += [_transposed(w) for w in inside] if word[0].transposed else inside
-        elif not _ones(word):
+        elif not _ones(word) and (word or () not in flat):  # I ∘ I = I
             flat.append(word)
     return sorted(flat, key=_key)
 
@@ -288,6 +288,8 @@ class _Reader:
                     yield from self.read(part).items
             case ex.Scale(factor=left, arg=right) | ex.Product(factors=(left, right)):
                 yield from _times(self.read(left), self.read(right))
+            case ex.Product(factors=(only,)):
+                yield from self.read(only).items
             case ex.Product(factors=factors):
                 yield from _times(self.read(factors[0]), self.read(ex.Product(factors[1:])))
             case ex.Transpose(arg=arg):
@@ -392,8 +394,8 @@ class _Reader:
         for word in _rotations(atom.content[0]) + _rotations(_transposed(atom.content[0])):
             head, tail = word[0], word[1:]
             if head.atom.kind == "hadamard":
-                words = _hadamard_words([(head,), _transposed(tail)]) if tail else None
-                if words is not None:
+                words = _hadamard_words([(head,), _transposed(tail)])
+                if len(words) > 1:
                     return [(_joined(rest, Term((_entries_atom(words),))), sympy.Integer(1))]
             if head.atom.kind == "diagonal" and head.transposed and tail:
                 diag = Factor(Atom("diag", (tail,), head.cols, head.cols, symmetric=True))

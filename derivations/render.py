@@ -120,8 +120,7 @@ def _render(a: Expr, style: Style, names: dict[Expr, str]) -> tuple[str, int]:
                 return style.power(style.norm(inside(A))), ATOM
             return style.inner(inside(A), inside(B)), ATOM
         case ex.Product(factors=factors):
-            between = "" if style.latex else ""
-            return between.join(inside(part, PRODUCT) for part in factors), PRODUCT
+            return "".join(inside(part, PRODUCT) for part in factors), PRODUCT
         case ex.Transpose(arg=arg):
             return style.transpose(inside(arg, ATOM)), ATOM
         case ex.Inverse(arg=arg):
