@@ -247,8 +247,8 @@ def partition_coding_rate(
 
     Notes
     -----
-    Yu et al. 2020 (arXiv 2006.08558), MCR². Tokens of weight zero are left out of their part, and parts are padded to
-    the largest: balanced hard memberships cost about one pass over the tokens.
+    Yu et al. 2020 (arXiv 2006.08558), MCR². Tokens of weight zero are left out of their part, and parts of about one
+    size are factorised together: hard memberships cost one or two passes over the tokens.
     """
     if not flag(report, "report"):
         return _with_warning(_partitioned(Z, Pi, eps, method))[0]
@@ -256,7 +256,8 @@ def partition_coding_rate(
 
     def rate(Z: Array, Pi: Array) -> tuple[Array, ...]:
         parts = _partition.gather(Z, Pi)
-        value, used_svd, error = _factored(parts.tokens * xp.sqrt(parts.weights)[..., None], root, method)
+        groups = [_factored(tokens * xp.sqrt(w)[..., None], root, method) for tokens, w in parts.groups]
+        value, used_svd, error = map(parts.join, zip(*groups, strict=True))
         return xp.sum(parts.share * value, axis=-1), used_svd, xp.sum(parts.share * error, axis=-1)
 
     return _report(*_arrays.map_blocks(rate, Z, Pi))
@@ -282,9 +283,10 @@ def _partitioned(Z: Array, Pi: Array, eps: float, method: str, gradient: bool = 
 
     def rate(Z: Array, Pi: Array) -> tuple[Array, ...]:
         parts = _partition.gather(Z, Pi)
-        value, error, *by_part = _half_logdet(parts.tokens, parts.weights, root, method, gradient)
-        collected = (parts.collect(parts.share[..., None, None] * G) for G in by_part)
-        return xp.sum(parts.share * value, axis=-1), xp.sum(parts.share * error, axis=-1), *collected
+        groups = (_half_logdet(tokens, weights, root, method, gradient) for tokens, weights in parts.groups)
+        values, errors, *by_part = zip(*groups, strict=True)
+        value, error = parts.join(values), parts.join(errors)
+        return xp.sum(parts.share * value, axis=-1), xp.sum(parts.share * error, axis=-1), *map(parts.collect, by_part)
 
     return _arrays.map_blocks(rate, Z, Pi)
 

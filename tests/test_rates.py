@@ -7,6 +7,7 @@ Two tolerances, and no other:
 """
 
 import math
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -591,6 +592,41 @@ def test_hard_parts_are_the_coding_rates_of_their_tokens():
     # Within part k, n_k tokens of dimension d: α_k = d/(n_k ε²) is the α of that part alone.
     parts = [rates.coding_rate(t.Z[Pi[:, k] == 1], eps=0.3) * Pi[:, k].sum() / 9 for k in range(3)]
     _agree(rates.partition_coding_rate(t.Z, Pi, eps=0.3), sum(parts), size=9, scale=10.0, dtype=np.float64)
+
+
+@pytest.mark.parametrize("sizes", [(50, 1, 1), (40, 8, 4, 0, 2, 1), (16, 16, 15, 17), (1,) * 9, (30, 0)])
+def test_parts_of_any_sizes(sizes):
+    """Parts go by groups of about one size, and come back in their order."""
+    order = np.random.default_rng(3).permutation(sum(sizes))
+    labels = np.repeat(np.arange(len(sizes)), sizes)[order]
+    n, d, K = len(labels), 4, len(sizes)
+    Z, Pi = Tokens(n=n, d=d, rank=d).Z, np.eye(K)[labels]
+    batch, memberships = np.stack([Z, Z[::-1]]), np.stack([Pi, np.roll(Pi, 1, axis=1)[::-1]])
+    value, gradient = rates.partition_coding_rate_and_gradient(batch, memberships, eps=0.5)
+    report = rates.partition_coding_rate(batch, memberships, eps=0.5, report=True)
+    assert report.used_svd.shape == (2, K)
+    _agree(report.value, value, size=n, scale=10.0, dtype=float)
+    pieces = [rates.coding_rate_and_gradient(Z[labels == k], eps=0.5) for k in range(K) if sizes[k]]
+    shares = [size / n for size in sizes if size]
+    expected = np.zeros_like(Z)
+    for k, share, (_, piece) in zip((k for k in range(K) if sizes[k]), shares, pieces, strict=True):
+        expected[labels == k] = share * piece
+    _agree(
+        value, sum(share * piece[0] for share, piece in zip(shares, pieces, strict=True)), size=n, scale=10, dtype=float
+    )
+    _agree(gradient, np.stack([expected, expected[::-1]]), size=n, scale=10.0, dtype=float)
+
+
+def test_one_large_part_does_not_make_the_others_large():
+    n, d, K = 2000, 64, 100
+    labels = np.concatenate([np.zeros(n // 2, dtype=int), np.arange(n // 2) % K])
+    Z, Pi = np.random.default_rng(0).standard_normal((n, d)), np.eye(K)[labels]
+    tracemalloc.start()
+    rates.partition_coding_rate_and_gradient(Z, Pi, eps=0.5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    padded = K * (n // 2) * Z[0].nbytes
+    assert peak < padded / 4
 
 
 @every_rate
