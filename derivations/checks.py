@@ -67,11 +67,15 @@ class Calculus:
 
 @dataclass(frozen=True)
 class Squares:
-    """The difference is Σ c ‖E‖² + Σ c tr(EᵀPE), with constants c ≥ 0 and P positive semidefinite by its form."""
+    """The difference is Σ c ‖E‖² + Σ c tr(EᵀPE), with constants c ≥ 0 and P positive semidefinite by its form.
+
+    With ``over`` it is the sum of that over all members of a family.
+    """
 
     squares: tuple[tuple[sympy.Expr | int, Expr], ...] = ()
     weighted: tuple[tuple[sympy.Expr | int, Expr, Expr], ...] = ()
     rules: tuple[Rule, ...] = ()
+    over: str = ""
     name: str = "sum of squares"
 
     def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
@@ -86,6 +90,7 @@ class Squares:
             total = total + expression(c) * Trace(E.T @ P @ E)
         if not all(_nonnegative(sympy.sympify(c)) for c, *_ in (*self.squares, *self.weighted)):
             return Finding(False, GENERAL, "a constant is not known to be nonnegative")
+        total = Sum(self.over, total) if self.over else total
         accepted = equal(_signed(a, relation, b), total, self.rules)
         return Finding(accepted, GENERAL, "" if accepted else "the difference is not that sum of squares")
 
@@ -107,13 +112,17 @@ class Drops:
 
 @dataclass(frozen=True)
 class Lemma:
-    """The difference is ``times`` the difference of a proved statement, after a substitution."""
+    """The difference is ``times`` the difference of a proved statement, after a substitution.
+
+    With ``over`` it is the sum of that over all members of a family. What is put in a matrix's place must be as the
+    matrix is declared.
+    """
 
     lemma: Derivation
     values: Mapping[Expr, Expr] = field(default_factory=dict)
     times: sympy.Expr | int = 1
     rules: tuple[Rule, ...] = ()
-    backwards: bool = False
+    over: str = ""
 
     @property
     def name(self) -> str:
@@ -127,8 +136,11 @@ class Lemma:
             return Finding(False, GENERAL, "the multiple is not known to be nonnegative")
         if not self.lemma.proves():
             return Finding(False, GENERAL, "the lemma is not proved")
+        if not all(_as_declared(A, value, self.rules) for A, value in self.values.items()):
+            return Finding(False, GENERAL, "what is substituted is not known to be as the matrix is declared")
         left, right = substitute(self.lemma.left, self.values), substitute(self.lemma.right, self.values)
         difference = expression(self.times) * _signed(left, proved, right)
+        difference = Sum(self.over, difference) if self.over else difference
         if relation == "=":
             accepted = equal(a - b, difference, self.rules) or equal(b - a, difference, self.rules)
         else:
@@ -236,6 +248,18 @@ def trace_of(f: sympy.Lambda, X: Expr) -> Expr:
         else:
             total = total + Trace(spectral(sympy.Lambda(x, term), X))
     return total
+
+
+def _as_declared(A: Expr, value: Expr, rules: tuple[Rule, ...]) -> bool:
+    if not isinstance(A, Matrix) or A.diagonal or A.mutually or (A.complete and A.index):
+        return False  # no way to see it
+    return (
+        A.shape == value.shape
+        and (not A.symmetric or equal(value, value.T, rules))
+        and (not A.psd or positive_semidefinite(value))
+        and (not A.orthonormal or equal(value.T @ value, Identity(A.cols), rules))
+        and (not A.complete or equal(value @ value.T, Identity(A.rows), rules))
+    )
 
 
 def _nonnegative(c: sympy.Expr) -> bool:

@@ -6,6 +6,7 @@ Sizes are names ("n", "d") or numbers. Scalars have shape ``()``; constants are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, reduce
 from typing import Any
@@ -384,11 +385,25 @@ def with_children(a: Expr, parts: tuple[Expr, ...]) -> Expr:
     return type(a)(*parts)
 
 
-def substitute(a: Expr, values: dict[Expr, Expr]) -> Expr:
-    """``a`` with whole subexpressions replaced."""
+def substitute(a: Expr, values: Mapping[Expr, Expr]) -> Expr:
+    """``a`` with whole subexpressions replaced.
+
+    Raises
+    ------
+    ValueError
+        What is replaced under a derivative would change what is differentiated, or a value's index would be bound.
+    """
     if a in values:
         return values[a]
-    return with_children(a, tuple(substitute(part, values) for part in children(a)))
+    parts = tuple(substitute(part, values) for part in children(a))
+    if isinstance(a, Differential) and parts[0] != a.arg:
+        if any(a.matrix == key or a.matrix in matrices(value) for key, value in values.items()):
+            raise ValueError(f"no substitution that concerns {a.matrix.name} under a derivative in {a.matrix.name}")
+    if isinstance(a, Sum) and parts[0] != a.arg:
+        for key, value in values.items():
+            if a.index in {A.index for A in matrices(value)} - {A.index for A in matrices(key)}:
+                raise ValueError(f"the index {a.index} of a value would be bound by the sum over {a.index}")
+    return with_children(a, parts)
 
 
 @cache
