@@ -387,6 +387,8 @@ def test_a_pipe_that_closes_is_no_error_and_a_full_disk_is_one_line(arguments, m
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (2, "srr: [Errno 28] No space left on device\n")
+    done = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], stderr=subprocess.PIPE, text=True, timeout=120)
+    assert done.stderr == ""  # no stdout at all
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["show", "rates.sylvester"], ["descend", "--layers", "2"]])

@@ -73,7 +73,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
             print_error=False,
             result_action="return_value",
         )
-        sys.stdout.flush()
+        print(end="", flush=True)
     except (BrokenPipeError, SystemExit):  # rich exits where a pipe breaks
         return _silenced(141)  # what a shell says of a process that SIGPIPE ends
     except OSError as error:

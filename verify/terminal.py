@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -15,7 +14,7 @@ def page() -> Iterator[Console]:
     console = Console(highlight=False)
     with console.capture() as captured:
         yield console
-    sys.stdout.write("\n".join(line.rstrip() for line in captured.get().split("\n")))
+    print("\n".join(line.rstrip() for line in captured.get().split("\n")), end="")
 
 
 @contextmanager

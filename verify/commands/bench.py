@@ -29,7 +29,6 @@ def bench(what: Literal["rates"] = "rates", /, *, rounds: Whole = 5, json: bool 
     int
         0.
     """
-    import sys
     from dataclasses import asdict
     from json import dumps
 
@@ -48,7 +47,7 @@ def bench(what: Literal["rates"] = "rates", /, *, rounds: Whole = 5, json: bool 
             advance("measuring")
     if json:
         rows = [asdict(t) | {"share": t.share, "speedup": t.speedup} for t in timings]
-        sys.stdout.write(dumps(rows, indent=2) + "\n")
+        print(dumps(rows, indent=2))
     else:
         _print(timings)
     return 0

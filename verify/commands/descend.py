@@ -94,8 +94,6 @@ def descend(
     int
         0 if every half and every layer lowered what it is to lower, 1 if not.
     """
-    import sys
-
     from verify import descend_text
     from verify.problem import Choice, Tokens, load
     from verify.trace import trace
@@ -111,7 +109,8 @@ def descend(
         found = trace(problem.layers, problem.objective, problem.Z)
         if figure is not None:
             write(found, figure, title=f"{family}: {problem.tokens_said}")
-    sys.stdout.write(descend_text.to_json(problem, found) if json else "")
-    if not json:
+    if json:
+        print(descend_text.to_json(problem, found), end="")
+    else:
         descend_text.show(problem, found, figure)
     return int(any(step.judgement.broken for step in found.steps))

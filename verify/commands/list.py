@@ -24,8 +24,6 @@ def list(
     int
         0.
     """
-    import sys
-
     from verify.claims import ledger as load
     from verify.commands import _claims
     from verify.usage import user_input
@@ -34,7 +32,7 @@ def list(
     with user_input():
         claims = ledger.select(select) if select else ledger.claims
     if json:
-        sys.stdout.write(_claims.to_json([_claims.describe(c) for c in claims]))
+        print(_claims.to_json([_claims.describe(c) for c in claims]), end="")
     else:
         _claims.print_list(claims)
     return 0

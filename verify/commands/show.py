@@ -33,8 +33,6 @@ def show(
     int
         0; with --replay, 1 when the counterexample no longer refutes the claim.
     """
-    import sys
-
     from verify.claims import ledger as load
     from verify.commands import _claims
     from verify.usage import UsageError
@@ -51,7 +49,7 @@ def show(
         ) from None
     if not replay:
         if json:
-            sys.stdout.write(_claims.to_json(_claims.describe(found)))
+            print(_claims.to_json(_claims.describe(found)), end="")
         else:
             _claims.print_claim(found)
         return 0

@@ -54,8 +54,6 @@ def verify(
     int
         0 when every verdict is the expected one, 1 otherwise.
     """
-    import sys
-
     from verify import results, runner
     from verify.arrays import Arrays
     from verify.claims import ledger as load
@@ -102,7 +100,7 @@ def verify(
     with user_input():
         write_all(files)
     if json:
-        sys.stdout.write(results.to_json(run))
+        print(results.to_json(run), end="")
     else:
         _table.print_run(ledger, run, out)
     return 0 if run.as_expected else 1
