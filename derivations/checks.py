@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import sympy
 
 from derivations import identity, interval
+from derivations.calculus import expanded
 from derivations.expression import (
     Add,
     Differential,
@@ -138,7 +139,7 @@ class Lemma:
             return Finding(False, GENERAL, "the lemma is not proved")
         if not all(_as_declared(A, value, self.rules) for A, value in self.values.items()):
             return Finding(False, GENERAL, "what is substituted is not known to be as the matrix is declared")
-        left, right = substitute(self.lemma.left, self.values), substitute(self.lemma.right, self.values)
+        left, right = (substitute(expanded(side), self.values) for side in (self.lemma.left, self.lemma.right))
         difference = expression(self.times) * _signed(left, proved, right)
         difference = Sum(self.over, difference) if self.over else difference
         if relation == "=":
@@ -282,19 +283,24 @@ def positive_semidefinite(P: Expr) -> bool:
         case Transpose(arg=arg):
             return positive_semidefinite(arg)
         case Product():
-            factors = _flat(P)
+            constants, factors = _flat(P)
             half = len(factors) // 2
             mirrored = all(equal(factors[i], factors[-1 - i].T) for i in range(half))
-            return mirrored and (len(factors) % 2 == 0 or positive_semidefinite(factors[half]))
+            middle = len(factors) % 2 == 0 or positive_semidefinite(factors[half])
+            return mirrored and middle and _nonnegative(sympy.prod(constants))
     return False
 
 
-def _flat(P: Expr) -> list[Expr]:
+def _flat(P: Expr) -> tuple[list[sympy.Expr], list[Expr]]:
+    """The constants and the matrix factors of a product."""
     match P:
         case Product(factors=factors):
-            return [part for factor in factors for part in _flat(factor)]
-        case Transpose(arg=Product(factors=factors)):
-            return [part for factor in reversed(factors) for part in _flat(factor.T)]
-        case Transpose(arg=Transpose(arg=arg)):
-            return _flat(arg)
-    return [P]
+            parts = [_flat(factor) for factor in factors]
+            return [c for constants, _ in parts for c in constants], [A for _, flat in parts for A in flat]
+        case Scale(factor=Scalar(value=c), arg=arg):
+            constants, flat = _flat(arg)
+            return [c, *constants], flat
+        case Transpose(arg=arg):
+            constants, flat = _flat(arg)
+            return constants, [A.arg if isinstance(A, Transpose) else A.T for A in reversed(flat)]
+    return [], [P]

@@ -15,7 +15,7 @@ def refuted(f: sympy.Expr, x: sympy.Symbol, low: sympy.Expr, high: sympy.Expr) -
     parameters = f.free_symbols - {x}
     if f.has(sympy.log):
         return _by_derivative(f, x, low, high)
-    positive = [part for part in sympy.Mul.make_args(f) if not part.has(x)]
+    positive = [part for part in sympy.Mul.make_args(f) if not part.has(x) and not part.is_number]
     if not all(part.is_nonnegative for part in positive):
         return f"a factor without {x} is not known to be nonnegative"
     rest = sympy.cancel(f / sympy.prod(positive)) if all(part.is_nonzero for part in positive) else f
