@@ -47,6 +47,13 @@ def gradient(f: Expr, X: Matrix) -> Expr:
     return Add(terms) if len(terms) > 1 else terms[0] if terms else 0 * X
 
 
+def expanded(a: Expr) -> Expr:
+    """``a`` with every differential carried out."""
+    if isinstance(a, ex.Differential):
+        return expanded(differential(a.arg, {a.matrix: a.along}))
+    return ex.with_children(a, tuple(expanded(part) for part in ex.children(a)))
+
+
 def _forward(a: Expr, changes: dict[Matrix, Expr]) -> Iterator[Expr]:
     """The terms of da."""
     match a:
