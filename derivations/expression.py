@@ -385,26 +385,25 @@ def with_children(a: Expr, parts: tuple[Expr, ...]) -> Expr:
     return type(a)(*parts)
 
 
-def substitute(a: Expr, values: dict[Expr, Expr]) -> Expr:
+def substitute(a: Expr, values: Mapping[Expr, Expr]) -> Expr:
     """``a`` with whole subexpressions replaced.
 
     Raises
     ------
     ValueError
-        A differential along a matrix that is replaced, which must be `derivations.calculus.expanded` first; or a value
-        that names the bound index of a sum which its key does not name.
+        What is replaced under a derivative would change what is differentiated, or a value's index would be bound.
     """
     if a in values:
         return values[a]
-    if isinstance(a, Differential) and a.matrix in values:
-        raise ValueError(f"a differential along {a.matrix.name} must be expanded before {a.matrix.name} is replaced")
-    if isinstance(a, Sum) and any(a.index in _indices(value) - _indices(key) for key, value in values.items()):
-        raise ValueError(f"what is put in a sum over {a.index} must not name {a.index}")
-    return with_children(a, tuple(substitute(part, values) for part in children(a)))
-
-
-def _indices(a: Expr) -> set[str]:
-    return {A.index for A in matrices(a)} - {""}
+    parts = tuple(substitute(part, values) for part in children(a))
+    if isinstance(a, Differential) and parts[0] != a.arg:
+        if any(a.matrix == key or a.matrix in matrices(value) for key, value in values.items()):
+            raise ValueError(f"no substitution that concerns {a.matrix.name} under a derivative in {a.matrix.name}")
+    if isinstance(a, Sum) and parts[0] != a.arg:
+        for key, value in values.items():
+            if a.index in {A.index for A in matrices(value)} - {A.index for A in matrices(key)}:
+                raise ValueError(f"the index {a.index} of a value would be bound by the sum over {a.index}")
+    return with_children(a, parts)
 
 
 @cache
