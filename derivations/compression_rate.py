@@ -69,8 +69,8 @@ TOKEN_ROTATION = Derivation(
         ),
         ("=", RC, Calculus(), "VᵀV = I."),
     ),
-    remark="The rate depends on the d x d matrix ZᵀZ alone: it cannot tell tokens on a union of subspaces from Gaussian "
-    "tokens with the same second moment.",
+    remark="The rate depends on the d x d matrix ZᵀZ alone: it cannot tell tokens on a union of subspaces from "
+    "Gaussian tokens with the same second moment.",
 )
 
 JOINT_ROTATION = Derivation(

@@ -583,10 +583,16 @@ def _resolvent(S: Normal) -> tuple[tuple[Word, Rewritten], ...]:
     return ((term.word, [(Term(), 1 / c), *others]),)
 
 
+def _kind(a: Factor | Atom) -> tuple[Any, ...]:
+    return (a.kind,) if isinstance(a, Atom) else (a.transposed, a.atom.kind, a.rows, a.cols)
+
+
 def _match(pattern: tuple[Any, ...], target: tuple[Any, ...]) -> dict[str, str] | None:
     """Names that turn ``pattern`` into ``target``: the indices of a rule stand for any."""
     if pattern == target:
         return {}
+    if [_kind(part) for part in pattern] != [_kind(part) for part in target]:  # for speed: names change no kind
+        return None
     mine, theirs = sorted(_free(pattern)), sorted(_free(target))
     if not mine or len(mine) > len(theirs):
         return None

@@ -1,0 +1,350 @@
+"""The first-order Neumann step: (I + X)⁻¹ replaced by I − X, with what it leaves out and where it turns around."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import sympy
+
+from derivations.checks import Calculus, Lemma, OnInterval, Spectrum, Squares
+from derivations.compression_rate import GRADIENT, GRADIENT_OF_RC, N23, RC, U, W, Y
+from derivations.expression import (
+    Expr,
+    Identity,
+    Inverse,
+    LogDet,
+    Matrix,
+    Sum,
+    Trace,
+    expression,
+    inner,
+    norm_squared,
+    substitute,
+)
+from derivations.notation import I_p, Z, beta, family
+from derivations.proof import Derivation, chain
+from derivations.rules import known, push_through
+
+HU = "Hu, Zou and Xu 2024 (arXiv 2411.17182)"
+BOOK = "Ma et al., Principles and Practice of Deep Representation Learning"
+
+X = Matrix("X", "p", "p")
+PSD = Matrix("X", "p", "p", psd=True)
+
+SERIES = Derivation(
+    name="neumann-series-with-remainder",
+    title="The Neumann series of the inverse, with its remainder after one to four terms",
+    hypotheses=("I + X has an inverse",),
+    source=f"{N23}, eq. 67",
+    steps=chain(
+        Inverse(I_p + X),
+        ("=", I_p - X @ Inverse(I_p + X), Calculus(), "(I + X)(I + X)⁻¹ = I."),
+        ("=", I_p - X + X @ X @ Inverse(I_p + X), Calculus(), "The step before, for the inverse that is left."),
+        ("=", I_p - X + X @ X - X @ X @ X @ Inverse(I_p + X), Calculus(), "And again."),
+        (
+            "=",
+            I_p - X + X @ X - X @ X @ X + X @ X @ X @ X @ Inverse(I_p + X),
+            Calculus(),
+            "And again: after m terms the remainder is (−X)^m (I + X)⁻¹.",
+        ),
+    ),
+    remark=f"The series starts with X⁰ = I. {BOOK} prints a sum from k = 1, which lacks this term.",
+)
+
+E = Matrix("E", "p", "q")
+
+REMAINDER_SIGN = Derivation(
+    name="first-order-neumann-is-too-small",
+    title="The first-order Neumann inverse is too small in every direction",
+    hypotheses=("X positive semidefinite", "the columns of E are any directions"),
+    source=f"{N23}, eq. 67-69",
+    uses=(SERIES,),
+    steps=chain(
+        inner(E, Inverse(I_p + PSD) @ E),
+        (
+            ">=",
+            inner(E, (I_p - PSD) @ E),
+            Squares(weighted=((1, PSD @ E, Inverse(I_p + PSD)),)),
+            "The difference is tr((XE)ᵀ(I + X)⁻¹(XE)), as X commutes with the inverse.",
+        ),
+    ),
+)
+
+XK = beta * Y.T @ Y
+NEUMANN_GRADIENT: Expr = beta * Sum("k", Y @ (I_p - XK) @ U.T)
+"""β Σ_k Y_k(I − X_k)U_kᵀ with X_k = βY_kᵀY_k."""
+LEFT_OUT: Expr = beta * Sum("k", Y @ XK @ XK @ W @ U.T)
+"""β Σ_k Y_k X_k²(I + X_k)⁻¹ U_kᵀ."""
+_NAMES = (("W_k", W), ("X_k", XK), ("Y_k", Y))
+
+FIRST_ORDER = Derivation(
+    name="first-order-neumann-gradient",
+    title="The gradient of the compression rate to first order in the Gram matrices, with its exact remainder",
+    hypotheses=("any tokens and any matrices U_k, overlapping or not",),
+    source=f"{N23}, eq. 67-69",
+    definitions=_NAMES,
+    uses=(GRADIENT, SERIES),
+    steps=chain(
+        GRADIENT_OF_RC,
+        (
+            "=",
+            beta * Sum("k", Y @ (I_p - XK + XK @ XK @ W) @ U.T),
+            Calculus(),
+            "In every head W_k = I − X_k + X_k²W_k.",
+        ),
+        ("=", NEUMANN_GRADIENT + LEFT_OUT, Calculus(), "The part to first order and the rest."),
+    ),
+)
+
+# --- on singular directions -------------------------------------------------------------------------------------
+
+ORTHOGONAL = family(orthonormal=True, mutually=True)
+_J = family(orthonormal=True, mutually=True, index="j")
+LEFT = Matrix("A", "n", "r", "k", orthonormal=True)
+VALUES = Matrix("S", "r", "r", "k", diagonal=True)
+RIGHT = Matrix("B", "p", "r", "k", orthonormal=True)
+I_r = Identity("r")
+Y_O = Z @ ORTHOGONAL
+SVD = known(Y_O, LEFT @ VALUES @ RIGHT.T)
+"""Y_k = A_kS_kB_kᵀ, the singular value decomposition of the tokens in head k."""
+SVD_HYPOTHESES = (
+    "orthonormal bases U_k of mutually orthogonal subspaces",
+    "Y_k = A_kS_kB_kᵀ, a singular value decomposition of the tokens in each head: A_kᵀA_k = B_kᵀB_k = I, S_k diagonal",
+)
+THROUGH = push_through(RIGHT.T, beta * RIGHT @ VALUES @ VALUES)
+SQUARED = beta * VALUES @ VALUES
+
+_WO = Inverse(I_p + beta * Y_O.T @ Y_O)
+_XO = beta * Y_O.T @ Y_O
+_EXACT = beta * Sum("k", Y_O @ _WO @ ORTHOGONAL.T)
+_FIRST = beta * Sum("k", Y_O @ (I_p - _XO) @ ORTHOGONAL.T)
+
+
+def _j(a: Expr) -> Expr:
+    return substitute(a, {A: replace(A, index="j") for A in (LEFT, VALUES, RIGHT, ORTHOGONAL)})
+
+
+EXACT_DIRECTIONS = Derivation(
+    name="gradient-on-singular-directions",
+    title="The gradient divides every singular value s of a head by 1 + beta s^2",
+    hypotheses=SVD_HYPOTHESES,
+    source="derived",
+    definitions=(("Y_k", Y_O), ("Y_j", _j(Y_O)), ("W_k", _WO)),
+    uses=(GRADIENT,),
+    steps=chain(
+        _EXACT @ _J,
+        ("=", _j(beta * Y_O @ _WO), Calculus(), "U_kᵀU_j is I for k = j and zero otherwise."),
+        (
+            "=",
+            _j(beta * LEFT @ VALUES @ Inverse(I_r + SQUARED) @ RIGHT.T),
+            Calculus((SVD, THROUGH)),
+            "Push-through: Bᵀ(I + βBS²Bᵀ)⁻¹ = (I + βS²)⁻¹Bᵀ.",
+        ),
+    ),
+)
+
+FIRST_ORDER_DIRECTIONS = Derivation(
+    name="neumann-gradient-on-singular-directions",
+    title="The first-order gradient multiplies every singular value s of a head by 1 - beta s^2",
+    hypotheses=SVD_HYPOTHESES,
+    source="derived",
+    definitions=(("Y_k", Y_O), ("Y_j", _j(Y_O))),
+    uses=(FIRST_ORDER,),
+    steps=chain(
+        _FIRST @ _J,
+        ("=", _j(beta * Y_O @ (I_p - _XO)), Calculus(), "U_kᵀU_j is I for k = j and zero otherwise."),
+        (
+            "=",
+            _j(beta * LEFT @ VALUES @ (I_r - SQUARED) @ RIGHT.T),
+            Calculus((SVD,)),
+            "A and B have orthonormal columns.",
+        ),
+    ),
+)
+
+x = sympy.Symbol("x", nonnegative=True)
+
+DIRECTIONS = Derivation(
+    name="slope-of-the-neumann-direction",
+    title="How the first-order gradient and the exact one agree, singular value by singular value",
+    hypotheses=SVD_HYPOTHESES,
+    source="derived",
+    definitions=(("Y_k", Y_O), ("W_k", _WO), ("X_k", _XO)),
+    uses=(EXACT_DIRECTIONS, FIRST_ORDER_DIRECTIONS),
+    steps=chain(
+        inner(_EXACT, _FIRST),
+        (
+            "=",
+            beta * Sum("k", Trace(_XO @ _WO @ (I_p - _XO))),
+            Calculus(),
+            "U_kᵀU_j is I for k = j and zero otherwise.",
+        ),
+        (
+            "=",
+            beta * Sum("k", Trace(SQUARED @ (I_r - SQUARED) @ Inverse(I_r + SQUARED))),
+            Calculus((SVD, THROUGH)),
+            "The singular values in place of the tokens: a sum of x(1 − x)/(1 + x) over all x = βs².",
+        ),
+    ),
+)
+
+x = sympy.Symbol("x", nonnegative=True)
+_SHARE = expression(x * (1 - x) / (1 + x))
+
+BEFORE_THE_TURN = Derivation(
+    name="neumann-gradient-before-the-turn",
+    title="Up to beta s^2 = 1 the first-order gradient has the sign of the exact one",
+    hypotheses=("x = βs² between 0 and 1, for a singular value s of a head; orthonormal, mutually orthogonal bases",),
+    source=f"{N23}, eq. 67-69",
+    uses=(DIRECTIONS,),
+    steps=chain(
+        _SHARE,
+        (
+            ">=",
+            expression(0),
+            OnInterval(x, sympy.Integer(0), sympy.Integer(1)),
+            "A direction's share in the slope has no root between 0 and 1.",
+        ),
+    ),
+)
+
+TURN = Derivation(
+    name="neumann-gradient-turns-around",
+    title="Beyond beta s^2 = 1 the first-order gradient points against the exact one",
+    hypotheses=("x = βs² at least 1, for a singular value s of a head; orthonormal, mutually orthogonal bases",),
+    source=f"{N23}, eq. 67-69, which states no condition",
+    uses=(DIRECTIONS,),
+    steps=chain(
+        _SHARE,
+        (
+            "<=",
+            expression(0),
+            OnInterval(x, sympy.Integer(1), sympy.oo),
+            "A direction's share in the slope has no root beyond 1.",
+        ),
+    ),
+    remark="Relative to the exact factor 1/(1 + x) the first-order factor 1 − x is wrong by x². Unit tokens with ε = 0.1 "
+    "put most directions beyond 1: the step expands what it should compress.",
+)
+
+_P = Matrix("P", "p", "p", "k", psd=True)
+_BOUNDED = known(_P, I_p - _XO)
+
+DESCENDS = Derivation(
+    name="neumann-direction-descends-below-one",
+    title="The first-order direction is one of descent while the heads' Gram matrices are at most 1",
+    hypotheses=(
+        "orthonormal bases U_k of mutually orthogonal subspaces",
+        "P_k = I − X_k is positive semidefinite, with X_k = βY_kᵀY_k",
+    ),
+    source=f"{N23}, eq. 67-69, with the condition it needs",
+    definitions=(("W_k", _WO), ("X_k", _XO), ("Y_k", Y_O)),
+    uses=(GRADIENT, FIRST_ORDER),
+    steps=chain(
+        inner(_EXACT, _FIRST),
+        ("=", DIRECTIONS.steps[0].end, Calculus(), "U_kᵀU_j is I for k = j and zero otherwise."),
+        (
+            ">=",
+            expression(0),
+            Squares(
+                weighted=(
+                    (beta**2, _WO @ Y_O.T, _P),
+                    (beta**2, _P @ _WO @ Y_O.T, _XO),
+                    (beta**2, _XO @ _WO @ Y_O.T, _P),
+                ),
+                rules=(_BOUNDED,),
+                over="k",
+            ),
+            "X, W and P = I − X commute, and WP = WPW + WXPW with XP = PXP + XPX: conjugates of P and X.",
+        ),
+    ),
+)
+
+# --- the same on the objective ----------------------------------------------------------------------------------
+
+_x = sympy.Symbol("x")
+_LOG = sympy.Lambda(_x, sympy.log(1 + _x))
+
+LOG_ABOVE = Derivation(
+    name="log-det-at-most-trace",
+    title="log det(I + X) is at most tr X",
+    hypotheses=("X positive semidefinite",),
+    source=f"{HU}, the expansion to first order",
+    steps=chain(
+        LogDet(I_p + PSD),
+        (
+            "<=",
+            Trace(PSD),
+            Spectrum(_LOG, sympy.Lambda(_x, _x), PSD),
+            "log(1 + x) ≤ x for every eigenvalue x ≥ 0.",
+        ),
+    ),
+)
+
+LOG_BELOW = Derivation(
+    name="log-det-at-least-two-terms",
+    title="log det(I + X) is at least tr X - tr X^2 / 2",
+    hypotheses=("X positive semidefinite",),
+    source=f"{HU}, the expansion to second order",
+    steps=chain(
+        LogDet(I_p + PSD),
+        (
+            ">=",
+            Trace(PSD) - Trace(PSD @ PSD) / 2,
+            Spectrum(_LOG, sympy.Lambda(_x, _x - _x**2 / 2), PSD),
+            "log(1 + x) ≥ x − x²/2 for every eigenvalue x ≥ 0.",
+        ),
+    ),
+)
+
+LOG_THIRD = Derivation(
+    name="log-det-at-most-three-terms",
+    title="log det(I + X) is at most tr X - tr X^2 / 2 + tr X^3 / 3",
+    hypotheses=("X positive semidefinite",),
+    source="the expansion to third order",
+    steps=chain(
+        LogDet(I_p + PSD),
+        (
+            "<=",
+            Trace(PSD) - Trace(PSD @ PSD) / 2 + Trace(PSD @ PSD @ PSD) / 3,
+            Spectrum(_LOG, sympy.Lambda(_x, _x - _x**2 / 2 + _x**3 / 3), PSD),
+            "log(1 + x) ≤ x − x²/2 + x³/3 for every eigenvalue x ≥ 0.",
+        ),
+    ),
+)
+
+RATE_ABOVE = Derivation(
+    name="compression-rate-at-most-the-energy",
+    title="The compression rate is at most beta/2 times the energy in the heads",
+    hypotheses=("any tokens and any matrices U_k, overlapping or not",),
+    source=f"{HU}, the expansion to first order",
+    definitions=(("Y_k", Y),),
+    uses=(LOG_ABOVE,),
+    steps=chain(
+        RC,
+        (
+            "<=",
+            beta / 2 * Sum("k", norm_squared(Y)),
+            Lemma(LOG_ABOVE, {PSD: XK}, times=sympy.Rational(1, 2), over="k"),
+            "log det(I + X_k) ≤ tr X_k in every head, with X_k = βY_kᵀY_k.",
+        ),
+    ),
+)
+
+RATE_BELOW = Derivation(
+    name="compression-rate-to-second-order",
+    title="The compression rate is at least its expansion to second order",
+    hypotheses=("any tokens and any matrices U_k, overlapping or not",),
+    source=f"{HU}, the expansion to second order",
+    definitions=(("Y_k", Y),),
+    uses=(LOG_BELOW,),
+    steps=chain(
+        RC,
+        (
+            ">=",
+            Sum("k", beta / 2 * norm_squared(Y) - beta**2 / 4 * norm_squared(Y.T @ Y)),
+            Lemma(LOG_BELOW, {PSD: XK}, times=sympy.Rational(1, 2), over="k"),
+            "log det(I + X_k) ≥ tr X_k − tr X_k²/2 in every head, with X_k = βY_kᵀY_k.",
+        ),
+    ),
+)
