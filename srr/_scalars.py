@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,18 @@ Scalar = Any
 """A real number, or a 0-d array of the tokens' library, dtype and device."""
 
 
-def alpha(dimension: int, n: int, eps: float) -> float:
+def alpha(dimension: int, n: int, eps: float) -> Scalar:
     """dimension / (n ε²): the α of R for dimension d, the β of Rᶜ(Z|U) for dimension p."""
-    return dimension / n / positive(eps, "eps") / eps
+    value = dimension / n / positive(eps, "eps") / eps
+    return in_range(value, f"eps must keep {dimension}/({n} eps^2)", f"{eps!r}")
+
+
+def in_range(value: Scalar, rule: str, given: str) -> Scalar:
+    """``value``, which must be above zero, within the range of floats and not so small that digits are lost."""
+    least, most = sys.float_info.min, sys.float_info.max
+    if isinstance(value, float) and not least <= value <= most:
+        raise ValueError(f"{rule} from {least:.1e} to {most:.1e}, got {given}")
+    return value
 
 
 def flag(value: bool, name: str) -> bool:
@@ -58,15 +68,12 @@ def as_array(value: Array) -> Array:
     return np.asarray(value) if isinstance(value, np.generic) else value
 
 
-def squared_norm(M: Array) -> Scalar:
-    """‖M‖₂² of a matrix, as a constant: a float, or a 0-d array where values cannot be read."""
+def spectral_norm(M: Array) -> Scalar:
+    """‖M‖₂ of a matrix, as a constant: a float, or a 0-d array where values cannot be read."""
     xp, M = array_namespace(M), detached(M)
     largest = xp.max(xp.abs(M))
-    scale = xp.where(largest > 0, largest, xp.ones_like(largest))
-    M = M / scale  # no entry above 1: the Gram matrix cannot overflow
+    M = M / xp.where(largest > 0, largest, xp.ones_like(largest))  # no entry above 1: its Gram matrix cannot overflow
     M_T = xp.matrix_transpose(M)
     gram = xp.matmul(M_T, M) if M.shape[1] <= M.shape[0] else xp.matmul(M, M_T)
-    largest_eigenvalue = xp.max(xp.linalg.eigvalsh(gram))
-    if is_concrete(M):
-        return float(largest_eigenvalue) * float(scale) ** 2
-    return largest_eigenvalue * scale * scale
+    norm = xp.sqrt(xp.clip(xp.max(xp.linalg.eigvalsh(gram)), min=0.0))
+    return float(norm) * float(largest) if is_concrete(M) else norm * largest

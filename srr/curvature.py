@@ -17,9 +17,11 @@ they are shorter than 2/L; 1/L guarantees most.
 
 from __future__ import annotations
 
+import math
+
 from srr._arrays import Array, count, namespace, positive
 from srr._heads import require_subspaces, side_by_side
-from srr._scalars import Scalar, alpha, squared_norm
+from srr._scalars import Scalar, alpha, in_range, spectral_norm
 
 __all__ = [
     "coding_rate_bounds",
@@ -54,13 +56,13 @@ def coding_rate_bounds(n: int, d: int, *, eps: float) -> tuple[float, float]:
     Raises
     ------
     TypeError, ValueError
-        n or d is no integer above zero, or eps no finite number above zero.
+        n or d is no integer above zero, eps no finite number above zero, or α beyond the range of floats.
 
     Notes
     -----
     Proof in the module's docstring; it sharpens N23 lemma 6.
     """
-    curvature = alpha(count(d, "d"), count(n, "n"), eps)
+    curvature: float = alpha(count(d, "d"), count(n, "n"), eps)
     return -curvature / 8, curvature
 
 
@@ -133,9 +135,10 @@ def overlap(U: Array) -> Scalar:
     TypeError, ValueError
         U is no float array ``(K, d, p)`` with p ≤ d, or not finite.
     """
-    namespace(U=U)
-    require_subspaces(U)
-    return squared_norm(side_by_side(U))
+    norm = _norm(U)
+    if _is_zero(norm):
+        return norm
+    return _square(norm, "U must keep the squared norm of [U_1, ..., U_K]", f"a norm of {norm}")
 
 
 def subspace_rate(U: Array, n: int, *, eps: float) -> Scalar:
@@ -147,7 +150,11 @@ def subspace_rate(U: Array, n: int, *, eps: float) -> Scalar:
     -------
     float
     """
-    return overlap(U) * alpha(U.shape[-1], count(n, "n"), eps)
+    norm, root = _norm(U), math.sqrt(U.shape[-1] / count(n, "n"))
+    positive(eps, "eps")
+    if _is_zero(norm):
+        return norm
+    return _square(norm * root / eps, "U and eps must keep L_c", f"a norm of {norm} and eps = {eps!r}")
 
 
 def expansion(n: int, d: int, *, eps: float) -> float:
@@ -171,9 +178,9 @@ def compression_step(U: Array, n: int, *, eps: float) -> Scalar:
     -------
     float
     """
-    largest = _nonzero(overlap(U))
-    curvature = U.shape[-1] * largest
-    return count(n, "n") * positive(eps, "eps") * eps / curvature
+    norm = _nonzero(_norm(U))
+    root = math.sqrt(count(n, "n") / U.shape[-1]) * positive(eps, "eps") / norm
+    return _square(root, "U and eps must keep the step", f"a norm of {norm} and eps = {eps!r}")
 
 
 def expansion_step(n: int, d: int, *, eps: float) -> float:
@@ -189,7 +196,8 @@ def expansion_step(n: int, d: int, *, eps: float) -> float:
     -----
     N23 eq. 77 to 88 majorise −R with curvature 9α/4, and so step 4/(9α): 18 times less.
     """
-    return count(n, "n") * positive(eps, "eps") * eps * 8 / count(d, "d")
+    root = math.sqrt(8 * count(n, "n") / count(d, "d")) * positive(eps, "eps")
+    return float(_square(root, f"eps must keep the step 8 {n} eps^2/{d}", f"{eps!r}"))
 
 
 def loss_step(U: Array, n: int, *, eps: float) -> Scalar:
@@ -205,12 +213,29 @@ def loss_step(U: Array, n: int, *, eps: float) -> Scalar:
     -----
     Rᶜ is curved upwards by at most L_c, −R by at most α/8, their sum by at most the sum.
     """
-    largest = overlap(U)
-    curvature = U.shape[-1] * largest + U.shape[-2] / 8
-    return count(n, "n") * positive(eps, "eps") * eps / curvature
+    norm = _norm(U)
+    heads, whole = norm * math.sqrt(U.shape[-1]), math.sqrt(U.shape[-2] / 8)
+    both = math.hypot(heads, whole) if isinstance(heads, float) else (heads * heads + whole * whole) ** 0.5
+    root = math.sqrt(count(n, "n")) * positive(eps, "eps") / both
+    return _square(root, "U and eps must keep the step", f"a norm of {norm} and eps = {eps!r}")
+
+
+def _norm(U: Array) -> Scalar:
+    """‖[U_1, …, U_K]‖₂, the square root of the overlap: in range where that is not."""
+    namespace(U=U)
+    require_subspaces(U)
+    return spectral_norm(side_by_side(U))
+
+
+def _square(root: Scalar, rule: str, given: str) -> Scalar:
+    return in_range(root * root, rule, given)
+
+
+def _is_zero(norm: Scalar) -> bool:
+    return isinstance(norm, float) and norm == 0
 
 
 def _nonzero(norm: Scalar) -> Scalar:
-    if isinstance(norm, float) and norm == 0:
+    if _is_zero(norm):
         raise ValueError("U must not be zero, got bases of zeros")
     return norm

@@ -384,6 +384,10 @@ class Descent(Layer):
 
     def sparsify(self, Z: Array) -> Array:
         """The proximal operator of sλ‖·‖₁."""
+        U = self.objective.U
+        namespace(Z=Z, U=U)
+        require_tokens(Z)
+        require_shape(Z, ("...", "n", U.shape[1]), "Z")
         shrink = prox.nonnegative_soft_threshold if self.nonnegative else prox.soft_threshold
         return shrink(Z, Z.shape[-2] * self.step_per_token * self.objective.lam)
 

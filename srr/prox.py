@@ -15,11 +15,12 @@ from srr._arrays import (
     count,
     namespace,
     positive,
+    require_broadcast,
     require_finite,
     require_shape,
     require_tokens,
 )
-from srr._scalars import Scalar, as_array, flag, nonnegative_scalar, positive_scalar, squared_norm
+from srr._scalars import Scalar, as_array, flag, in_range, nonnegative_scalar, positive_scalar, spectral_norm
 
 __all__ = [
     "fista",
@@ -273,10 +274,10 @@ def lasso_step(D: Array) -> Scalar:
     """
     namespace(D=D)
     _require_dictionary(D)
-    norm = squared_norm(D)
+    norm = spectral_norm(D)
     if isinstance(norm, float) and norm == 0:
         raise ValueError("D must not be zero, got a matrix of zeros")
-    return 1 / norm
+    return in_range(1 / norm / norm, "D must keep the step 1/|D|^2", f"a norm of {norm}")
 
 
 def _check(Z: Array, D: Array, **code: Array) -> Namespace:
@@ -286,6 +287,7 @@ def _check(Z: Array, D: Array, **code: Array) -> Namespace:
     for name, A in code.items():
         require_shape(A, ("...", Z.shape[-2], D.shape[-1]), name)
         require_finite(A, name)
+        require_broadcast(Z=Z, **{name: A})
     return xp
 
 

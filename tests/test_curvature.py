@@ -125,11 +125,7 @@ def test_both_ends_of_the_spectrum_of_the_partition_rate_are_attained():
 def test_the_spectrum_of_the_partition_rate_lies_between(seed, hard, log_scale):
     rng = np.random.default_rng(seed)
     n, d, K = 5, 2, 3
-    Pi = (
-        np.eye(K)[rng.permutation([0, 1, 2, *rng.integers(0, K, 2)])]
-        if hard
-        else rng.dirichlet(np.ones(K), n)
-    )
+    Pi = np.eye(K)[rng.permutation([0, 1, 2, *rng.integers(0, K, 2)])] if hard else rng.dirichlet(np.ones(K), n)
     lower, upper = curvature.partition_rate_bounds(n, d, eps=EPS)
     values = spectrum(partition_rate(Pi + 1e-300), 10**log_scale * rng.standard_normal((n, d)))
     assert lower - 1e-9 * upper <= values[0]
@@ -230,6 +226,49 @@ def test_under_jit():
 def test_no_derivative_flows_through_a_step_size():
     U = torch.tensor(bases("any"), requires_grad=True)
     assert isinstance(curvature.compression_step(U, 5, eps=EPS), float)
+
+
+@pytest.mark.parametrize("power", [-1000, -560, -300, 300, 560, 1000])
+def test_scale_of_bases_and_precision_together(power):
+    """2^k U at precision 2^k ε is U at ε, even where the square of neither is a float."""
+    U, n, s = bases("any"), 5, 2.0**power
+    for f in (curvature.subspace_rate, curvature.compression_step):
+        assert f(s * U, n, eps=s * EPS) == pytest.approx(f(U, n, eps=EPS), rel=1e-14)
+        if abs(power) > 540:
+            with pytest.raises(ValueError, match=r"U and eps must keep .* got a norm of .* and eps = 0.6"):
+                f(s * U, n, eps=EPS)
+            with pytest.raises(ValueError, match=r"U and eps must keep .* got a norm of .* and eps = "):
+                f(U, n, eps=s * EPS)
+    assert np.array(curvature.subspace_rate_bounds(s * U, n, eps=s * EPS)) == pytest.approx(
+        np.array(curvature.subspace_rate_bounds(U, n, eps=EPS)), rel=1e-14
+    )
+    if abs(power) > 540:
+        with pytest.raises(ValueError, match=r"U must keep the squared norm .* got a norm of"):
+            curvature.overlap(s * U)
+    if power > 540:
+        small = curvature.loss_step(s * U, n, eps=s * EPS)  # α/8 does not count beside L_c
+        assert small == pytest.approx(curvature.compression_step(U, n, eps=EPS), rel=1e-14)
+
+
+@pytest.mark.parametrize("eps", [1e-310, 1e-200, 1e200, 1e300])
+def test_precision_beyond_the_range_is_named(eps):
+    for f in (
+        curvature.coding_rate_bounds,
+        curvature.partition_rate_bounds,
+        curvature.expansion,
+        curvature.expansion_step,
+    ):
+        with pytest.raises(ValueError, match=r"eps must keep .* from 2.2e-308 to 1.8e\+308, got"):
+            f(5, 4, eps=eps)
+    for f in (curvature.subspace_rate, curvature.loss_step, curvature.compression_step):
+        with pytest.raises(ValueError, match=r"U and eps must keep .* got a norm of"):
+            f(U0, 5, eps=eps)
+
+
+def test_curvature_at_the_ends_of_the_range():
+    assert curvature.expansion(1, 8, eps=1e-150) == pytest.approx(1e300, rel=1e-14)
+    assert curvature.expansion_step(1, 8, eps=1e150) == pytest.approx(1e300, rel=1e-14)
+    assert curvature.expansion_step(1, 8, eps=1e-150) == pytest.approx(1e-300, rel=1e-14)
 
 
 U0 = bases("orthonormal")

@@ -1,5 +1,6 @@
 """Layers: each half is the operator it names, the official layer is its code, and descent descends."""
 
+import re
 from dataclasses import FrozenInstanceError, dataclass
 from functools import partial
 from itertools import pairwise
@@ -109,9 +110,7 @@ def test_the_official_layer(backend):
     half, after = official_block(x, qkv, to_out, bias, D, (norms[:2], norms[2:]), K)
     with backend.active():
         array = backend.array
-        first, second = (
-            partial(layers.layer_norm, scale=array(w), shift=array(b)) for w, b in (norms[:2], norms[2:])
-        )
+        first, second = (partial(layers.layer_norm, scale=array(w), shift=array(b)) for w, b in (norms[:2], norms[2:]))
         U = array(qkv.reshape(K, p, d).transpose(0, 2, 1))
         bare = layers.official(U, array(D), output=array(to_out), bias=array(bias))
         layer = layers.PreNorm(bare, first, second)
@@ -188,9 +187,7 @@ def test_descent_is_a_proximal_gradient_step(backend):
     log_scale=st.floats(-2, 2),
     nonnegative=st.booleans(),
 )
-def test_descent_decreases_the_loss_by_what_it_promises(
-    seed, shape, log_eps, log_lam, log_scale, nonnegative
-):
+def test_descent_decreases_the_loss_by_what_it_promises(seed, shape, log_eps, log_lam, log_scale, nonnegative):
     Z, U, _ = instance(*shape, seed=seed)
     Z, eps, lam = 10**log_scale * (np.abs(Z) if nonnegative else Z), 10**log_eps, 10**log_lam
     after = layers.descent(U, eps=eps, lam=lam, nonnegative=nonnegative)(Z)
@@ -408,3 +405,14 @@ def test_bad_tokens_are_named_by_every_half():
             for Z in (Z0 * np.nan, Z0.astype(np.float16)):
                 with pytest.raises((TypeError, ValueError), match=r"\b(Z|A)\b"):
                     half(Z)
+
+
+@pytest.mark.parametrize(("Z", "rule"), [(np.ones(4), "n, d"), (np.ones((3, 5)), "n, 4"), (np.ones((0, 4)), "n")])
+def test_each_half_of_the_descent_layer_checks_its_tokens(Z, rule):
+    layer = layers.descent(np.eye(4)[None, :, :2], eps=0.5, lam=0.1)
+    with pytest.raises(ValueError, match=rf"Z must have shape \(\.\.\., {rule}.*got {re.escape(str(Z.shape))}"):
+        layer.sparsify(Z)
+    with pytest.raises(ValueError, match="must have shape"):
+        layer.compress(Z)
+    with pytest.raises(TypeError, match="U and Z must have one dtype"):
+        layer.sparsify(np.ones((3, 4), dtype=np.float32))

@@ -404,13 +404,7 @@ def fits(function, value):
 
 @pytest.mark.parametrize(
     ("function", "name", "value"),
-    [
-        (f, name, value)
-        for f, good in GOOD.items()
-        for name in good
-        for value in BAD[name]
-        if not fits(f, value)
-    ],
+    [(f, name, value) for f, good in GOOD.items() for name in good for value in BAD[name] if not fits(f, value)],
 )
 def test_bad_input_is_named(function, name, value):
     function(**GOOD[function])
@@ -433,3 +427,31 @@ def test_the_gap_needs_a_penalty():
 def test_namespace_is_flat():
     assert srr.prox is prox
     assert set(prox.__all__) <= set(dir(prox))
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e150])
+def test_lasso_step_of_small_and_large_dictionaries(scale):
+    D = np.diag([2.0, 1.0])
+    assert prox.lasso_step(scale * D) == pytest.approx(1 / (2 * scale) ** 2, rel=1e-14)
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-160, 1e160, 1e308])
+def test_lasso_step_beyond_the_range_is_named(scale):
+    with pytest.raises(ValueError, match=r"D must keep the step .* got a norm of"):
+        prox.lasso_step(scale * np.eye(2))
+
+
+def test_codes_and_tokens_must_broadcast():
+    Z, D, A = np.ones((2, 3, 2)), np.eye(2), np.ones((4, 3, 2))
+    calls = {
+        "code": [
+            lambda: prox.ista_step(Z, D, step=0.1, lam=0.1, code=A),
+            lambda: prox.fista(Z, D, lam=0.1, iterations=1, code=A),
+        ],
+        "A": [lambda: prox.lasso(Z, D, A, lam=0.1), lambda: prox.lasso_gap(Z, D, A, lam=0.1)],
+    }
+    for name, functions in calls.items():
+        for function in functions:
+            with pytest.raises(ValueError, match=rf"Z and {name} must broadcast, got \(2,\) and \(4,\)"):
+                function()
+    assert prox.lasso(Z[:, None], D, A, lam=0.1).shape == (2, 4)
