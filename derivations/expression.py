@@ -397,13 +397,23 @@ def substitute(a: Expr, values: Mapping[Expr, Expr]) -> Expr:
         return values[a]
     parts = tuple(substitute(part, values) for part in children(a))
     if isinstance(a, Differential) and parts[0] != a.arg:
-        if any(a.matrix == key or a.matrix in matrices(value) for key, value in values.items()):
+        moves = a.matrix in values or any(a.matrix in matrices(value) for value in values.values())
+        if moves:
             raise ValueError(f"no substitution that concerns {a.matrix.name} under a derivative in {a.matrix.name}")
     if isinstance(a, Sum) and parts[0] != a.arg:
-        for key, value in values.items():
-            if a.index in {A.index for A in matrices(value)} - {A.index for A in matrices(key)}:
-                raise ValueError(f"the index {a.index} of a value would be bound by the sum over {a.index}")
+        captured = any(a.index in free_indices(value) - free_indices(key) for key, value in values.items())
+        if captured:
+            raise ValueError(f"the index {a.index} of a value would be bound by the sum over {a.index}")
     return with_children(a, parts)
+
+
+@cache
+def free_indices(a: Expr) -> frozenset[str]:
+    """The indices of families in ``a`` that no sum binds."""
+    if isinstance(a, Matrix):
+        return frozenset({a.index} - {""})
+    found: frozenset[str] = frozenset().union(*(free_indices(part) for part in children(a)))
+    return found - {a.index} if isinstance(a, Sum) else found
 
 
 @cache

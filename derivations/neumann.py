@@ -23,7 +23,7 @@ from derivations.expression import (
 )
 from derivations.notation import I_p, Z, beta, family
 from derivations.proof import Derivation, chain
-from derivations.rules import known, push_through
+from derivations.rules import known, push_through, woodbury
 
 HU = "Hu, Zou and Xu 2024 (arXiv 2411.17182)"
 BOOK = "Ma et al., Principles and Practice of Deep Representation Learning"
@@ -113,6 +113,7 @@ SVD_HYPOTHESES = (
 )
 THROUGH = push_through(RIGHT.T, beta * RIGHT @ VALUES @ VALUES)
 SQUARED = beta * VALUES @ VALUES
+AROUND = woodbury(beta * RIGHT @ VALUES @ VALUES, RIGHT.T)
 
 _WO = Inverse(I_p + beta * Y_O.T @ Y_O)
 _XO = beta * Y_O.T @ Y_O
@@ -182,8 +183,8 @@ DIRECTIONS = Derivation(
         (
             "=",
             beta * Sum("k", Trace(SQUARED @ (I_r - SQUARED) @ Inverse(I_r + SQUARED))),
-            Calculus((SVD, THROUGH)),
-            "The singular values in place of the tokens: a sum of x(1 − x)/(1 + x) over all x = βs².",
+            Calculus((SVD, AROUND)),
+            "Woodbury: W = I − βBS²(I + βS²)⁻¹Bᵀ. A sum of x(1 − x)/(1 + x) over all x = βs².",
         ),
     ),
 )
@@ -223,8 +224,8 @@ TURN = Derivation(
             "A direction's share in the slope has no root beyond 1.",
         ),
     ),
-    remark="Relative to the exact factor 1/(1 + x) the first-order factor 1 − x is wrong by x². Unit tokens with ε = 0.1 "
-    "put most directions beyond 1: the step expands what it should compress.",
+    remark="Relative to the exact factor 1/(1 + x) the first-order factor 1 − x is wrong by x². Unit tokens with "
+    "ε = 0.1 put most directions beyond 1: the step expands what it should compress.",
 )
 
 _P = Matrix("P", "p", "p", "k", psd=True)
