@@ -25,7 +25,8 @@ class Style:
         return _greek(sympy.sstr(c).replace("**2", "²").replace("**3", "³").replace("*", " "))
 
     def name(self, A: ex.Matrix) -> str:
-        return f"{A.name}_{A.index}" if A.index else A.name
+        name = sympy.latex(sympy.Symbol(A.name)) if self.latex else _greek(A.name)
+        return f"{name}_{A.index}" if A.index else name
 
     def transpose(self, a: str) -> str:
         return rf"{a}^{{\top}}" if self.latex else f"{a}ᵀ"
@@ -79,7 +80,7 @@ _GREEK = {
     "theta": "θ",
     "sigma": "σ",
 }
-_GREEK |= {"tau": "τ", "mu": "μ", "gamma": "γ", "pi": "π", "nu": "ν", "delta": "δ"}
+_GREEK |= {"tau": "τ", "mu": "μ", "gamma": "γ", "pi": "π", "nu": "ν", "delta": "δ", "omega": "ω"}
 
 
 def _greek(text: str) -> str:

@@ -1,0 +1,304 @@
+"""The rate of a partition, Rᶜ(Z|Π) = Σ_k (γ_k/2) log det(I + (α/γ_k) ZᵀDiag(π_k)Z): gradient, curvature, bounds."""
+
+from __future__ import annotations
+
+import sympy
+
+from derivations import coding_rate
+from derivations.checks import Calculus, Lemma, Squares, Taylor
+from derivations.expression import (
+    Diag,
+    Differential,
+    Expr,
+    Identity,
+    Inverse,
+    LogDet,
+    Matrix,
+    Size,
+    Sum,
+    Trace,
+    expression,
+    inner,
+    norm_squared,
+)
+from derivations.notation import H, I_d, K, R, W, Z, alpha, d, eps
+from derivations.proof import Derivation, chain
+from derivations.rules import known, multiplicative, push_through, sylvester
+
+MCR2 = "Yu et al. 2020 (MCR^2, arXiv 2006.08558)"
+
+gamma = sympy.Symbol("gamma", positive=True)
+"""γ = n_k/n, the share of a class."""
+pi = Matrix("pi", "n", 1)
+"""The membership of every token in one class."""
+W_CLASS = Inverse(I_d + alpha / gamma * Z.T @ Diag(pi) @ Z)
+TERM: Expr = gamma * LogDet(I_d + alpha / gamma * Z.T @ Diag(pi) @ Z) / 2
+"""The term of one class."""
+
+GRADIENT = Derivation(
+    name="gradient-of-the-partition-rate",
+    title="The gradient of one class's term of the partition rate",
+    hypotheses=("any tokens, memberships held fixed, and any direction H", "n_k = γn, so that α_k = α/γ"),
+    source=f"{MCR2}; Chan et al. 2022 (ReduNet, arXiv 2105.10446), eq. 12",
+    definitions=(("W_k", W_CLASS),),
+    steps=chain(
+        Differential(TERM, Z, H),
+        (
+            "=",
+            alpha / 2 * Trace(W_CLASS @ (H.T @ Diag(pi) @ Z + Z.T @ Diag(pi) @ H)),
+            Calculus(),
+            "d log det A = tr(A⁻¹ dA); the share of the class and its α/γ multiply to α.",
+        ),
+        (
+            "=",
+            inner(alpha * Diag(pi) @ Z @ W_CLASS, H),
+            Calculus(),
+            "The two terms are transposes of one another.",
+        ),
+    ),
+    remark="The factor is α for every class, whatever its size.",
+)
+
+_omega = Matrix("omega", "n", 1, "k")
+_nu = Matrix("nu", 1, 1, "k", psd=True)
+_moved = Z.T @ Diag(_omega) @ H
+_GRAM = I_d + alpha * Z.T @ Diag(_omega) @ Z
+REDUCTION: Expr = R - Sum("k", Trace(_nu) * LogDet(_GRAM) / 2)
+"""ΔR(Z|Π), with shares ν_k and memberships π_k = ν_k ω_k."""
+
+GRADIENT_OF_REDUCTION = Derivation(
+    name="gradient-of-the-rate-reduction",
+    title="The gradient of the rate reduction of a partition",
+    hypotheses=("any tokens and any direction H", "shares ν_k = n_k/n and memberships π_k = ν_k ω_k, held fixed"),
+    source=f"{MCR2}; Chan et al. 2022 (ReduNet, arXiv 2105.10446), eq. 9",
+    definitions=(("W", W), ("W_k", Inverse(_GRAM))),
+    uses=(coding_rate.GRADIENT, GRADIENT),
+    steps=chain(
+        Differential(REDUCTION, Z, H),
+        (
+            "=",
+            inner(alpha * Z @ W, H) - Sum("k", Trace(_nu) * alpha / 2 * Trace(Inverse(_GRAM) @ (_moved + _moved.T))),
+            Calculus(),
+            "The gradient of R, and the product rule in every class.",
+        ),
+        (
+            "=",
+            inner(alpha * (Z @ W - Sum("k", Trace(_nu) * Diag(_omega) @ Z @ Inverse(_GRAM))), H),
+            Calculus(),
+            "The two terms of a class are transposes of one another.",
+        ),
+    ),
+)
+
+# --- curvature --------------------------------------------------------------------------------------------------
+
+_P = Matrix("P", "n", "n", symmetric=True)
+_HALF = (known(_P @ _P, Diag(pi) / gamma),)
+_HALF_HYPOTHESIS = "memberships are nonnegative: P is the diagonal matrix with P² = Diag(π)/γ"
+_MOVED = {Z: _P @ Z, H: _P @ H}
+_SECOND = Differential(Differential(TERM, Z, H), Z, H)
+_CURVATURE = ("any tokens and any direction H", "γ the share of the class, so that α_k = α/γ", _HALF_HYPOTHESIS)
+
+ABOVE = Derivation(
+    name="curvature-of-the-partition-rate-from-above",
+    title="The Hessian of a class's term is at most alpha times its memberships",
+    hypotheses=_CURVATURE,
+    source="derived",
+    uses=(coding_rate.ABOVE,),
+    steps=chain(
+        _SECOND,
+        (
+            "<=",
+            alpha * inner(H, Diag(pi) @ H),
+            Lemma(coding_rate.ABOVE, _MOVED, times=gamma, rules=_HALF),
+            "The term is γR(PZ), and PZ moves by PH; γ‖PH‖² = ⟨H, Diag(π)H⟩.",
+        ),
+    ),
+    remark="The memberships of a token sum to 1, so the Hessian of Rᶜ(Z|Π) is at most α: not Kα, nor the largest α_k.",
+)
+
+BELOW = Derivation(
+    name="curvature-of-the-partition-rate-from-below",
+    title="The Hessian of a class's term is at least -alpha/8 times its memberships",
+    hypotheses=_CURVATURE,
+    source="derived",
+    uses=(coding_rate.BELOW,),
+    steps=chain(
+        _SECOND,
+        (
+            ">=",
+            -alpha / 8 * inner(H, Diag(pi) @ H),
+            Lemma(coding_rate.BELOW, _MOVED, times=gamma, rules=_HALF),
+            "The term is γR(PZ), and PZ moves by PH.",
+        ),
+    ),
+)
+
+_Q = Matrix("P", "n", "n", "k", complete=True)
+_root = sympy.sqrt(K)
+EQUAL_CLASSES: Expr = Sum("k", LogDet(I_d + K * alpha * Z.T @ _Q @ _Q.T @ Z) / (2 * K))
+
+ABOVE_IN_ALL = Derivation(
+    name="curvature-of-the-partition-rate-of-equal-classes",
+    title="The Hessian of the rate of a partition into K equal classes is at most alpha",
+    hypotheses=(
+        "any tokens and any direction H",
+        "K classes with share 1/K each",
+        "memberships P_kP_kᵀ, psd, with Σ_k P_kP_kᵀ = I",
+    ),
+    source="derived",
+    uses=(coding_rate.ABOVE,),
+    steps=chain(
+        Differential(Differential(EQUAL_CLASSES, Z, H), Z, H),
+        (
+            "<=",
+            alpha * Sum("k", norm_squared(_Q.T @ H)),
+            Lemma(
+                coding_rate.ABOVE,
+                {Z: expression(_root) * _Q.T @ Z, H: expression(_root) * _Q.T @ H},
+                times=1 / K,
+                over="k",
+            ),
+            "Every class has the term R(√K P_kᵀZ)/K.",
+        ),
+        ("=", alpha * norm_squared(H), Calculus(), "The memberships of a token sum to 1."),
+    ),
+)
+
+# --- log det is concave -----------------------------------------------------------------------------------------
+
+
+def concave(size: Size) -> Derivation:
+    """The second derivative of log det on matrices of a size is not positive."""
+    A = Matrix("A", size, size, psd=True)
+    E, V = Matrix("E", size, size, symmetric=True), Matrix("V", size, size, symmetric=True)
+    root = known(V @ V, Inverse(A))
+    return Derivation(
+        name="second-derivative-of-log-det",
+        title="The logarithm of the determinant is concave",
+        hypotheses=("A positive definite, E symmetric", "V is the square root of A⁻¹"),
+        source="Boyd and Vandenberghe, Convex Optimization, section 3.1.5",
+        steps=chain(
+            Differential(Differential(LogDet(A), A, E), A, E),
+            ("=", -Trace(Inverse(A) @ E @ Inverse(A) @ E), Calculus(), "dA⁻¹ = −A⁻¹ dA A⁻¹."),
+            ("<=", expression(0), Squares(((1, V @ E @ V),), rules=(root,)), "It is −‖VEV‖²."),
+        ),
+    )
+
+
+def tangent(size: Size) -> Derivation:
+    """The tangent of log det on matrices of a size lies above it."""
+    A, E = Matrix("A", size, size, psd=True), Matrix("E", size, size, symmetric=True)
+    flat = concave(size)
+    return Derivation(
+        name="tangent-of-log-det",
+        title="The tangent of log det lies above it",
+        hypotheses=("A and A + E positive definite, and so everything between them", "E symmetric"),
+        source="Boyd and Vandenberghe, Convex Optimization, section 3.1.5",
+        uses=(flat,),
+        steps=chain(
+            LogDet(A + E),
+            (
+                "<=",
+                LogDet(A) + Differential(LogDet(A), A, E),
+                Taylor(LogDet(A), A, E, flat, sympy.Integer(0)),
+                "Taylor, with a second derivative that is nowhere positive.",
+            ),
+            ("=", LogDet(A) + Trace(Inverse(A) @ E), Calculus(), "d log det A = tr(A⁻¹ dA)."),
+        ),
+    )
+
+
+CONCAVE = concave("d")
+TANGENT = tangent("d")
+_A, _E = Matrix("A", "d", "d", psd=True), Matrix("E", "d", "d", symmetric=True)
+
+# --- what a partition saves, between 0 and the rate of unrelated classes ----------------------------------------
+
+n_1, n_2 = sympy.symbols("n_1 n_2", positive=True)
+Z_1, Z_2 = Matrix("Z_1", "m", "d"), Matrix("Z_2", "q", "d")
+_all = d / ((n_1 + n_2) * eps**2)
+_one = [I_d + d / (n_1 * eps**2) * Z_1.T @ Z_1, I_d + d / (n_2 * eps**2) * Z_2.T @ Z_2]
+_share = [n_1 / (n_1 + n_2), n_2 / (n_1 + n_2)]
+_pooled = I_d + _all * Z_1.T @ Z_1 + _all * Z_2.T @ Z_2
+_above = [LogDet(_pooled) + Trace(Inverse(_pooled) @ (A - _pooled)) for A in _one]
+
+SAVING = Derivation(
+    name="partition-rate-at-most-coding-rate",
+    title="A partition into two classes saves: the rate reduction is not negative",
+    hypotheses=("n₁ tokens Z₁ and n₂ tokens Z₂",),
+    source=f"{MCR2}, lemma A.4",
+    definitions=(("A₁", _one[0]), ("A₂", _one[1]), ("A", _pooled)),
+    uses=(TANGENT,),
+    steps=chain(
+        _share[0] / 2 * LogDet(_one[0]) + _share[1] / 2 * LogDet(_one[1]),
+        (
+            "<=",
+            _share[0] / 2 * _above[0] + _share[1] / 2 * LogDet(_one[1]),
+            Lemma(TANGENT, {_A: _pooled, _E: _one[0] - _pooled}, times=_share[0] / 2),
+            "The tangent at A, for the first class.",
+        ),
+        (
+            "<=",
+            _share[0] / 2 * _above[0] + _share[1] / 2 * _above[1],
+            Lemma(TANGENT, {_A: _pooled, _E: _one[1] - _pooled}, times=_share[1] / 2),
+            "The same tangent, for the second.",
+        ),
+        ("=", LogDet(_pooled) / 2, Calculus(), "A is the mean of A₁ and A₂ by their shares, so the slopes cancel."),
+    ),
+    remark="Equality when both classes have one second moment. For K classes, one after the other.",
+)
+
+I_m, I_q = Identity("m"), Identity("q")
+_W1 = Inverse(I_d + alpha * Z_1.T @ Z_1)
+_M1 = Inverse(I_m + alpha * Z_1 @ Z_1.T)
+_inside = I_q + alpha * Z_2 @ _W1 @ Z_2.T
+_outside = I_q + alpha * Z_2 @ Z_2.T
+_A2, _E2 = Matrix("A", "q", "q", psd=True), Matrix("E", "q", "q", symmetric=True)
+_S = Matrix("S", "q", "q", symmetric=True)
+_first = LogDet(I_d + alpha * Z_1.T @ Z_1) / 2
+
+UNRELATED = Derivation(
+    name="coding-rate-at-most-sum-over-classes",
+    title="The coding rate is at most the sum of those of two parts",
+    hypotheses=("tokens in two parts Z₁ and Z₂, α the same for both", "S is the square root of (I + αZ₂Z₂ᵀ)⁻¹"),
+    source=f"{MCR2}, lemma A.4; Fischer's inequality",
+    definitions=(("W₁", _W1), ("M₁", _M1)),
+    uses=(TANGENT,),
+    steps=chain(
+        LogDet(I_d + alpha * Z_1.T @ Z_1 + alpha * Z_2.T @ Z_2) / 2,
+        (
+            "=",
+            _first + LogDet(_inside) / 2,
+            Calculus(
+                (
+                    multiplicative(I_d + alpha * Z_1.T @ Z_1, I_d + alpha * _W1 @ Z_2.T @ Z_2),
+                    sylvester(alpha * _W1 @ Z_2.T, Z_2),
+                )
+            ),
+            "Take out I + αZ₁ᵀZ₁, and Sylvester.",
+        ),
+        (
+            "<=",
+            _first + (LogDet(_outside) + Trace(Inverse(_outside) @ (_inside - _outside))) / 2,
+            Lemma(tangent("q"), {_A2: _outside, _E2: _inside - _outside}, times=sympy.Rational(1, 2)),
+            "The tangent of log det at I + αZ₂Z₂ᵀ.",
+        ),
+        (
+            "<=",
+            _first + LogDet(_outside) / 2,
+            Squares(
+                weighted=((alpha**2 / 2, Z_1 @ Z_2.T @ _S, _M1),),
+                rules=(known(_S @ _S, Inverse(_outside)), push_through(Z_1.T, alpha * Z_1)),
+            ),
+            "I − W₁ = αZ₁ᵀM₁Z₁: what is dropped is tr(Eᵀ M₁ E) with E = Z₁Z₂ᵀS.",
+        ),
+        (
+            "=",
+            _first + LogDet(I_d + alpha * Z_2.T @ Z_2) / 2,
+            Calculus((sylvester(alpha * Z_2.T, Z_2),)),
+            "Sylvester.",
+        ),
+    ),
+    remark="Equality when Z₁Z₂ᵀ = 0: the parts lie in orthogonal subspaces.",
+)
