@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import sympy
 
 from derivations.checks import Calculus, Lemma, OnInterval, Spectrum, Squares
 from derivations.compression_rate import GRADIENT, GRADIENT_OF_RC, N23, RC, U, W, Y
-from derivations.expression import (
-    Expr,
-    Identity,
-    Inverse,
-    LogDet,
-    Matrix,
-    Sum,
-    Trace,
-    expression,
-    inner,
-    norm_squared,
-    substitute,
+from derivations.compression_step import (
+    AROUND,
+    EXACT_DIRECTIONS,
+    GRADIENT_O,
+    LEFT,
+    ORTHOGONAL,
+    RIGHT,
+    SQUARED,
+    SVD,
+    SVD_HYPOTHESES,
+    U_J,
+    VALUES,
+    W_O,
+    X_O,
+    Y_O,
+    I_r,
+    of_j,
 )
-from derivations.notation import I_p, Z, beta, family
+from derivations.expression import Expr, Inverse, LogDet, Matrix, Sum, Trace, expression, inner, norm_squared
+from derivations.notation import I_p, beta
 from derivations.proof import Derivation, chain
-from derivations.rules import known, push_through, woodbury
+from derivations.rules import known
 
 HU = "Hu, Zou and Xu 2024 (arXiv 2411.17182)"
 BOOK = "Ma et al., Principles and Practice of Deep Representation Learning"
@@ -98,65 +102,21 @@ FIRST_ORDER = Derivation(
 
 # --- on singular directions -------------------------------------------------------------------------------------
 
-ORTHOGONAL = family(orthonormal=True, mutually=True)
-_J = family(orthonormal=True, mutually=True, index="j")
-LEFT = Matrix("A", "n", "r", "k", orthonormal=True)
-VALUES = Matrix("S", "r", "r", "k", diagonal=True)
-RIGHT = Matrix("B", "p", "r", "k", orthonormal=True)
-I_r = Identity("r")
-Y_O = Z @ ORTHOGONAL
-SVD = known(Y_O, LEFT @ VALUES @ RIGHT.T)
-"""Y_k = A_kS_kB_kᵀ, the singular value decomposition of the tokens in head k."""
-SVD_HYPOTHESES = (
-    "orthonormal bases U_k of mutually orthogonal subspaces",
-    "Y_k = A_kS_kB_kᵀ, a singular value decomposition of the tokens in each head: A_kᵀA_k = B_kᵀB_k = I, S_k diagonal",
-)
-THROUGH = push_through(RIGHT.T, beta * RIGHT @ VALUES @ VALUES)
-SQUARED = beta * VALUES @ VALUES
-AROUND = woodbury(beta * RIGHT @ VALUES @ VALUES, RIGHT.T)
-
-_WO = Inverse(I_p + beta * Y_O.T @ Y_O)
-_XO = beta * Y_O.T @ Y_O
-_EXACT = beta * Sum("k", Y_O @ _WO @ ORTHOGONAL.T)
-_FIRST = beta * Sum("k", Y_O @ (I_p - _XO) @ ORTHOGONAL.T)
-
-
-def _j(a: Expr) -> Expr:
-    return substitute(a, {A: replace(A, index="j") for A in (LEFT, VALUES, RIGHT, ORTHOGONAL)})
-
-
-EXACT_DIRECTIONS = Derivation(
-    name="gradient-on-singular-directions",
-    title="The gradient divides every singular value s of a head by 1 + beta s^2",
-    hypotheses=SVD_HYPOTHESES,
-    source="derived",
-    definitions=(("Y_k", Y_O), ("Y_j", _j(Y_O)), ("W_k", _WO)),
-    uses=(GRADIENT,),
-    steps=chain(
-        _EXACT @ _J,
-        ("=", _j(beta * Y_O @ _WO), Calculus(), "U_kᵀU_j is I for k = j and zero otherwise."),
-        (
-            "=",
-            _j(beta * LEFT @ VALUES @ Inverse(I_r + SQUARED) @ RIGHT.T),
-            Calculus((SVD, THROUGH)),
-            "Push-through: Bᵀ(I + βBS²Bᵀ)⁻¹ = (I + βS²)⁻¹Bᵀ.",
-        ),
-    ),
-)
+_FIRST: Expr = beta * Sum("k", Y_O @ (I_p - X_O) @ ORTHOGONAL.T)
 
 FIRST_ORDER_DIRECTIONS = Derivation(
     name="neumann-gradient-on-singular-directions",
     title="The first-order gradient multiplies every singular value s of a head by 1 - beta s^2",
     hypotheses=SVD_HYPOTHESES,
     source="derived",
-    definitions=(("Y_k", Y_O), ("Y_j", _j(Y_O))),
+    definitions=(("Y_k", Y_O), ("Y_j", of_j(Y_O))),
     uses=(FIRST_ORDER,),
     steps=chain(
-        _FIRST @ _J,
-        ("=", _j(beta * Y_O @ (I_p - _XO)), Calculus(), "U_kᵀU_j is I for k = j and zero otherwise."),
+        _FIRST @ U_J,
+        ("=", of_j(beta * Y_O @ (I_p - X_O)), Calculus(), "U_kᵀU_j is I for k = j and zero otherwise."),
         (
             "=",
-            _j(beta * LEFT @ VALUES @ (I_r - SQUARED) @ RIGHT.T),
+            of_j(beta * LEFT @ VALUES @ (I_r - SQUARED) @ RIGHT.T),
             Calculus((SVD,)),
             "A and B have orthonormal columns.",
         ),
@@ -170,13 +130,13 @@ DIRECTIONS = Derivation(
     title="How the first-order gradient and the exact one agree, singular value by singular value",
     hypotheses=SVD_HYPOTHESES,
     source="derived",
-    definitions=(("Y_k", Y_O), ("W_k", _WO), ("X_k", _XO)),
+    definitions=(("Y_k", Y_O), ("W_k", W_O), ("X_k", X_O)),
     uses=(EXACT_DIRECTIONS, FIRST_ORDER_DIRECTIONS),
     steps=chain(
-        inner(_EXACT, _FIRST),
+        inner(GRADIENT_O, _FIRST),
         (
             "=",
-            beta * Sum("k", Trace(_XO @ _WO @ (I_p - _XO))),
+            beta * Sum("k", Trace(X_O @ W_O @ (I_p - X_O))),
             Calculus(),
             "U_kᵀU_j is I for k = j and zero otherwise.",
         ),
@@ -229,7 +189,7 @@ TURN = Derivation(
 )
 
 _P = Matrix("P", "p", "p", "k", psd=True)
-_BOUNDED = known(_P, I_p - _XO)
+_BOUNDED = known(_P, I_p - X_O)
 
 DESCENDS = Derivation(
     name="neumann-direction-descends-below-one",
@@ -239,19 +199,19 @@ DESCENDS = Derivation(
         "P_k = I − X_k is positive semidefinite, with X_k = βY_kᵀY_k",
     ),
     source=f"{N23}, eq. 67-69, with the condition it needs",
-    definitions=(("W_k", _WO), ("X_k", _XO), ("Y_k", Y_O)),
+    definitions=(("W_k", W_O), ("X_k", X_O), ("Y_k", Y_O)),
     uses=(GRADIENT, FIRST_ORDER),
     steps=chain(
-        inner(_EXACT, _FIRST),
+        inner(GRADIENT_O, _FIRST),
         ("=", DIRECTIONS.steps[0].end, Calculus(), "U_kᵀU_j is I for k = j and zero otherwise."),
         (
             ">=",
             expression(0),
             Squares(
                 weighted=(
-                    (beta**2, _WO @ Y_O.T, _P),
-                    (beta**2, _P @ _WO @ Y_O.T, _XO),
-                    (beta**2, _XO @ _WO @ Y_O.T, _P),
+                    (beta**2, W_O @ Y_O.T, _P),
+                    (beta**2, _P @ W_O @ Y_O.T, X_O),
+                    (beta**2, X_O @ W_O @ Y_O.T, _P),
                 ),
                 rules=(_BOUNDED,),
                 over="k",
