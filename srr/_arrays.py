@@ -317,6 +317,14 @@ DIRECTLY_INVERTED = 16
 """Size up to which LAPACK inverts one matrix after the other."""
 
 
+def square_norm(a: Array) -> Array:
+    """Σ a² over the last axis."""
+    xp = compat.array_namespace(a)
+    if compat.is_torch_array(a):
+        return xp.sum(a * a, axis=-1)  # its vecdot moves axes, which torch.vmap does not know
+    return xp.vecdot(a, a)
+
+
 BLOCK_BYTES = 2**22
 """Tokens handled at a time on a CPU: about what a core's cache holds beside the projections."""
 

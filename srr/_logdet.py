@@ -19,7 +19,6 @@ from types import FrameType
 from typing import NamedTuple
 
 import array_api_compat as compat
-import array_api_extra as xpx
 
 from srr import _arrays
 from srr._arrays import Array, FactorisationError, PrecisionWarning
@@ -101,9 +100,13 @@ def _tolerance(a: Array) -> float:
 
 
 def _replaced(result: Factored, mask: Array, new: Factored) -> Factored:
-    return Factored(
-        *(None if old is None else xpx.at(old, mask).set(part) for old, part in zip(result, new, strict=True))
-    )
+    return Factored(*(None if old is None else _with(old, mask, part) for old, part in zip(result, new, strict=True)))
+
+
+def _with(a: Array, mask: Array, part: Array) -> Array:
+    from array_api_extra import at  # not needed where every first bound is good
+
+    return at(a, mask).set(part)
 
 
 def _cholesky_route(A: Array, root: float, gradient: bool, accept: float) -> Factored:
@@ -130,16 +133,16 @@ def _cholesky_route(A: Array, root: float, gradient: bool, accept: float) -> Fac
             keep = sound[..., None, None]
             X = _arrays.inverse_of_factored(xp.where(keep, M, identity), xp.where(keep, L, identity))
             grad = xp.matmul(A, c * X) if q <= n else xp.matmul(c * X, A)
-            spread, turn = _spread(diagonal, X), xp.sum(diagonal * xp.vecdot(X, X), axis=-1)
+            spread, turn = _spread(diagonal, X), xp.sum(diagonal * _arrays.square_norm(X), axis=-1)
             bound = gamma * spread / (2 * value) + rounding
-            norm = xp.sqrt(xp.sum(xp.vecdot(grad, grad), axis=-1))
+            norm = xp.sqrt(xp.sum(_arrays.square_norm(grad), axis=-1))
             bound = xp.maximum(bound, root * gamma * xp.sqrt(spread * turn) / norm + rounding)
         elif _arrays.is_concrete(A):
             doubtful = sound & ~(bound <= accept)
             if bool(xp.any(doubtful)):
                 spread = _spread(diagonal[doubtful], _arrays.inverse_of_factored(M[doubtful], L[doubtful]))
                 sharper = gamma * spread / (2 * value[doubtful]) + rounding
-                bound = xpx.at(bound, doubtful).set(sharper)
+                bound = _with(bound, doubtful, sharper)
         bound = xp.where(sound & ~xp.isnan(bound), bound, math.inf)
     return Factored(value, grad, xp.zeros_like(value, dtype=xp.bool), bound)
 

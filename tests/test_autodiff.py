@@ -16,6 +16,7 @@ from families import Tokens
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import srr
 from srr import rates
 
 torch = pytest.importorskip("torch")
@@ -494,3 +495,17 @@ def test_autocast_does_not_touch_a_rate():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = rates.coding_rate(Z, eps=0.1), *rates.subspace_coding_rate_and_gradient(Z, U, eps=0.1)
     assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
+
+
+@pytest.mark.parametrize("library", ["jax", "torch"])
+def test_a_matrix_that_cannot_be_factorised_is_nan_under_jit(library):
+    """No exception can be raised where values cannot be read, and no number may be made up."""
+    t = Tokens(n=16, d=32, rank=2, eps=1e-12)
+    with pytest.raises(srr.FactorisationError):
+        srr.coding_rate(t.Z, eps=t.eps, method="cholesky")
+    if library == "jax":
+        with jax.enable_x64(True):
+            value = jax.jit(lambda Z: srr.coding_rate(Z, eps=t.eps, method="cholesky"))(jax.numpy.asarray(t.Z))
+    else:
+        value = torch.func.vmap(lambda Z: srr.coding_rate(Z, eps=t.eps, method="cholesky"))(torch.tensor(t.Z)[None])[0]
+    assert np.isnan(float(value))
