@@ -57,6 +57,10 @@ def _descends(case: Case, objective: SparseRateReduction, layer: Layer, Z: Any) 
 # --- the layer that descends --------------------------------------------------------------------------------
 
 
+STEEP = ((1, 16, 1), (1, 16, 4), (2, 24, 3), (1, 32, 8))
+"""Tokens, dimension and heads, at most a quarter as many: few, since every new shape costs JAX a second."""
+
+
 @dataclass(frozen=True)
 class Steep:
     """Tokens beside a stationary point of the loss at which it is curved upwards by nearly L_c + α/8."""
@@ -71,8 +75,8 @@ def _steep(case: Case, displacement: float) -> Steep:
     # K heads of dimension one on the line that holds all tokens. Along it −R is curved most at the size σ with
     # ασ² = 3, by α/8, and Rᶜ by Kβ(1 − 3/d)/(1 + 3/d)²: the larger d, the nearer to its most, L_c = Kβ at zero.
     # λ makes σ stationary. The tokens are displaced inwards by a share of it.
-    n, d = case.integer("tokens on the line", 1, 3), case.integer("dimension", 16, 32)
-    K, eps = case.integer("heads", 1, d // 4), case.log_uniform("precision", 0.1, 10.0)
+    n, d, K = case.choice("tokens, dimension, heads", STEEP)
+    eps = case.log_uniform("precision", 0.1, 10.0)
     alpha, beta, x = d / (n * eps**2), 1 / (n * eps**2), 3 / d
     size = math.sqrt(3 / alpha)
     lam = size * (alpha / 4 - K * beta / (1 + x)) / math.sqrt(n * d)
