@@ -381,8 +381,8 @@ SYMMETRY = Derivation(
             "⟨F, S∘E⟩ = ⟨S∘F, E⟩, and ⟨F, Diag(v)S⟩ = ⟨(S∘F)1, v⟩.",
         ),
     ),
-    remark="With F = E it is the sum over all rows of the variance of E under the softmax, so the derivative is positive "
-    "semidefinite.",
+    remark="With F = E it is the sum over all rows of the variance of E under the softmax, so the derivative is "
+    "positive semidefinite.",
 )
 
 
