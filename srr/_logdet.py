@@ -186,13 +186,18 @@ def _from_singular_values(A: Array, root: float, gradient: bool) -> Factored:
 def _of_singular_values(sigma: Array, root: float, scale: Array) -> tuple[Array, Array]:
     """½ log(1 + x²), x = root·scale·σ, and its derivative root·x/(1 + x²), where x is beyond the range too."""
     xp = compat.array_namespace(sigma)
+    x, t, slope = _beside_one(sigma, root, scale)
+    log_x = xp.log(xp.where(x > 1, sigma, 1.0)) + xp.log(scale) + math.log(root)
+    log_x = xp.where(xp.isfinite(x), xp.log(xp.where(x > 1, x, 1.0)), log_x)
+    return xp.log1p(t * t) / 2 + log_x, slope * xp.where(x > 1, 1.0, t) / (1 + t * t)
+
+
+def _beside_one(sigma: Array, root: float, scale: Array) -> tuple[Array, Array, Array]:
+    """x = root·scale·σ, the smaller of x and 1/x, and root over the larger of x and one: finite where x is not."""
+    xp = compat.array_namespace(sigma)
     x = xp.where(sigma > 0, sigma * (root * scale), 0.0)
-    large = x > 1
-    t = xp.where(large, 1 / xp.where(large, x, 1.0), x)  # x/(1+x²) is the same at x and 1/x
-    log_x = xp.log(xp.where(large, sigma, 1.0)) + xp.log(scale) + math.log(root)
-    log_x = xp.where(xp.isfinite(x), xp.log(xp.where(large, x, 1.0)), log_x)
-    slope = xp.where(large, 1 / xp.where(large, sigma * scale, 1.0), root * x) / (1 + t * t)
-    return xp.log1p(t * t) / 2 + log_x, slope
+    t = xp.where(x > 1, 1 / xp.where(x > 1, x, 1.0), x)
+    return x, t, xp.where(x > 1, 1 / xp.where(x > 1, sigma * scale, 1.0), root)
 
 
 def _power_of_two_above(a: Array) -> Array:
@@ -204,14 +209,18 @@ def _power_of_two_above(a: Array) -> Array:
 
 def weight_gradient(A: Array, w: Array, root: float) -> Array:
     """∂F/∂w_j = ½ c a_jᵀ (I + c Aᵀ Diag(w) A)⁻¹ a_j for rows a_j of A ``(..., n, q)``; finite at w_j = 0."""
-    xp = compat.array_namespace(A)
+    xp, (n, q) = compat.array_namespace(A), A.shape[-2:]
     weighted = A * xp.sqrt(w)[..., None]
     scale = _power_of_two_above(xp.max(xp.abs(weighted), axis=(-2, -1)))
     _, sigma, right = xp.linalg.svd(weighted / scale[..., None, None], full_matrices=False)
-    x = sigma * (root * scale)[..., None]
     along = xp.matmul(A, xp.matrix_transpose(right))
     beside = A - xp.matmul(along, right)
-    shrunk = root * along / xp.hypot(x, xp.ones_like(x))[..., None, :]
+    # Rows of weight above zero have nothing beside the span of the rows: what rounding leaves there must not meet c.
+    rounding = 4 * math.sqrt((n + q) * q) * _arrays.unit_roundoff(A) * xp.max(xp.abs(A), axis=-1, keepdims=True)
+    beside = xp.where(xp.max(xp.abs(beside), axis=-1, keepdims=True) > rounding, beside, 0.0)
+    with _arrays.quiet():
+        _, t, factor = _beside_one(sigma, root, scale[..., None])
+    shrunk = along * (factor / xp.sqrt(1 + t * t))[..., None, :]
     return (xp.sum(shrunk**2, axis=-1) + xp.sum((root * beside) ** 2, axis=-1)) / 2
 
 

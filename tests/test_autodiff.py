@@ -509,3 +509,18 @@ def test_a_matrix_that_cannot_be_factorised_is_nan_under_jit(library):
     else:
         value = torch.func.vmap(lambda Z: srr.coding_rate(Z, eps=t.eps, method="cholesky"))(torch.tensor(t.Z)[None])[0]
     assert np.isnan(float(value))
+
+
+@pytest.mark.parametrize(("n", "d"), [(6, 4), (4, 4), (3, 5)])
+@pytest.mark.parametrize(("scale", "eps"), [(1e20, 0.5), (1e100, 0.5), (1e150, 1e-6), (1e160, 1e-160)])
+def test_derivative_in_the_memberships_of_large_tokens(n, d, scale, eps):
+    """Where every singular value is far above the precision the derivative grows by rank/n · log of their ratio."""
+    Z, Pi = Tokens(n=n, d=d, rank=4).Z, Tokens(n=n, d=d, rank=4).memberships(2)
+
+    def derivative(scale, eps):
+        P = torch.tensor(Pi, requires_grad=True)
+        rates.partition_coding_rate(torch.tensor(scale * Z), P, eps=eps).backward()
+        return P.grad.numpy()
+
+    growth = min(n, d) / n * (np.log(scale) - np.log(eps) - np.log(1e9) + np.log(0.5))
+    np.testing.assert_allclose(derivative(scale, eps), derivative(1e9, 0.5) + growth, rtol=1e-12)
