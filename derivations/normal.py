@@ -544,6 +544,9 @@ def _times(a: Normal, b: Normal) -> Iterator[tuple[Term, sympy.Expr]]:
 
 
 def _hadamard(a: Normal, b: Normal) -> Iterator[tuple[Term, sympy.Expr]]:
+    if a.shape == (1, 1):
+        yield from _times(a, b)
+        return
     for s, c in a.items:
         taken = _free(s) | {index for index, _ in s.bound}
         for t, e in b.items:
