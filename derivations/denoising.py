@@ -38,7 +38,7 @@ SCORE = Derivation(
     name="score-of-a-noisy-gaussian",
     title="The score of a Gaussian token seen through noise",
     hypotheses=("z ~ N(0, Σ), x = z + σw with w ~ N(0, I), any direction h",),
-    source=f"{N23}, eq. 19 to 23, one component",
+    source=f"{N23}, proposition 1, one component",
     definitions=_NAMES,
     steps=chain(
         Differential(LOG_DENSITY, x, h),
@@ -79,7 +79,7 @@ SCORE_OF_MIXTURE = Derivation(
     name="gradient-of-a-mixture-density",
     title="The gradient of the density of a noisy mixture of Gaussians",
     hypotheses=(*_MIXTURE, "any direction h"),
-    source=f"{N23}, eq. 24 to 31",
+    source=f"{N23}, proposition 1",
     definitions=_MIXTURE_NAMES,
     uses=(SCORE,),
     steps=chain(
@@ -93,7 +93,7 @@ SCORE_OF_MIXTURE = Derivation(
         ("=", inner(-Sum("k", _joint * _P @ x), h), Calculus(), "What multiplies h."),
     ),
     remark="Divided by q: the score is −Σ_k r_k P_kx with r_k = q_k/Σ_j q_j, a softmax of log c_k − ½ xᵀP_kx. "
-    "N23, eq. 31, leaves out log c_k, which is right when all c_k are equal.",
+    "Proposition 1 leaves out log c_k, which is right when all c_k are equal, its hypothesis.",
 )
 
 POSTERIOR = Derivation(

@@ -107,7 +107,7 @@ MINORISATION = Derivation(
     name="minorisation-of-the-coding-rate",
     title="A quadratic with curvature -α/8 below the coding rate",
     hypotheses=("any tokens and any direction H",),
-    source="sharp form of N23, eq. 80",
+    source="sharp form of N23, eq. 77 to 88",
     uses=(coding_rate.BELOW, coding_rate.GRADIENT),
     steps=chain(
         substitute(R, {Z: Z + H}),
@@ -130,7 +130,7 @@ PAPER_MINORISATION = Derivation(
     name="minorisation-of-the-coding-rate-as-published",
     title="The published quadratic below the coding rate, 18 times as curved as need be",
     hypotheses=("any tokens and any direction H",),
-    source=f"{N23}, eq. 80",
+    source=f"{N23}, eq. 77 to 88",
     uses=(MINORISATION,),
     steps=chain(
         substitute(R, {Z: Z + H}),
@@ -227,7 +227,7 @@ EQUIVARIANCE = Derivation(
     name="gradient-of-rotated-tokens",
     title="The gradient of the coding rate turns with the tokens",
     hypotheses=("any tokens, D orthogonal",),
-    source=f"{N23}, eq. 89 to 92",
+    source=f"{N23}, eq. 92",
     uses=(coding_rate.GRADIENT,),
     definitions=(("W", W),),
     steps=chain(

@@ -87,10 +87,14 @@ class Normal:
 
 @dataclass(frozen=True)
 class Rule:
-    """An equation used from left to right; the left side is one word or one scalar atom, its indices stand for any."""
+    """An equation used from left to right; the left side is one word or one scalar atom, its indices stand for any.
+
+    One that is ``assumed`` is a hypothesis of the derivation, or defines a matrix that the statement does not name.
+    """
 
     left: Expr
     right: Expr
+    assumed: bool = False
 
 
 @cache
@@ -322,6 +326,8 @@ class _Reader:
                     yield replace(term, word=() if _ones(term.word) else (Factor(atom),)), c
             case ex.Differential(arg=arg, matrix=matrix, along=along):
                 yield from self.read(differential(arg, {matrix: along})).items
+            case ex.Diagonal(arg=arg) if arg.shape == (1, 1):
+                yield from self.read(arg).items
             case ex.Diagonal(arg=arg):
                 for term, c in self.read(arg).items:
                     column = _diagonal_factor(term.word) if term.word else Factor(Atom("ones", (), a.shape[0], 1))
@@ -513,9 +519,8 @@ def _row_sums(a: Factor) -> Term | None:
             return Term((_trace_atom(content[0]),))
         case "hadamard", transposed if len(content) == 2:
             left, right = content
-            return Term(
-                word=(_diagonal_factor(_transposed(left) + right if transposed else left + _transposed(right)),)
-            )
+            product = _transposed(left) + right if transposed else left + _transposed(right)
+            return Term(word=product if product[0].rows == 1 else (_diagonal_factor(product),))
     return None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import sympy
 
 from derivations import coding_rate
@@ -39,7 +41,7 @@ GRADIENT = Derivation(
     name="gradient-of-the-partition-rate",
     title="The gradient of one class's term of the partition rate",
     hypotheses=("any tokens, memberships held fixed, and any direction H", "n_k = γn, so that α_k = α/γ"),
-    source=f"{MCR2}; Chan et al. 2022 (ReduNet, arXiv 2105.10446), eq. 12",
+    source=f"{MCR2}; Chan et al. 2022 (ReduNet, arXiv 2105.10446)",
     definitions=(("W_k", W_CLASS),),
     steps=chain(
         Differential(TERM, Z, H),
@@ -70,7 +72,7 @@ GRADIENT_OF_REDUCTION = Derivation(
     name="gradient-of-the-rate-reduction",
     title="The gradient of the rate reduction of a partition",
     hypotheses=("any tokens and any direction H", "shares ν_k = n_k/n and memberships π_k = ν_k ω_k, held fixed"),
-    source=f"{MCR2}; Chan et al. 2022 (ReduNet, arXiv 2105.10446), eq. 9",
+    source=f"{MCR2}; Chan et al. 2022 (ReduNet, arXiv 2105.10446)",
     definitions=(("W", W), ("W_k", Inverse(_GRAM))),
     uses=(coding_rate.GRADIENT, GRADIENT),
     steps=chain(
@@ -168,6 +170,7 @@ ABOVE_IN_ALL = Derivation(
 # --- log det is concave -----------------------------------------------------------------------------------------
 
 
+@cache
 def concave(size: Size) -> Derivation:
     """The second derivative of log det on matrices of a size is not positive."""
     A = Matrix("A", size, size, psd=True)
@@ -186,6 +189,7 @@ def concave(size: Size) -> Derivation:
     )
 
 
+@cache
 def tangent(size: Size) -> Derivation:
     """The tangent of log det on matrices of a size lies above it."""
     A, E = Matrix("A", size, size, psd=True), Matrix("E", size, size, symmetric=True)
@@ -227,7 +231,7 @@ SAVING = Derivation(
     name="partition-rate-at-most-coding-rate",
     title="A partition into two classes saves: the rate reduction is not negative",
     hypotheses=("n₁ tokens Z₁ and n₂ tokens Z₂",),
-    source=f"{MCR2}, lemma A.4",
+    source=MCR2,
     definitions=(("A₁", _one[0]), ("A₂", _one[1]), ("A", _pooled)),
     uses=(TANGENT,),
     steps=chain(
@@ -262,7 +266,7 @@ UNRELATED = Derivation(
     name="coding-rate-at-most-sum-over-classes",
     title="The coding rate is at most the sum of those of two parts",
     hypotheses=("tokens in two parts Z₁ and Z₂, α the same for both", "S is the square root of (I + αZ₂Z₂ᵀ)⁻¹"),
-    source=f"{MCR2}, lemma A.4; Fischer's inequality",
+    source=f"{MCR2}; Fischer's inequality",
     definitions=(("W₁", _W1), ("M₁", _M1)),
     uses=(TANGENT,),
     steps=chain(

@@ -1,0 +1,231 @@
+"""ToST: the variational rate ½ Σ_k (n_k/n) Σ_i f(v_ki), v_k = diag(U_kᵀ ZᵀDiag(π_k)Z U_k)/n_k, f(x) = log(1 + cx)."""
+
+from __future__ import annotations
+
+import sympy
+
+from derivations.checks import Calculus, Lemma, OnInterval, Spectrum
+from derivations.expression import (
+    Diag,
+    Diagonal,
+    Differential,
+    Entrywise,
+    Expr,
+    Inverse,
+    LogDet,
+    Matrix,
+    Ones,
+    Scalar,
+    Sum,
+    Trace,
+    inner,
+)
+from derivations.notation import H, I_d, I_p, Z, family, head
+from derivations.partition_rate import TANGENT, tangent
+from derivations.proof import Derivation, chain
+from derivations.rules import known, sylvester
+
+TOST = "Wu et al. 2024 (ToST, arXiv 2412.17810)"
+
+c = sympy.Symbol("c", positive=True)
+"""d/ε²."""
+U = family()
+Y = head(U)
+omega = Matrix("omega", "n", 1, "k")
+nu = Matrix("nu", 1, 1, "k", psd=True)
+"""The share n_k/n of a head; its memberships are π_k = n_k ω_k."""
+_x = sympy.Symbol("x", nonnegative=True)
+F = sympy.Lambda(_x, sympy.log(1 + c * _x))
+SLOPE = sympy.Lambda(_x, c / (1 + c * _x))
+"""f and f'."""
+MOMENTS: Expr = Diagonal(Y.T @ Diag(omega) @ Y)
+"""v_k, the second moments along the columns of U_k."""
+GAIN: Expr = Diag(Entrywise(SLOPE, MOMENTS))
+"""D_k = Diag(f'(v_k))."""
+RATE: Expr = Sum("k", Trace(nu) * inner(Ones("p"), Entrywise(F, MOMENTS)) / 2)
+_HYPOTHESES = ("any tokens and bases", "memberships π_k = n_k ω_k held fixed, shares ν_k = n_k/n")
+_NAMES = (("D_k", GAIN), ("v_k", MOMENTS))
+
+_moved = H @ U
+
+GRADIENT = Derivation(
+    name="gradient-of-the-variational-rate",
+    title="The gradient of ToST's variational rate",
+    hypotheses=(*_HYPOTHESES, "any direction H"),
+    source=f"{TOST}, the gradient of the variational rate",
+    definitions=_NAMES,
+    steps=chain(
+        Differential(RATE, Z, H),
+        (
+            "=",
+            Sum("k", Trace(nu) * Trace(GAIN @ Y.T @ Diag(omega) @ _moved)),
+            Calculus(),
+            "The chain rule in every entry; both factors Y_k move alike.",
+        ),
+        (
+            "=",
+            inner(Sum("k", Trace(nu) * Diag(omega) @ Y @ GAIN @ U.T), H),
+            Calculus(),
+            "What multiplies H.",
+        ),
+    ),
+    remark="With π_k = n_k ω_k it is (1/n) Σ_k Diag(π_k) Z U_k D_k U_kᵀ: token by token "
+    "z⁺ = z − (τ/n) Σ_k π_k U_k D_k U_kᵀ z, no Gram matrix between tokens.",
+)
+
+_held = Matrix("D", "p", "p", "k", symmetric=True)
+QUADRATIC: Expr = Sum("k", Trace(nu) * Trace(_held @ Y.T @ Diag(omega) @ Y) / 2)
+
+MAJORISER = Derivation(
+    name="quadratic-of-the-variational-rate",
+    title="With its gains held fixed the variational rate is a quadratic with the same gradient",
+    hypotheses=(*_HYPOTHESES, "gains D_k held fixed, any direction H"),
+    source=f"{TOST}, the layer",
+    uses=(GRADIENT,),
+    steps=chain(
+        Sum("k", Trace(nu) * Trace(_held @ ((Z + H) @ U).T @ Diag(omega) @ ((Z + H) @ U)) / 2),
+        (
+            "=",
+            QUADRATIC
+            + inner(Sum("k", Trace(nu) * Diag(omega) @ Y @ _held @ U.T), H)
+            + Sum("k", Trace(nu) * Trace(_held @ _moved.T @ Diag(omega) @ _moved) / 2),
+            Calculus(),
+            "Multiplied out.",
+        ),
+    ),
+    remark="f is concave, so the rate lies below its tangent in v_k, which is this quadratic and a constant: the step "
+    "majorises.",
+)
+
+t = sympy.Symbol("t", nonnegative=True)
+
+LOG_ABOVE = Derivation(
+    name="tangent-of-the-logarithm-to-the-right",
+    title="The logarithm lies below its tangent to the right of the point of contact",
+    hypotheses=("t = c(x − a)/(1 + ca) ≥ 0: log(1 + cx) − log(1 + ca) = log(1 + t)",),
+    source="concavity",
+    steps=chain(
+        Scalar(sympy.log(1 + t)),
+        ("<=", Scalar(t), OnInterval(t, sympy.Integer(0), sympy.oo), "Equal at 0; the derivative is t/(1 + t)."),
+    ),
+    remark="So f(x) ≤ f(a) + f'(a)(x − a) for x ≥ a.",
+)
+
+LOG_BELOW = Derivation(
+    name="tangent-of-the-logarithm-to-the-left",
+    title="The logarithm lies below its tangent to the left of the point of contact",
+    hypotheses=("1 + t = (1 + ca)/(1 + cx) ≥ 1: log(1 + cx) − log(1 + ca) = −log(1 + t)",),
+    source="concavity",
+    steps=chain(
+        Scalar(-sympy.log(1 + t)),
+        (
+            "<=",
+            Scalar(-t / (1 + t)),
+            OnInterval(t, sympy.Integer(0), sympy.oo),
+            "Equal at 0; the derivative of the difference is t/(1 + t)².",
+        ),
+    ),
+    remark="c(x − a)/(1 + ca) = −t/(1 + t), so f(x) ≤ f(a) + f'(a)(x − a) for x ≤ a.",
+)
+
+_ANY = Matrix("E", "d", "n")
+
+TRACE_BOUND = Derivation(
+    name="log-det-at-most-trace",
+    title="The tangent at zero: log det(I + cX) is at most c tr X",
+    hypotheses=("X = EEᵀ, any positive semidefinite matrix",),
+    source="concavity",
+    uses=(LOG_ABOVE,),
+    steps=chain(
+        LogDet(I_d + c * _ANY @ _ANY.T),
+        (
+            "<=",
+            c * Trace(_ANY @ _ANY.T),
+            Spectrum(sympy.Lambda(_x, sympy.log(1 + _x)), sympy.Lambda(_x, _x), c * _ANY @ _ANY.T),
+            "log(1 + x) ≤ x for every eigenvalue.",
+        ),
+    ),
+)
+
+# --- a determinant is at most the product of its diagonal -------------------------------------------------------
+
+X = Matrix("X", "p", "p", psd=True)
+Delta = Matrix("Delta", "p", "p", psd=True, diagonal=True)
+_A, _E = Matrix("A", "p", "p", psd=True), Matrix("E", "p", "p", symmetric=True)
+_ENTRIES = inner(Ones("p"), Entrywise(F, Diagonal(X)))
+_DIAGONAL = ("X positive semidefinite, Δ its diagonal part",)
+
+HADAMARD = Derivation(
+    name="log-det-at-most-sum-over-the-diagonal",
+    title="log det(I + cX) is at most the sum of log(1 + cx_ii) over the diagonal",
+    hypotheses=(
+        *_DIAGONAL,
+        "for a diagonal F, tr(FX) = tr(FΔ): here F = (I + cΔ)⁻¹",
+        "the determinant of a diagonal matrix is the product of its entries",
+    ),
+    source=f"{TOST}, theorem 1 for f = log(1 + cx); Hadamard's inequality",
+    uses=(TANGENT,),
+    steps=chain(
+        LogDet(I_p + c * X),
+        (
+            "<=",
+            LogDet(I_p + c * Delta) + Trace(Inverse(I_p + c * Delta) @ (c * X - c * Delta)),
+            Lemma(tangent("p"), {_A: I_p + c * Delta, _E: c * X - c * Delta}),
+            "The tangent of log det at I + cΔ.",
+        ),
+        (
+            "=",
+            LogDet(I_p + c * Delta),
+            Calculus((known(Trace(Inverse(I_p + c * Delta) @ X), Trace(Inverse(I_p + c * Delta) @ Delta)),)),
+            "X − Δ has no diagonal.",
+        ),
+        (
+            "=",
+            _ENTRIES,
+            Calculus((known(LogDet(I_p + c * Delta), _ENTRIES),)),
+            "The determinant of a diagonal matrix.",
+        ),
+    ),
+    remark="Equality when X is diagonal.",
+)
+
+_Q = Matrix("U", "d", "d", orthonormal=True, complete=True)
+_M = Matrix("M", "d", "d", psd=True)
+_D = Matrix("Delta", "d", "d", psd=True, diagonal=True)
+_AD, _ED = Matrix("A", "d", "d", psd=True), Matrix("E", "d", "d", symmetric=True)
+_seen = _Q.T @ _M @ _Q
+_inverse = Inverse(I_d + c * _D)
+
+VARIATIONAL = Derivation(
+    name="variational-bound-on-the-rate",
+    title="In any orthonormal basis the variational rate is at least the rate",
+    hypotheses=(
+        "M positive semidefinite, U orthogonal, Δ the diagonal part of UᵀMU",
+        "for a diagonal F, tr(F UᵀMU) = tr(FΔ): here F = (I + cΔ)⁻¹",
+    ),
+    source=f"{TOST}, theorem 1",
+    uses=(HADAMARD, TANGENT),
+    steps=chain(
+        LogDet(I_d + c * _M),
+        (
+            "=",
+            LogDet(I_d + c * _seen),
+            Calculus((sylvester(c * _Q.T @ _M, _Q),)),
+            "Sylvester, with UUᵀ = I.",
+        ),
+        (
+            "<=",
+            LogDet(I_d + c * _D) + Trace(_inverse @ (c * _seen - c * _D)),
+            Lemma(TANGENT, {_AD: I_d + c * _D, _ED: c * _seen - c * _D}, rules=(sylvester(c * _Q.T @ _M, _Q),)),
+            "The tangent of log det at I + cΔ.",
+        ),
+        (
+            "=",
+            LogDet(I_d + c * _D),
+            Calculus((known(Trace(_inverse @ _seen), Trace(_inverse @ _D)),)),
+            "UᵀMU − Δ has no diagonal.",
+        ),
+    ),
+    remark="Equality when U diagonalises M. With fewer columns than d the bound can fail, unless the image of M lies "
+    "in their span.",
+)
