@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy
 
-from derivations.checks import Calculus, Lemma, OnInterval, Spectrum
+from derivations.checks import Calculus, Lemma, OnInterval
 from derivations.expression import (
     Diag,
     Diagonal,
@@ -126,25 +126,6 @@ LOG_BELOW = Derivation(
         ),
     ),
     remark="c(x − a)/(1 + ca) = −t/(1 + t), so f(x) ≤ f(a) + f'(a)(x − a) for x ≤ a.",
-)
-
-_ANY = Matrix("E", "d", "n")
-
-TRACE_BOUND = Derivation(
-    name="log-det-at-most-trace",
-    title="The tangent at zero: log det(I + cX) is at most c tr X",
-    hypotheses=("X = EEᵀ, any positive semidefinite matrix",),
-    source="concavity",
-    uses=(LOG_ABOVE,),
-    steps=chain(
-        LogDet(I_d + c * _ANY @ _ANY.T),
-        (
-            "<=",
-            c * Trace(_ANY @ _ANY.T),
-            Spectrum(sympy.Lambda(_x, sympy.log(1 + _x)), sympy.Lambda(_x, _x), c * _ANY @ _ANY.T),
-            "log(1 + x) ≤ x for every eigenvalue.",
-        ),
-    ),
 )
 
 # --- a determinant is at most the product of its diagonal -------------------------------------------------------
