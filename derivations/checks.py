@@ -47,13 +47,29 @@ GENERAL = "general sizes"
 EXACT = "exact algebra"
 
 
+class _UnderRules:
+    """A check that uses rewriting rules, some of them perhaps assumed."""
+
+    rules: tuple[Rule, ...]
+
+    @property
+    def assumptions(self) -> tuple[Rule, ...]:
+        return tuple(rule for rule in self.rules if rule.assumed)
+
+
+class _Unconditional:
+    """A check that assumes nothing."""
+
+    assumptions: tuple[Rule, ...] = ()
+
+
 def _signed(a: Expr, relation: str, b: Expr) -> Expr:
     """What must not be negative for ``a relation b``."""
     return b - a if relation == "<=" else a - b
 
 
 @dataclass(frozen=True)
-class Calculus:
+class Calculus(_UnderRules):
     """Both sides have one normal form under the rules named."""
 
     rules: tuple[Rule, ...] = ()
@@ -67,7 +83,7 @@ class Calculus:
 
 
 @dataclass(frozen=True)
-class Squares:
+class Squares(_UnderRules):
     """The difference is Σ c ‖E‖² + Σ c tr(EᵀPE), with constants c ≥ 0 and P positive semidefinite by its form.
 
     With ``over`` it is the sum of that over all members of a family.
@@ -97,7 +113,7 @@ class Squares:
 
 
 @dataclass(frozen=True)
-class Drops:
+class Drops(_UnderRules):
     """A heuristic: the two sides are said to be close, and differ by exactly what is dropped."""
 
     dropped: Expr
@@ -112,7 +128,7 @@ class Drops:
 
 
 @dataclass(frozen=True)
-class Lemma:
+class Lemma(_UnderRules):
     """The difference is ``times`` the difference of a proved statement, after a substitution.
 
     With ``over`` it is the sum of that over all members of a family. What is put in a matrix's place must be as the
@@ -128,6 +144,14 @@ class Lemma:
     @property
     def name(self) -> str:
         return self.lemma.name
+
+    @property
+    def assumptions(self) -> tuple[Rule, ...]:
+        inherited = (
+            Rule(substitute(rule.left, self.values), substitute(rule.right, self.values), assumed=True)
+            for rule in self.lemma.assumptions
+        )
+        return (*super().assumptions, *inherited)
 
     def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
         proved = self.lemma.relation
@@ -150,7 +174,7 @@ class Lemma:
 
 
 @dataclass(frozen=True)
-class Taylor:
+class Taylor(_UnderRules):
     """f(X + H) ≤ f(X) + Df(X)[H] + c/2 ‖H‖², or ≥, from a bound c ‖H‖² on D²f that holds at every point."""
 
     f: Expr
@@ -164,12 +188,18 @@ class Taylor:
     def name(self) -> str:
         return f"Taylor, with {self.bound.name}"
 
+    @property
+    def assumptions(self) -> tuple[Rule, ...]:
+        return (*super().assumptions, *self.bound.assumptions)
+
     def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
         slope = Differential(self.f, self.X, self.H)
         curvature = Differential(slope, self.X, self.H)
         size = norm_squared(self.H)
         if relation != self.bound.relation or not self.bound.proves():
             return Finding(False, GENERAL, "the bound on the curvature is not proved, or goes the other way")
+        if self.bound.restricts(self.X):
+            return Finding(False, GENERAL, "the bound on the curvature does not hold at every point")
         if not (
             equal(self.bound.left, curvature, self.rules)
             and equal(self.bound.right, expression(self.c) * size, self.rules)
@@ -181,7 +211,7 @@ class Taylor:
 
 
 @dataclass(frozen=True)
-class Spectrum:
+class Spectrum(_UnderRules):
     """tr f(X) ≤ tr g(X), or ≥, for a symmetric X ⪰ 0, since f ≤ g on [0, ∞).
 
     Functions of one variable, rational but for multiples of log(1 + c x) with c > 0.
@@ -207,7 +237,7 @@ class Spectrum:
 
 
 @dataclass(frozen=True)
-class AtSizes:
+class AtSizes(_Unconditional):
     """Both sides agree at random points of a prime field, at each of the sizes."""
 
     sizes: tuple[Mapping[str, int], ...]
@@ -221,7 +251,7 @@ class AtSizes:
 
 
 @dataclass(frozen=True)
-class OnInterval:
+class OnInterval(_Unconditional):
     """A scalar inequality in one variable on an interval, ends included; other symbols must cancel."""
 
     variable: sympy.Symbol

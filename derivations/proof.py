@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from derivations.expression import Expr
+from derivations.expression import Expr, Matrix, matrices
+from derivations.normal import Rule
 
 RELATIONS = ("=", "<=", ">=", "~")
 
@@ -38,6 +39,11 @@ class Check(Protocol):
     @property
     def name(self) -> str:
         """The rule, as a reader would call it."""
+        ...
+
+    @property
+    def assumptions(self) -> tuple[Rule, ...]:
+        """The equations it takes as given."""
         ...
 
     def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
@@ -117,6 +123,19 @@ class Derivation:
     def relation(self) -> str:
         """The relation of the statement."""
         return next((step.relation for step in self.steps if step.relation != "="), "=")
+
+    @property
+    def assumptions(self) -> tuple[Rule, ...]:
+        """The equations that its steps, and what they rely on, take as given."""
+        return tuple(dict.fromkeys(rule for step in self.steps for rule in step.rule.assumptions))
+
+    def restricts(self, X: Matrix) -> bool:
+        """Whether the statement holds for some X only: an assumption names X and no matrix beside the statement's."""
+        named = matrices(self.left) | matrices(self.right)
+        return any(
+            X in matrices(rule.left) | matrices(rule.right) and matrices(rule.left) <= named
+            for rule in self.assumptions
+        )
 
     def check(self) -> tuple[Finding, ...]:
         """What the check of every step found."""

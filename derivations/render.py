@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import sympy
 
 from derivations import expression as ex
 from derivations.expression import Expr
+
+SIGNS = dict(
+    re.findall(
+        r"(\S) (\S+)",
+        r"""
+        α \alpha  β \beta  γ \gamma  δ \delta  ε \varepsilon  η \eta  θ \theta  κ \kappa  λ \lambda  μ \mu  ν \nu
+        π \pi  ρ \rho  σ \sigma  τ \tau  φ \varphi  ω \omega  Δ \Delta  Λ \Lambda  Π \Pi  Σ \Sigma  ℓ \ell
+        ≤ \le  ≥ \ge  ≈ \approx  ≠ \ne  ⪯ \preceq  ⪰ \succeq  ≡ \equiv  ∈ \in  → \to  ↦ \mapsto  ⇔ \Leftrightarrow
+        ⇒ \Rightarrow  ∇ \nabla  ∂ \partial  ∘ \odot  · \cdot  × \times  √ \surd  ∞ \infty  − -  ± \pm  ⊥ \perp
+        ⟨ \langle  ⟩ \rangle  ‖ \|  … \ldots  ½ \tfrac12  ¼ \tfrac14  ⅛ \tfrac18  ⋆ ^\star  ᵀ ^{\top}  ᶜ ^c  ⁺ ^+
+        ⁻ ^-  ⁰ ^0  ¹ ^1  ² ^2  ³ ^3  ⁴ ^4  ᵐ ^m  ⁿ ^n  ₀ _0  ₁ _1  ₂ _2  ₖ _k  ₘ _m  ₙ _n
+        """,
+    )
+)
+"""Signs of mathematics that occur in names and in prose, in LaTeX."""
 
 SUM, PRODUCT, ATOM = range(3)
 """How tightly an expression binds."""
@@ -24,15 +40,23 @@ class Style:
             return sympy.latex(c)
         return _greek(sympy.sstr(c).replace("**2", "²").replace("**3", "³").replace("*", " "))
 
+    def sign(self, text: str) -> str:
+        """A name that is written with signs of mathematics."""
+        return "".join(f"{SIGNS.get(c, c)} " if c in SIGNS else c for c in text) if self.latex else text
+
     def name(self, A: ex.Matrix) -> str:
         name = sympy.latex(sympy.Symbol(A.name)) if self.latex else _greek(A.name)
         return f"{name}_{A.index}" if A.index else name
 
     def transpose(self, a: str) -> str:
-        return rf"{a}^{{\top}}" if self.latex else f"{a}ᵀ"
+        return rf"{self.base(a)}^{{\top}}" if self.latex else f"{a}ᵀ"
+
+    def base(self, a: str) -> str:
+        """What an exponent can be put on."""
+        return f"{{{a}}}" if "^" in a else a
 
     def inverse(self, a: str) -> str:
-        return rf"{a}^{{-1}}" if self.latex else f"{a}⁻¹"
+        return rf"{self.base(a)}^{{-1}}" if self.latex else f"{a}⁻¹"
 
     def brackets(self, a: str) -> str:
         return rf"\left({a}\right)" if self.latex else f"({a})"
@@ -47,7 +71,7 @@ class Style:
         return rf"\sum_{{{index}=1}}^{{{count}}} {a}" if self.latex else f"Σ_{index} {a}"
 
     def power(self, a: str) -> str:
-        return f"{a}^2" if self.latex else f"{a}²"
+        return f"{self.base(a)}^2" if self.latex else f"{a}²"
 
     def norm(self, a: str) -> str:
         return rf"\left\|{a}\right\|_F" if self.latex else f"‖{a}‖"
@@ -80,7 +104,7 @@ _GREEK = {
     "theta": "θ",
     "sigma": "σ",
 }
-_GREEK |= {"tau": "τ", "mu": "μ", "gamma": "γ", "pi": "π", "nu": "ν", "delta": "δ", "omega": "ω"}
+_GREEK |= {"Delta": "Δ", "tau": "τ", "mu": "μ", "gamma": "γ", "pi": "π", "nu": "ν", "delta": "δ", "omega": "ω"}
 
 
 def _greek(text: str) -> str:
@@ -97,7 +121,7 @@ def render(a: Expr, style: Style, names: tuple[tuple[str, Expr | str], ...] = ()
 
 def _render(a: Expr, style: Style, names: dict[Expr, str]) -> tuple[str, int]:
     if a in names:
-        return names[a], ATOM
+        return style.sign(names[a]), ATOM
 
     def inside(part: Expr, at_least: int = SUM) -> str:
         text, binds = _render(part, style, names)

@@ -32,5 +32,5 @@ def multiplicative(A: Expr, B: Expr) -> Rule:
 
 
 def known(left: Expr, right: Expr) -> Rule:
-    """An equation that is a hypothesis or a definition of the derivation, which states it."""
-    return Rule(left, right)
+    """An equation that is a hypothesis of the derivation, or defines a matrix that its statement does not name."""
+    return Rule(left, right, assumed=True)

@@ -16,6 +16,7 @@ COMMANDS = {
     "verify": "Judge every claim of the ledger; write the report.",
     "list": "The claims, by theme, with the verdict the ledger stands by.",
     "show": "One claim in full; replay its counterexample.",
+    "derive": "Derivations, step by step, each step checked.",
     "descend": "A layer family at work on tokens, half-step by half-step.",
     "bench": "How fast the rates are here, against the limit and plain torch.",
 }

@@ -1,0 +1,52 @@
+"""Derivations as sections of an HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from derivations.article import formula
+from derivations.expression import Expr
+from derivations.proof import Derivation
+from derivations.render import LATEX, PLAIN, render
+
+
+def page(derivations: Sequence[Derivation]) -> str:
+    """One HTML text with a section for each derivation; its id is ``derivation-`` and the name."""
+    return _environment().get_template("page.html").render(sections=sections(derivations))
+
+
+def sections(derivations: Sequence[Derivation]) -> Markup:
+    """The sections alone, for a page that has more."""
+    checked = [(d, list(zip(d.steps, d.check(), strict=True))) for d in derivations]
+    return Markup(_environment().get_template("sections.html").render(sections=checked))
+
+
+def mathml(latex: str) -> Markup:
+    """LaTeX as MathML on a line of its own."""
+    from latex2mathml.converter import convert
+
+    return Markup(convert(latex, display="block"))
+
+
+def definition(value: Expr | str, derivation: Derivation, name: str) -> str:
+    """What a name stands for, as text."""
+    others = tuple(pair for pair in derivation.definitions if pair[0] != name)
+    return value if isinstance(value, str) else render(value, PLAIN, others)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(mathml=mathml, relation=LATEX.relation)
+    environment.globals.update(formula=formula, definition=definition)
+    return environment
