@@ -46,7 +46,8 @@ class Style:
 
     def name(self, A: ex.Matrix) -> str:
         name = sympy.latex(sympy.Symbol(A.name)) if self.latex else _greek(A.name)
-        return f"{name}_{A.index}" if A.index else name
+        named = f"{name}_{A.index}" if A.index else name
+        return f"{named} " if named.startswith("\\") and named[-1].isalpha() else named  # a command ends at a blank
 
     def transpose(self, a: str) -> str:
         return rf"{self.base(a)}^{{\top}}" if self.latex else f"{a}ᵀ"
