@@ -128,6 +128,12 @@ def _coefficient(c: sympy.Expr) -> sympy.Expr:
 
 
 @cache
+def _reduced_function(f: sympy.Lambda) -> sympy.Lambda:
+    rational = f.expr.is_rational_function(*f.variables)
+    return sympy.Lambda(f.variables, _coefficient(f.expr)) if rational else f
+
+
+@cache
 def _free(a: Any) -> frozenset[str]:
     if isinstance(a, ex.Matrix):
         return frozenset({a.index} - {""})
@@ -317,7 +323,8 @@ class _Reader:
             case ex.Softmax(arg=arg):
                 yield Term(word=(Factor(Atom("softmax", (self.read(arg),), *a.shape)),)), one
             case ex.Entrywise(function=function, arg=arg):
-                yield Term(word=(Factor(Atom("entrywise", (function, self.read(arg)), *a.shape)),)), one
+                applied = Atom("entrywise", (_reduced_function(function), self.read(arg)), *a.shape)
+                yield Term(word=(Factor(applied),)), one
             case ex.Hadamard(left=left, right=right):
                 yield from _hadamard(self.read(left), self.read(right))
             case ex.Diag(arg=arg):

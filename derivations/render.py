@@ -38,7 +38,7 @@ class Style:
     def scalar(self, c: sympy.Expr) -> str:
         if self.latex:
             return sympy.latex(c)
-        return _greek(sympy.sstr(c).replace("**2", "²").replace("**3", "³").replace("*", " "))
+        return _greek(sympy.sstr(c).replace("**(-2)", "⁻²").replace("**2", "²").replace("**3", "³").replace("*", " "))
 
     def sign(self, text: str) -> str:
         """A name that is written with signs of mathematics."""
@@ -105,11 +105,22 @@ _GREEK = {
     "theta": "θ",
     "sigma": "σ",
 }
-_GREEK |= {"Delta": "Δ", "tau": "τ", "mu": "μ", "gamma": "γ", "pi": "π", "nu": "ν", "delta": "δ", "omega": "ω"}
+_GREEK |= {
+    "Delta": "Δ",
+    "tau": "τ",
+    "mu": "μ",
+    "gamma": "γ",
+    "pi": "π",
+    "nu": "ν",
+    "delta": "δ",
+    "omega": "ω",
+    "Sigma": "Σ",
+    "Delta": "Δ",
+}
 
 
 def _greek(text: str) -> str:
-    for name, letter in _GREEK.items():
+    for name, letter in sorted(_GREEK.items(), key=lambda item: -len(item[0])):  # theta before eta
         text = text.replace(name, letter)
     return text
 
