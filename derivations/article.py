@@ -17,7 +17,7 @@ _COMMANDS = {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}"}
 
 def article(derivations: Sequence[Derivation]) -> str:
     """The article; every step is checked while it is written."""
-    sources = list(dict.fromkeys(_source(d)[0] for d in derivations))
+    sources = list(dict.fromkeys(work for work, _ in map(_source, derivations) if work))
     return _template().render(
         sections=[(d, list(zip(d.steps, d.check(), strict=True)), _citation(d, sources)) for d in derivations],
         sources=sources,
@@ -38,18 +38,20 @@ def definition(value: Expr | str, derivation: Derivation, name: str) -> str:
 def prose(text: str) -> str:
     """Plain text as LaTeX: signs of mathematics become math, what LaTeX would read as a command does not."""
     text = re.sub(r"[\\{}$&#%_^~]", lambda m: _COMMANDS.get(m[0], "\\" + m[0]), text)
-    text = text.replace("⁻¹", r"$^{-1}$")
+    text = re.sub(r"([A-Za-zα-ωΑ-Ω])\\_([A-Za-z0-9])", r"\1$_{\2}$", text.replace("⁻¹", r"$^{-1}$"))
     return "".join(f"${SIGNS[c]}$" if c in SIGNS else c for c in text).replace("$$", "")
 
 
 def _source(derivation: Derivation) -> tuple[str, str]:
-    """The work, and the place in it."""
-    work, _, place = derivation.source.partition(", ")
-    return work, place
+    """The work and the place in it; no work, where the source is not given as "Name year (where), place"."""
+    work, bracket, place = derivation.source.partition(")")
+    return (work + bracket, place.lstrip(",; ")) if bracket else ("", derivation.source)
 
 
 def _citation(derivation: Derivation, sources: list[str]) -> str:
     work, place = _source(derivation)
+    if not work:
+        return prose(place)
     key = f"source{sources.index(work)}"
     return rf"\cite[{prose(place)}]{{{key}}}" if place else rf"\cite{{{key}}}"
 

@@ -268,3 +268,11 @@ def test_oracle_is_exact():
     at = point(ex.matrices(R), ex.symbols(R), SIZES[0], random.Random(1))
     assert evaluate(ex.Trace(Z.T @ Z), at) == sum(entry**2 for row in at.matrices["Z", 0] for entry in row)
     assert Fraction(1, 2) == evaluate(R, at).logs[0][1]
+
+
+def test_every_sign_in_prose_has_its_latex():
+    from derivations.article import article
+
+    text = article(DERIVATIONS)
+    assert not {c for c in text if ord(c) > 0x17F}
+    assert text.count(r"\section{") == len(DERIVATIONS)
