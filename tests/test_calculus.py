@@ -129,3 +129,24 @@ def test_the_grammar_reaches_every_kind_of_expression():
     kinds = {kind for kind in vars(ex).values() if isinstance(kind, type) and issubclass(kind, ex.Expr)}
     assert kinds - seen == {ex.Expr, ex.Differential}
     assert SIZES["n"] != SIZES["d"]
+
+
+def test_scalars_as_matrices_of_one_entry():
+    x, y = ex.Matrix("x", "n", 1), ex.Matrix("y", "n", 1)
+    a, b = x.T @ y, y.T @ y
+    assert equal(ex.Hadamard(a, b), a @ b)
+    assert not equal(ex.Hadamard(a, b), a @ a)
+    assert equal(ex.Diagonal(b), b)
+    assert equal(ex.Trace(ex.Ones("n").T @ ex.Hadamard(x, y)), ex.Trace(a))
+    assert not equal(ex.Trace(ex.Ones("n").T @ ex.Hadamard(x, y)), ex.Trace(b))
+    columns = ex.Ones("n").T @ ex.Hadamard(A, A)  # 1 x d: the diagonal of AᵀA, transposed
+    assert equal(columns, ex.Diagonal(A.T @ A).T)
+    assert not equal(ex.Diagonal(A.T @ A), A.T @ A @ ex.Ones("d"))
+
+
+def test_functions_are_compared_as_rational_functions():
+    t = sympy.Symbol("t")
+    quotient = sympy.Lambda(t, (t**2 - 1) / (t**2 + 2 * t + 1))
+    assert equal(ex.Entrywise(quotient, A), ex.Entrywise(sympy.Lambda(t, (t - 1) / (t + 1)), A))
+    assert not equal(ex.Entrywise(quotient, A), ex.Entrywise(sympy.Lambda(t, (t + 1) / (t - 1)), A))
+    assert not equal(ex.Entrywise(sympy.Lambda(t, sympy.log(t)), A), ex.Entrywise(sympy.Lambda(t, t), A))
