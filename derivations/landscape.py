@@ -230,7 +230,7 @@ NONNEGATIVE_GAP = Derivation(
 # --- fixed energy -----------------------------------------------------------------------------------------------
 
 a = sympy.Symbol("a", positive=True)
-_A, _E = Matrix("A", "d", "d", psd=True), Matrix("E", "d", "d", symmetric=True)
+_A, _B = Matrix("A", "d", "d", psd=True), Matrix("B", "d", "d", psd=True)
 _FLAT = (1 + alpha * a) * I_d
 _above = LogDet(_FLAT) + alpha / (1 + alpha * a) * (norm_squared(Z) - a * Trace(I_d))
 
@@ -245,7 +245,7 @@ FIXED_ENERGY = Derivation(
         (
             "<=",
             _above / 2,
-            Lemma(TANGENT, {_A: _FLAT, _E: alpha * Z.T @ Z - alpha * a * I_d}, times=sympy.Rational(1, 2)),
+            Lemma(TANGENT, {_A: _FLAT, _B: I_d + alpha * Z.T @ Z}, times=sympy.Rational(1, 2)),
             "The tangent of log det at ZᵀZ = aI.",
         ),
         (
@@ -274,7 +274,7 @@ SATURATION = Derivation(
         (
             "<=",
             LogDet(K * _GRAM) - (K - 1) / K * Trace(Inverse(_GRAM)),
-            Lemma(TANGENT, {_A: K * _GRAM, _E: (1 - K) * I_d}),
+            Lemma(TANGENT, {_A: K * _GRAM, _B: I_d + K * beta * _Y.T @ _Y}),
             "The tangent of log det at K(I + βYᵀY).",
         ),
         (

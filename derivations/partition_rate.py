@@ -27,6 +27,7 @@ from derivations.notation import H, I_d, K, R, W, Z, alpha, d, eps
 from derivations.proof import Derivation, chain
 from derivations.rules import known, multiplicative, push_through, sylvester
 
+BOYD = "Boyd and Vandenberghe, Convex Optimization, section 3.1.5"
 MCR2 = "Yu et al. 2020 (MCR^2, arXiv 2006.08558)"
 
 gamma = sympy.Symbol("gamma", positive=True)
@@ -180,7 +181,7 @@ def concave(size: Size) -> Derivation:
         name="second-derivative-of-log-det",
         title="The logarithm of the determinant is concave",
         hypotheses=("A positive definite, E symmetric", "V is the square root of A⁻¹"),
-        source="Boyd and Vandenberghe, Convex Optimization, section 3.1.5",
+        source=BOYD,
         steps=chain(
             Differential(Differential(LogDet(A), A, E), A, E),
             ("=", -Trace(Inverse(A) @ E @ Inverse(A) @ E), Calculus(), "dA⁻¹ = −A⁻¹ dA A⁻¹."),
@@ -190,15 +191,15 @@ def concave(size: Size) -> Derivation:
 
 
 @cache
-def tangent(size: Size) -> Derivation:
-    """The tangent of log det on matrices of a size lies above it."""
+def tangent_along(size: Size) -> Derivation:
+    """The tangent of log det on matrices of a size lies above it, along a direction."""
     A, E = Matrix("A", size, size, psd=True), Matrix("E", size, size, symmetric=True)
     flat = concave(size)
     return Derivation(
-        name="tangent-of-log-det",
-        title="The tangent of log det lies above it",
+        name="tangent-of-log-det-along-a-direction",
+        title="Along a direction the tangent of log det lies above it",
         hypotheses=("A and A + E positive definite, and so everything between them", "E symmetric"),
-        source="Boyd and Vandenberghe, Convex Optimization, section 3.1.5",
+        source=BOYD,
         uses=(flat,),
         steps=chain(
             LogDet(A + E),
@@ -213,9 +214,33 @@ def tangent(size: Size) -> Derivation:
     )
 
 
+@cache
+def tangent(size: Size) -> Derivation:
+    """The tangent of log det on matrices of a size lies above it."""
+    A, B = Matrix("A", size, size, psd=True), Matrix("B", size, size, psd=True)
+    along = tangent_along(size)
+    return Derivation(
+        name="tangent-of-log-det",
+        title="The tangent of log det lies above it",
+        hypotheses=("A and B positive definite",),
+        source=BOYD,
+        uses=(along,),
+        steps=chain(
+            LogDet(B),
+            (
+                "<=",
+                LogDet(A) + Trace(Inverse(A) @ (B - A)),
+                Lemma(along, {Matrix("E", size, size, symmetric=True): B - A}),
+                "Along B − A.",
+            ),
+        ),
+    )
+
+
 CONCAVE = concave("d")
+TANGENT_ALONG = tangent_along("d")
 TANGENT = tangent("d")
-_A, _E = Matrix("A", "d", "d", psd=True), Matrix("E", "d", "d", symmetric=True)
+_A, _B = Matrix("A", "d", "d", psd=True), Matrix("B", "d", "d", psd=True)
 
 # --- what a partition saves, between 0 and the rate of unrelated classes ----------------------------------------
 
@@ -239,13 +264,13 @@ SAVING = Derivation(
         (
             "<=",
             _share[0] / 2 * _above[0] + _share[1] / 2 * LogDet(_one[1]),
-            Lemma(TANGENT, {_A: _pooled, _E: _one[0] - _pooled}, times=_share[0] / 2),
+            Lemma(TANGENT, {_A: _pooled, _B: _one[0]}, times=_share[0] / 2),
             "The tangent at A, for the first class.",
         ),
         (
             "<=",
             _share[0] / 2 * _above[0] + _share[1] / 2 * _above[1],
-            Lemma(TANGENT, {_A: _pooled, _E: _one[1] - _pooled}, times=_share[1] / 2),
+            Lemma(TANGENT, {_A: _pooled, _B: _one[1]}, times=_share[1] / 2),
             "The same tangent, for the second.",
         ),
         ("=", LogDet(_pooled) / 2, Calculus(), "A is the mean of A₁ and A₂ by their shares, so the slopes cancel."),
@@ -258,7 +283,7 @@ _W1 = Inverse(I_d + alpha * Z_1.T @ Z_1)
 _M1 = Inverse(I_m + alpha * Z_1 @ Z_1.T)
 _inside = I_q + alpha * Z_2 @ _W1 @ Z_2.T
 _outside = I_q + alpha * Z_2 @ Z_2.T
-_A2, _E2 = Matrix("A", "q", "q", psd=True), Matrix("E", "q", "q", symmetric=True)
+_A2, _B2 = Matrix("A", "q", "q", psd=True), Matrix("B", "q", "q", psd=True)
 _S = Matrix("S", "q", "q", symmetric=True)
 _first = LogDet(I_d + alpha * Z_1.T @ Z_1) / 2
 
@@ -285,7 +310,7 @@ UNRELATED = Derivation(
         (
             "<=",
             _first + (LogDet(_outside) + Trace(Inverse(_outside) @ (_inside - _outside))) / 2,
-            Lemma(tangent("q"), {_A2: _outside, _E2: _inside - _outside}, times=sympy.Rational(1, 2)),
+            Lemma(tangent("q"), {_A2: _outside, _B2: _inside}, times=sympy.Rational(1, 2)),
             "The tangent of log det at I + αZ₂Z₂ᵀ.",
         ),
         (

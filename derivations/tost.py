@@ -132,7 +132,7 @@ LOG_BELOW = Derivation(
 
 X = Matrix("X", "p", "p", psd=True)
 Delta = Matrix("Delta", "p", "p", psd=True, diagonal=True)
-_A, _E = Matrix("A", "p", "p", psd=True), Matrix("E", "p", "p", symmetric=True)
+_A, _B = Matrix("A", "p", "p", psd=True), Matrix("B", "p", "p", psd=True)
 _ENTRIES = inner(Ones("p"), Entrywise(F, Diagonal(X)))
 _DIAGONAL = ("X positive semidefinite, Δ its diagonal part",)
 
@@ -151,7 +151,7 @@ HADAMARD = Derivation(
         (
             "<=",
             LogDet(I_p + c * Delta) + Trace(Inverse(I_p + c * Delta) @ (c * X - c * Delta)),
-            Lemma(tangent("p"), {_A: I_p + c * Delta, _E: c * X - c * Delta}),
+            Lemma(tangent("p"), {_A: I_p + c * Delta, _B: I_p + c * X}),
             "The tangent of log det at I + cΔ.",
         ),
         (
@@ -173,7 +173,7 @@ HADAMARD = Derivation(
 _Q = Matrix("U", "d", "d", orthonormal=True, complete=True)
 _M = Matrix("M", "d", "d", psd=True)
 _D = Matrix("Delta", "d", "d", psd=True, diagonal=True)
-_AD, _ED = Matrix("A", "d", "d", psd=True), Matrix("E", "d", "d", symmetric=True)
+_AD, _BD = Matrix("A", "d", "d", psd=True), Matrix("B", "d", "d", psd=True)
 _seen = _Q.T @ _M @ _Q
 _inverse = Inverse(I_d + c * _D)
 
@@ -197,7 +197,7 @@ VARIATIONAL = Derivation(
         (
             "<=",
             LogDet(I_d + c * _D) + Trace(_inverse @ (c * _seen - c * _D)),
-            Lemma(TANGENT, {_AD: I_d + c * _D, _ED: c * _seen - c * _D}, rules=(sylvester(c * _Q.T @ _M, _Q),)),
+            Lemma(TANGENT, {_AD: I_d + c * _D, _BD: I_d + c * _seen}, rules=(sylvester(c * _Q.T @ _M, _Q),)),
             "The tangent of log det at I + cΔ.",
         ),
         (
