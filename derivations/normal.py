@@ -183,6 +183,8 @@ def _reordered(a: Any) -> Any:
 
 
 def _canonical(term: Term) -> Term:
+    if term.word and term.word[0].rows == term.word[-1].cols == 1:  # a number is its own transpose
+        term = replace(term, word=min(term.word, _transposed(term.word), key=_key))
     if not term.bound:
         return replace(term, scalars=tuple(sorted(term.scalars, key=_key)))
     level = _height(Term(term.scalars, term.word))

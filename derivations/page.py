@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from derivations.article import formula
 from derivations.expression import Expr
+from derivations.mathml import mathml
 from derivations.proof import Derivation
 from derivations.render import LATEX, PLAIN, render
 
@@ -25,17 +26,19 @@ def sections(derivations: Sequence[Derivation]) -> Markup:
     return Markup(_environment().get_template("sections.html").render(sections=checked))
 
 
-def mathml(latex: str) -> Markup:
-    """LaTeX as MathML on a line of its own."""
-    from latex2mathml.converter import convert
-
-    return Markup(convert(latex, display="block"))
-
-
 def definition(value: Expr | str, derivation: Derivation, name: str) -> str:
     """What a name stands for, as text."""
     others = tuple(pair for pair in derivation.definitions if pair[0] != name)
     return value if isinstance(value, str) else render(value, PLAIN, others)
+
+
+def with_uses(derivations: Iterable[Derivation]) -> list[Derivation]:
+    """They and all that they use, each once, what is used first."""
+    found: dict[str, Derivation] = {}
+    for derivation in derivations:
+        for one in (*with_uses(derivation.uses), derivation):
+            found.setdefault(one.name, one)
+    return list(found.values())
 
 
 def _environment() -> Environment:

@@ -75,6 +75,13 @@ def test_log_det_has_a_derivative():
     assert not equal(gradient(R, A), 0 * A)
 
 
+def test_a_number_is_its_own_transpose():
+    x, y = ex.Matrix("x", "n", 1), ex.Matrix("y", "n", 1)
+    assert equal(x.T @ y, y.T @ x)
+    assert equal(x @ x.T @ y, x @ y.T @ x)
+    assert not equal(x @ y.T, y @ x.T)
+
+
 def test_equal_only_if_equal():
     """Products that do not commute, transposes that are not there, powers, and factors."""
     C = ex.Matrix("C", "n", "n")

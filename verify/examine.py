@@ -65,11 +65,13 @@ def _examine(claim: Claim, settings: Settings) -> Result:
             f"the claim itself came out {verdict}"
         )
         verdict = ERROR
+    if unproved := [name for name in claim.proof if not proves(name)]:
+        verdict, message = ERROR, f"a derivation named as its proof proves nothing: {', '.join(unproved)}"
     return Result(
         slug=claim.slug,
         verdict=verdict,
         expected=claim.expect,
-        evidence=_evidence(verdict, trials, witness),
+        evidence=_evidence(claim, verdict, trials, witness),
         message=message,
         counts=_counts(trials, rejected),
         worst_ratio=_worst_ratio(verdict, trials),
@@ -201,9 +203,19 @@ def _twin(claim: Claim, settings: Settings) -> Twin:
     )
 
 
-def _evidence(verdict: Verdict, trials: Sequence[Trial], witness: Witness | None) -> Evidence | None:
+def proves(name: str) -> bool:
+    """Whether there is a derivation of this name, and every step of it, and of what it uses, is accepted."""
+    from derivations import catalogue
+
+    derivation = catalogue().get(name)
+    return derivation is not None and derivation.relation != "~" and derivation.proves()
+
+
+def _evidence(claim: Claim, verdict: Verdict, trials: Sequence[Trial], witness: Witness | None) -> Evidence | None:
     if verdict in (ERROR, UNDECIDED):
         return None
+    if claim.proof and verdict in (HOLDS, HOLDS_UNDER):
+        return Evidence.PROVED
     if verdict == REFUTED:  # one certified counterexample is enough, whatever the others rest on
         certified = witness is not None and witness.certified
     else:

@@ -94,6 +94,7 @@ class Claim:
     uses: tuple[str, ...] = ()
     instances: int = 200
     witness: Mapping[str, Any] | None = None
+    proof: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not _SLUG.fullmatch(self.slug):
@@ -105,6 +106,8 @@ class Claim:
             raise ValueError(f"relation of {self.slug} must be one of {RELATIONS}, got {self.relation!r}")
         if self.expect not in (HOLDS, HOLDS_UNDER, REFUTED, UNDECIDED):
             raise ValueError(f"expect of {self.slug} must be a verdict other than error, got {self.expect!r}")
+        if self.proof and self.expect not in (HOLDS, HOLDS_UNDER):
+            raise ValueError(f"proof of {self.slug} must be of a claim that is expected to hold, got {self.proof}")
         if self.instances < 1:
             raise ValueError(f"instances of {self.slug} must be >= 1, got {self.instances}")
 
@@ -151,6 +154,7 @@ def claim(
     uses: tuple[str, ...] = (),
     instances: int = 200,
     witness: Mapping[str, Any] | None = None,
+    proof: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Case], Outcome]], Claim]:
     """Make the decorated check a `Claim`.
 
@@ -181,6 +185,9 @@ def claim(
     witness
         Parameters of a counterexample, as `srr verify` reports them. It is replayed first in every run, and
         one that no longer refutes is an error. For HOLDS_UNDER it lies outside the condition.
+    proof
+        Names of the derivations (`derivations.catalogue`) that together prove the statement, under its
+        hypotheses. They are checked in every run; a step that is not accepted is an error.
 
     Returns
     -------
@@ -202,6 +209,7 @@ def claim(
             uses=tuple(uses),
             instances=instances,
             witness=None if witness is None else MappingProxyType(dict(witness)),
+            proof=tuple(proof),
         )
 
     return decorate

@@ -79,6 +79,7 @@ def _mixture_with_spectrum(case: Case, **given: Any) -> Instance:
     hypotheses="orthogonal or overlapping subspaces, any tokens, kappa L_c from 0.05 to 1.95",
     expect=HOLDS,
     twin="kappa drawn above 2/L_c",
+    proof=("exact-step-descends",),
     uses=(
         "rates.gradient-subspace",
         "curvature.subspace-rate",

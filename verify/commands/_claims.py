@@ -39,6 +39,7 @@ def describe(claim: Claim) -> dict[str, Any]:
         "expected": str(claim.expect),
         "twin": claim.twin,
         "uses": [*claim.uses],
+        "proof": [*claim.proof],
         "instances": claim.instances,
         "witness": plain(claim.witness),
         "note": claim.note,
@@ -77,6 +78,7 @@ def print_claim(claim: Claim) -> None:
             ("expected", claim.expect),
             (twin, claim.twin),
             ("rests on", ", ".join(claim.uses)),
+            ("proved by", ", ".join(claim.proof)),
             ("counterexample", _parameters(claim.witness) if claim.witness else ""),
             ("check", f"{claim.file}:{claim.line}"),
         ):
@@ -92,6 +94,8 @@ def print_claim(claim: Claim) -> None:
         console.print()
         if claim.witness:
             console.print(f"Replay the counterexample: srr show {claim.slug} --replay", soft_wrap=True)
+        for name in claim.proof:
+            console.print(f"Read its proof: srr derive {name}", soft_wrap=True)
         console.print("Letters, words and sources: srr show notation")
 
 

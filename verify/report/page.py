@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
+from derivations.mathml import mathml
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Claim, Ledger, Verdict
 from verify.notation import NOTATION
 from verify.results import Result, Run
@@ -25,17 +25,6 @@ MARKS = {
     Verdict.ERROR: "!",
 }
 """A sign beside each verdict word, so that nothing is told by colour alone."""
-
-
-UNKNOWN = {
-    r"\arg": "arg",
-    r"\|": "‖",
-    r"\lVert": "‖",
-    r"\rVert": "‖",
-    r"\langle": "⟨",
-    r"\rangle": "⟩",
-}
-"""Commands that latex2mathml leaves as they are, everywhere or after ``\\big``."""
 
 
 def render(ledger: Ledger, run: Run, folder: Path) -> str:
@@ -58,16 +47,9 @@ def render(ledger: Ledger, run: Run, folder: Path) -> str:
         table=[(theme, _tally(r for c, r in entries if c.theme == theme)) for theme in themes],
         differing=[r for r in run.results if not r.as_expected],
         results={r.slug: r for r in run.results},
+        derivations=_derivations(c for c, _ in entries),
         link=lambda claim: quote(os.path.relpath(claim.file, folder)),
     )
-
-
-def mathml(latex: str) -> Markup:
-    """LaTeX as presentation MathML, on a line of its own."""
-    from latex2mathml.converter import convert
-
-    converted = convert(latex, display="block")
-    return Markup(re.sub(r">(\\\W|\\[a-zA-Z]+)<", lambda m: f">{UNKNOWN.get(m[1], m[1])}<", converted))
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -109,6 +91,17 @@ def standing(result: Result) -> str:
 def place(claim: Claim) -> str:
     """Where the check is written, as one would say it: package path and line."""
     return f"{claim.check.__module__.replace('.', '/')}.py:{claim.line}"
+
+
+def _derivations(claims: Iterable[Claim]) -> str:
+    """The sections of the derivations that prove claims, and of those that these use."""
+    names = dict.fromkeys(name for c in claims for name in c.proof)
+    if not names:
+        return ""
+    from derivations import catalogue
+    from derivations.page import sections, with_uses
+
+    return sections(with_uses(catalogue()[name] for name in names))
 
 
 def _tally(results: Any) -> dict[Verdict, int]:
