@@ -260,6 +260,8 @@ def _entries_atom(words: list[Word]) -> Atom:
 # --- reading and rewriting --------------------------------------------------------------------------------------
 
 Rewritten = list[tuple[Term, sympy.Expr]]
+REWRITINGS = 10_000
+"""Rewritings of one expression after which its rules count as going round in circles."""
 
 
 class _Reader:
@@ -268,7 +270,7 @@ class _Reader:
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         read = [self._pattern(rules[:i], rule) for i, rule in enumerate(rules)]
         transposed = [(replace(left, word=_transposed(left.word)), right.T) for left, right in read if left.word]
-        self.patterns = read + transposed
+        self.patterns = read + [(left, right) for left, right in transposed if not _undoes(left, right, read)]
 
     @staticmethod
     def _pattern(earlier: tuple[Rule, ...], rule: Rule) -> tuple[Term, Normal]:
@@ -372,7 +374,9 @@ class _Reader:
 
     def _reduced(self, shape: ex.Shape, items: Rewritten) -> Normal:
         done: Rewritten = []
-        while items:
+        for _ in range(REWRITINGS):
+            if not items:
+                return _collect(shape, done)
             term, c = items.pop()
             idle = [pair for pair in term.bound if pair[0] not in _free(Term(term.scalars, term.word))]
             for pair in idle:
@@ -383,7 +387,7 @@ class _Reader:
                 done.append((term, c))
             else:
                 items += [(new, c * factor) for new, factor in changed]
-        return _collect(shape, done)
+        raise RecursionError(f"the rules go round in circles: no normal form after {REWRITINGS} rewritings")
 
     def _rewritten(self, term: Term) -> Rewritten | None:
         """The term after one rewriting, None if none applies."""
@@ -531,6 +535,14 @@ def _row_sums(a: Factor) -> Term | None:
             product = _transposed(left) + right if transposed else left + _transposed(right)
             return Term(word=product if product[0].rows == 1 else (_diagonal_factor(product),))
     return None
+
+
+def _undoes(left: Term, right: Normal, rules: list[tuple[Term, Normal]]) -> bool:
+    """Whether left → right turns back what one of the rules does: S T → T S for symmetric S and T, transposed."""
+    return any(
+        back.items == ((left, sympy.Integer(1)),) and right.items == ((there, sympy.Integer(1)),)
+        for there, back in rules
+    )
 
 
 def _word_term(word: Word, _: Size) -> tuple[Term, sympy.Expr]:

@@ -20,6 +20,8 @@ import pytest
 
 ALLOWED = Path("tests/survivors.toml")
 VERDICTS = Path("verdicts.json")
+SLOW = 0.1
+"""Seconds from which a test is left to the second round."""
 SELECTION = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["mutmut"]
 
 
@@ -58,11 +60,14 @@ class Mutations:
         return True
 
     def halves(self, items: list[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
-        """The fastest instance of every test, and the other instances; the fastest first."""
+        """The fastest instance of every test that is not slow, and the others; the fastest first."""
         items = sorted(items, key=lambda item: self.seconds[item.nodeid])
-        fastest = {(item.path, item.originalname): item for item in reversed(items)}  # type: ignore[attr-defined]
-        first = [item for item in items if fastest[item.path, item.originalname] is item]  # type: ignore[attr-defined]
-        return first, [item for item in items if fastest[item.path, item.originalname] is not item]  # type: ignore[attr-defined]
+        first: dict[object, pytest.Item] = {}
+        for item in items:
+            if self.seconds[item.nodeid] < SLOW or not first:
+                first.setdefault((item.path, item.originalname), item)  # type: ignore[attr-defined]
+        chosen = {item.nodeid for item in first.values()}
+        return list(first.values()), [item for item in items if item.nodeid not in chosen]
 
     def wait(self, running: dict[int, str], rest: bool) -> None:
         """Take the verdict of the child that ends first."""

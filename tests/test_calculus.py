@@ -10,7 +10,7 @@ from derivations import expression as ex
 from derivations.calculus import differential, gradient
 from derivations.exact import Singular, evaluate
 from derivations.identity import same
-from derivations.normal import equal, normal
+from derivations.normal import Rule, equal, normal
 
 H = {A: ex.Matrix("A along", "n", "d"), B: ex.Matrix("B along", "d", "n")}
 
@@ -73,6 +73,14 @@ def test_log_det_has_a_derivative():
     R = ex.LogDet(ex.Identity("n") + ALPHA * A @ A.T)
     assert equal(gradient(R, A), 2 * ALPHA * ex.Inverse(ex.Identity("n") + ALPHA * A @ A.T) @ A)
     assert not equal(gradient(R, A), 0 * A)
+
+
+def test_rules_that_go_round_in_circles_are_refused():
+    C, D = ex.Matrix("C", "n", "n"), ex.Matrix("D", "n", "n")
+    with pytest.raises(RecursionError, match="the rules go round in circles"):
+        normal(C @ D, (Rule(C @ D, D @ C), Rule(D @ C, C @ D)))
+    S, T = (ex.Matrix(name, "n", "n", symmetric=True) for name in "ST")
+    assert equal(S @ T @ S, T @ S @ S, (Rule(S @ T, T @ S),))  # its transpose would turn it back
 
 
 def test_a_number_is_its_own_transpose():
