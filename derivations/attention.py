@@ -328,6 +328,30 @@ EQUAL_TOKENS = Derivation(
     remark="The Gram matrix would have multiplied them by n‖U_kᵀz‖² in every head.",
 )
 
+_EQUAL = known(Z, Ones("n") @ _z.T)
+
+ONE_TOKEN = Derivation(
+    name="attention-step-on-equal-tokens",
+    title="With a complete family the attention step scales equal tokens, and leaves them as they are if beta = 1",
+    hypotheses=(
+        "all tokens are zᵀ, that is Z = 1zᵀ; one token always",
+        "orthonormal bases U_k of mutually orthogonal subspaces that span everything: Σ_k U_kU_kᵀ = I",
+    ),
+    source=f"{N23}, eq. 10-12",
+    definitions=(("MSSA(Z)", _complete(MSSA)), ("S_k", _complete(S)), ("Y_k", _complete(Y))),
+    uses=(EQUAL_TOKENS,),
+    steps=chain(
+        _complete(DERIVED_STEP),
+        (
+            "=",
+            (1 - kappa * beta) * Z + kappa * beta**2 * Ones("n") @ _z.T @ Sum("k", COMPLETE @ COMPLETE.T),
+            Calculus((_EQUAL,)),
+            "The rows of a softmax sum to 1, S_k1 = 1.",
+        ),
+        ("=", Z + kappa * beta * (beta - 1) * Z, Calculus((_EQUAL,)), "Σ_k U_kU_kᵀ = I."),
+    ),
+)
+
 _S = Softmax(_A)
 
 

@@ -105,7 +105,7 @@ class Squares(_UnderRules):
             if not positive_semidefinite(P):
                 return Finding(False, GENERAL, "the form of a weight does not show that it is positive semidefinite")
             total = total + expression(c) * Trace(E.T @ P @ E)
-        if not all(_nonnegative(sympy.sympify(c)) for c, *_ in (*self.squares, *self.weighted)):
+        if not all(_nonnegative(expression(c)) for c, *_ in (*self.squares, *self.weighted)):
             return Finding(False, GENERAL, "a constant is not known to be nonnegative")
         total = Sum(self.over, total) if self.over else total
         accepted = equal(_signed(a, relation, b), total, self.rules)
@@ -137,7 +137,7 @@ class Lemma(_UnderRules):
 
     lemma: Derivation
     values: Mapping[Expr, Expr] = field(default_factory=dict)
-    times: sympy.Expr | int = 1
+    times: Expr | sympy.Expr | int = 1
     rules: tuple[Rule, ...] = ()
     over: str = ""
 
@@ -157,7 +157,7 @@ class Lemma(_UnderRules):
         proved = self.lemma.relation
         if proved == "~" or (proved == "=") != (relation == "="):
             return Finding(False, GENERAL, f"the lemma proves {proved}, not {relation}")
-        if not _nonnegative(sympy.sympify(self.times)):
+        if not _nonnegative(expression(self.times)):
             return Finding(False, GENERAL, "the multiple is not known to be nonnegative")
         if not self.lemma.proves():
             return Finding(False, GENERAL, "the lemma is not proved")
@@ -293,8 +293,16 @@ def _as_declared(A: Expr, value: Expr, rules: tuple[Rule, ...]) -> bool:
     )
 
 
-def _nonnegative(c: sympy.Expr) -> bool:
-    return bool(sympy.factor(c).is_nonnegative)
+def _nonnegative(c: Expr) -> bool:
+    """Whether the form of a scalar shows that it is: constants, traces of positive semidefinite matrices, products."""
+    match c:
+        case Scalar(value=value):
+            return bool(sympy.factor(value).is_nonnegative)
+        case Trace(arg=arg):
+            return positive_semidefinite(arg)
+        case Scale(factor=left, arg=right):
+            return _nonnegative(left) and _nonnegative(right)
+    return False
 
 
 def positive_semidefinite(P: Expr) -> bool:
@@ -304,7 +312,7 @@ def positive_semidefinite(P: Expr) -> bool:
             return True
         case Add(terms=terms):
             return all(positive_semidefinite(part) for part in terms)
-        case Scale(factor=Scalar(value=c), arg=arg):
+        case Scale(factor=c, arg=arg):
             return _nonnegative(c) and positive_semidefinite(arg)
         case Sum(arg=arg):
             return positive_semidefinite(arg)
@@ -317,7 +325,7 @@ def positive_semidefinite(P: Expr) -> bool:
             half = len(factors) // 2
             mirrored = all(equal(factors[i], factors[-1 - i].T) for i in range(half))
             middle = len(factors) % 2 == 0 or positive_semidefinite(factors[half])
-            return mirrored and middle and _nonnegative(sympy.prod(constants))
+            return mirrored and middle and _nonnegative(Scalar(sympy.prod(constants)))
     return False
 
 

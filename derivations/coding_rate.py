@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sympy
+
 from derivations.checks import Calculus, Squares
-from derivations.expression import Differential, LogDet, Matrix, Trace, inner, norm_squared
-from derivations.notation import H, I_d, I_n, M, R, W, Z, alpha
+from derivations.expression import Differential, Expr, LogDet, Matrix, Trace, inner, norm_squared, substitute
+from derivations.notation import H, I_d, I_n, M, R, W, Z, alpha, d, eps, n
 from derivations.proof import Derivation, chain
-from derivations.rules import known, push_through, sylvester
+from derivations.rules import known, push_through, sylvester, woodbury
 
 N23 = "Yu et al. 2023 (arXiv 2306.01129)"
 
@@ -28,6 +30,39 @@ TWO_FORMS = Derivation(
 
 _O = Matrix("O", "d", "d", orthonormal=True, complete=True)
 _V = Matrix("V", "n", "n", orthonormal=True, complete=True)
+
+INVARIANCE = Derivation(
+    name="coding-rate-sees-only-singular-values",
+    title="The coding rate does not change when tokens or features are rotated",
+    hypotheses=("any tokens", "V orthogonal, n x n; O orthogonal, d x d"),
+    source=f"{N23}, section 2.2",
+    uses=(TWO_FORMS,),
+    steps=chain(
+        substitute(R, {Z: _V @ Z @ _O.T}),
+        ("=", LogDet(I_d + alpha * _O @ Z.T @ Z @ _O.T) / 2, Calculus(), "VᵀV = I."),
+        (
+            "=",
+            R,
+            Calculus((sylvester(alpha * _O @ Z.T @ Z, _O.T),)),
+            "Sylvester, with A = αOZᵀZ and B = Oᵀ; OᵀO = I.",
+        ),
+    ),
+)
+
+_t = sympy.Symbol("t", positive=True)
+
+
+def _at(tokens: Expr, precision: sympy.Expr) -> Expr:
+    return LogDet(I_d + d / (n * precision**2) * tokens.T @ tokens) / 2
+
+
+SCALE = Derivation(
+    name="coding-rate-of-scaled-tokens",
+    title="Scaling the tokens and the precision together does not change the coding rate",
+    hypotheses=("any tokens, t > 0, α = d/(nε²)",),
+    source=f"{N23}, eq. 7",
+    steps=chain(_at(_t * Z, _t * eps), ("=", _at(Z, eps), Calculus(), "t² cancels.")),
+)
 
 GRADIENT = Derivation(
     name="gradient-of-the-coding-rate",
@@ -75,6 +110,61 @@ HESSIAN = Derivation(
             "Push-through, and I − αZWZᵀ = M.",
         ),
     ),
+)
+
+HESSIAN_OPERATOR = Derivation(
+    name="derivative-of-the-gradient-of-the-coding-rate",
+    title="The Hessian of the coding rate, as a map of directions",
+    hypotheses=("any tokens and any direction H",),
+    source=f"{N23}, lemma 5",
+    definitions=(("M", M),),
+    uses=(GRADIENT,),
+    steps=chain(
+        Differential(alpha * M @ Z, Z, H),
+        (
+            "=",
+            alpha * M @ H - alpha**2 * M @ (H @ Z.T + Z @ H.T) @ M @ Z,
+            Calculus(),
+            "The product rule on the gradient αMZ, with dM = −αM(HZᵀ + ZHᵀ)M.",
+        ),
+    ),
+)
+
+AT_ZERO = Derivation(
+    name="curvature-of-the-coding-rate-at-zero",
+    title="At Z = 0 the Hessian of the coding rate is alpha",
+    hypotheses=("Z = 0", "any direction H"),
+    source="derived",
+    definitions=(("W", W),),
+    uses=(HESSIAN,),
+    steps=chain(
+        HESSIAN.left,
+        ("=", HESSIAN.steps[0].end, Calculus(), "The second derivative."),
+        ("=", alpha * norm_squared(H), Calculus((known(Z, 0 * Z),)), "At Z = 0, W = I."),
+    ),
+)
+
+_a, _b = Matrix("a", "n", 1, orthonormal=True), Matrix("b", "d", 1, orthonormal=True)
+_LOWEST = sympy.sqrt(3) / sympy.sqrt(alpha) * _a @ _b.T
+
+LOWEST = Derivation(
+    name="lowest-curvature-of-the-coding-rate",
+    title="Along tokens of rank one with alpha s^2 = 3 the Hessian of the coding rate is -alpha/8",
+    hypotheses=("Z = H = s abᵀ with unit columns a and b, and αs² = 3",),
+    source="derived",
+    definitions=(("W", W),),
+    uses=(HESSIAN,),
+    steps=chain(
+        HESSIAN.left,
+        ("=", HESSIAN.steps[0].end, Calculus(), "The second derivative."),
+        (
+            "=",
+            -alpha / 8 * norm_squared(H),
+            Calculus((known(Z, _LOWEST), known(H, _LOWEST), woodbury(3 * _b, _b.T))),
+            "Woodbury: W = I − 3/4 bbᵀ. It is α(1 − αs²)/(1 + αs²)² at αs² = 3.",
+        ),
+    ),
+    remark="So the bounds on the Hessian cannot be improved.",
 )
 
 # Square roots of M and W: NN = M, VV = W, NZ = ZV as for every function of ZZᵀ and of ZᵀZ, and so VZᵀZV = ZᵀZW.

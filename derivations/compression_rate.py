@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sympy
 
-from derivations.checks import Calculus, Squares
+from derivations.checks import Calculus, Lemma, Squares
+from derivations.coding_rate import INVARIANCE
 from derivations.expression import (
     Differential,
     Expr,
@@ -17,7 +18,7 @@ from derivations.expression import (
     norm_squared,
     substitute,
 )
-from derivations.notation import H, I_d, I_n, I_p, Z, beta, compression, family, gram, head
+from derivations.notation import H, I_d, I_n, I_p, R, Z, beta, compression, eps, family, gram, head, n, p
 from derivations.proof import Derivation, chain
 from derivations.rules import known, push_through, sylvester
 
@@ -87,6 +88,59 @@ JOINT_ROTATION = Derivation(
             "Each head is (ZOᵀ)(OU_k).",
         ),
         ("=", RC, Calculus(), "OᵀO = I: the heads have not changed."),
+    ),
+)
+
+REDUCTION_ROTATION = Derivation(
+    name="joint-rotation-and-the-rate-reduction",
+    title="The rate reduction does not change when tokens and subspaces are rotated together",
+    hypotheses=(_ANY, "O orthogonal, d x d; tokens ZOᵀ, bases OU_k"),
+    source=f"{N23}, section 2.2, in words",
+    uses=(INVARIANCE, JOINT_ROTATION),
+    steps=chain(
+        substitute(R - RC, {Z: Z @ O.T, U: O @ U}),
+        ("=", R - JOINT_ROTATION.left, Lemma(INVARIANCE, {V: I_n}), "The coding rate of rotated tokens."),
+        ("=", R - RC, Lemma(JOINT_ROTATION), "The compression rate of rotated tokens and subspaces."),
+    ),
+)
+
+_control = Matrix("Z'", "n", "d")
+
+SECOND_MOMENT = Derivation(
+    name="rate-reduction-sees-only-the-gram-matrix",
+    title="The rate reduction against subspaces is the same for all tokens with one second moment",
+    hypotheses=(_ANY, "Z'ᵀZ' = ZᵀZ"),
+    source="derived",
+    steps=chain(
+        substitute(R - RC, {Z: _control}),
+        ("=", R - RC, Calculus((known(_control.T @ _control, Z.T @ Z),)), "Both rates contain ZᵀZ alone."),
+    ),
+)
+
+_t = sympy.Symbol("t", positive=True)
+
+
+def _at(tokens: Expr, precision: sympy.Expr) -> Expr:
+    return Sum("k", LogDet(I_p + p / (n * precision**2) * (tokens @ U).T @ tokens @ U) / 2)
+
+
+SCALE = Derivation(
+    name="compression-rate-of-scaled-tokens",
+    title="Scaling the tokens and the precision together does not change the compression rate",
+    hypotheses=(_ANY, "t > 0, β = p/(nε²)"),
+    source=f"{N23}, eq. 8",
+    steps=chain(_at(_t * Z, _t * eps), ("=", _at(Z, eps), Calculus(), "t² cancels.")),
+)
+
+TWO_GRADIENTS = Derivation(
+    name="two-forms-of-the-gradient-of-the-compression-rate",
+    title="The gradient of the compression rate with inverses of p x p and of n x n matrices is the same",
+    hypotheses=(_ANY,),
+    source=f"{N23}, eq. 9",
+    definitions=_NAMES,
+    steps=chain(
+        Sum("k", Y @ W @ U.T),
+        ("=", Sum("k", M @ Y @ U.T), Calculus((_PUSH,)), "Push-through: Y(I + βYᵀY) = (I + βYYᵀ)Y in every head."),
     ),
 )
 

@@ -96,6 +96,27 @@ SCORE_OF_MIXTURE = Derivation(
     "Proposition 1 leaves out log c_k, which is right when all c_k are equal, its hypothesis.",
 )
 
+_density = Sum("k", Entrywise(_EXP, -(x.T @ _P @ x) / 2) @ _c)
+
+LOG_SCORE = Derivation(
+    name="score-of-a-mixture",
+    title="The score of a noisy mixture of Gaussians is the mean of its components' by membership",
+    hypotheses=(*_MIXTURE, "any direction h", "Q = Σ_k q_k(x), the density up to a constant, as a 1 x 1 matrix"),
+    source=f"{N23}, proposition 1, with the constants that it leaves out",
+    definitions=(("Q", _density), *_MIXTURE_NAMES),
+    uses=(SCORE_OF_MIXTURE,),
+    steps=chain(
+        Differential(LogDet(_density), x, h),
+        (
+            "=",
+            inner(-(Trace(Inverse(_density)) * Sum("k", _joint * _P @ x)), h),
+            Calculus(),
+            "d log Q = Q⁻¹ dQ.",
+        ),
+    ),
+    remark="Q⁻¹q_k is the membership r_k.",
+)
+
 POSTERIOR = Derivation(
     name="posterior-mean-of-a-mixture",
     title="The posterior mean under a mixture is the mean of Wiener filters by membership",

@@ -6,10 +6,11 @@ import sympy
 
 from derivations import coding_rate, compression_rate
 from derivations.checks import Calculus, Lemma, Squares, Taylor
-from derivations.compression_rate import GRADIENT_OF_RC, OVERLAP_HYPOTHESIS, RC, L
-from derivations.expression import Differential, Expr, Matrix, Ones, inner, norm_squared, substitute
-from derivations.ista import proximal
-from derivations.notation import H, R, W, Z, alpha, lam
+from derivations.compression_rate import GRADIENT_OF_RC, OVERLAP_HYPOTHESIS, RC, TWO_GRADIENTS, L, U, Y
+from derivations.compression_rate import M as M_k
+from derivations.expression import Differential, Expr, Matrix, Ones, Sum, inner, norm_squared, substitute
+from derivations.ista import absolute, proximal, thresholding
+from derivations.notation import H, M, R, W, Z, alpha, beta, lam
 from derivations.proof import Derivation, chain
 from derivations.rules import known, push_through
 
@@ -19,6 +20,27 @@ F: Expr = RC - R
 """The smooth part: Rᶜ(Z|U) − R(Z)."""
 CURVATURE = L + alpha / 8
 """L_c + α/8, L_c = βc the Lipschitz constant of ∇Rᶜ."""
+
+SLOPE: Expr = GRADIENT_OF_RC - alpha * Z @ W
+
+GRADIENT = Derivation(
+    name="gradient-of-the-smooth-loss",
+    title="The gradient of the smooth part of the loss",
+    hypotheses=("any tokens, any matrices U_k, any direction H",),
+    source=f"{N23}, eq. 1, 9 and 78",
+    uses=(coding_rate.GRADIENT, compression_rate.GRADIENT, TWO_GRADIENTS),
+    definitions=(("M", M), ("M_k", M_k), ("W", W), ("W_k", compression_rate.W), ("Y_k", Y)),
+    steps=chain(
+        Differential(F, Z, H),
+        ("=", inner(SLOPE, H), Calculus(), "The gradients of both rates."),
+        (
+            "=",
+            inner(beta * Sum("k", M_k @ Y @ U.T) - alpha * M @ Z, H),
+            Calculus((push_through(Y, beta * Y.T), push_through(Z, alpha * Z.T))),
+            "Push-through, in every head and for the whole.",
+        ),
+    ),
+)
 
 ABOVE = Derivation(
     name="curvature-of-the-smooth-loss",
@@ -66,7 +88,6 @@ STEP = proximal(Z, s, "proximal-step-of-the-tokens")
 PROXIMAL = STEP.inequality
 _change = STEP.new - Z
 _weight = lam * inner(ONE, Z)
-SLOPE: Expr = GRADIENT_OF_RC - alpha * Z @ W
 
 DESCENT = Derivation(
     name="descent-layer-descends",
@@ -97,6 +118,41 @@ DESCENT = Derivation(
         ),
     ),
     remark="With s = 1/(L_c + α/8) the guaranteed decrease is ‖Z⁺ − Z‖²/(2s). Tokens must start nonnegative.",
+)
+
+SIGNED = thresholding(Z, s, "soft-thresholding-step-of-the-tokens")
+SOFT_THRESHOLD = SIGNED.inequality
+_sizes = lam * absolute(SIGNED.new), lam * absolute(Z)
+
+SIGNED_DESCENT = Derivation(
+    name="descent-layer-descends-from-signed-tokens",
+    title="One step of the descent layer with soft thresholding lowers the loss from tokens of either sign",
+    hypotheses=(*SIGNED.hypotheses, "G is the gradient of Rᶜ − R at Z", OVERLAP_HYPOTHESIS),
+    source="derived; the objective is N23, eq. 1, with the l1 norm",
+    uses=(TAYLOR, SOFT_THRESHOLD, GRADIENT),
+    definitions=(*SOFT_THRESHOLD.definitions, ("R^c(Z)", RC), ("R(Z)", R)),
+    steps=chain(
+        substitute(F, {Z: SIGNED.new}) + _sizes[0],
+        (
+            "<=",
+            F + inner(SLOPE, _change) + CURVATURE / 2 * norm_squared(_change) + _sizes[0],
+            Lemma(TAYLOR, {H: _change}),
+            "The descent lemma with H = Z⁺ − Z, and the gradients of both rates.",
+        ),
+        (
+            "=",
+            F + inner(SIGNED.G, _change) + CURVATURE / 2 * norm_squared(_change) + _sizes[0],
+            Calculus((known(Z @ W, (GRADIENT_OF_RC - SIGNED.G) / alpha),)),
+            "G is the gradient.",
+        ),
+        (
+            "<=",
+            F + _sizes[1] - (1 / s - CURVATURE / 2) * norm_squared(_change),
+            Lemma(SOFT_THRESHOLD),
+            "The inequality of the proximal step.",
+        ),
+    ),
+    remark="With s = 1/(L_c + α/8) the guaranteed decrease is ‖Z⁺ − Z‖²/(2s).",
 )
 
 # --- majorisation of −R -----------------------------------------------------------------------------------------

@@ -161,7 +161,7 @@ class Proximal:
         G as the step tells it.
     hypotheses : tuple of str
     inequality : Derivation
-        ⟨G + λ1, X⁺ − X⟩ ≤ −‖X⁺ − X‖²/s.
+        ⟨G + λ1, X⁺ − X⟩ ≤ −‖X⁺ − X‖²/s for X ≥ 0.
     """
 
     new: Matrix
@@ -249,7 +249,6 @@ DESCENT = Derivation(
 
 # --- both signs -------------------------------------------------------------------------------------------------
 
-_T, _root = Matrix("T", "n", "m"), Matrix("S", "n", "m")
 _entry = sympy.Symbol("x", real=True)
 
 
@@ -258,46 +257,56 @@ def absolute(X: Expr) -> Expr:
     return inner(Ones(*X.shape), Entrywise(sympy.Lambda(_entry, sympy.Abs(_entry)), X))  # type: ignore[misc]
 
 
-_signed = known(STEP.G, (A - STEP.new) / eta - lam * _T)
-
-SOFT_THRESHOLD = Derivation(
-    name="soft-thresholding-step",
-    title="The inequality of the proximal step for codes of either sign",
-    hypotheses=(
-        "any G and A⁺ = soft(A − ηG, ηλ), that is A⁺ = A − η(G + λT)",
-        "T has entries between -1 and 1, and is the sign of A⁺ where that is not zero: ⟨T, A⁺⟩ = ‖A⁺‖₁",
-        "S is the entrywise root of |A| − T ∘ A ≥ 0, so that ⟨T, A⟩ = ‖A‖₁ − ‖S‖²",
-    ),
-    source=f"{FISTA}, lemma 2.3",
-    uses=(SUBGRADIENT,),
-    definitions=(("1", ONE), ("|A|_1", absolute(A)), ("|A^+|_1", absolute(STEP.new))),
-    steps=chain(
-        inner(STEP.G, _change) + lam * absolute(STEP.new) - lam * absolute(A),
-        (
-            "=",
-            lam * absolute(STEP.new) - lam * absolute(A) - lam * inner(_T, _change) - norm_squared(_change) / eta,
-            Calculus((_signed,)),
-            "G = (A − A⁺)/η − λT.",
+def thresholding(X: Matrix, s: sympy.Expr, title: str) -> Proximal:
+    """The step of size ``s`` of X of either sign: X⁺ = soft(X − sG, sλ), and ‖X‖₁ for ⟨1, X⟩ in its inequality."""
+    new, G, T, root = (Matrix(name, *X.shape) for name in (f"{X.name}^+", "G", "T", "S"))
+    change, name, size = new - X, X.name, PLAIN.scalar(s)
+    step = known(G, (X - new) / s - lam * T)
+    hypotheses = (
+        f"{name}⁺ = soft({name} − {size}G, {size}λ), that is {name}⁺ = {name} − {size}(G + λT)",
+        f"T has entries between -1 and 1, and is the sign of {name}⁺ where that is not zero: ⟨T, {name}⁺⟩ = ‖{name}⁺‖₁",
+        f"S is the entrywise root of |{name}| − T ∘ {name} ≥ 0, so that ⟨T, {name}⟩ = ‖{name}‖₁ − ‖S‖²",
+    )
+    inequality = Derivation(
+        name=title,
+        title="The inequality of the proximal step for either sign",
+        hypotheses=("any G", *hypotheses),
+        source=f"{FISTA}, lemma 2.3",
+        uses=(SUBGRADIENT,),
+        definitions=(
+            ("1", Ones(*X.shape)),
+            (f"|{name}|_1", absolute(X)),
+            (f"|{name}^+|_1", absolute(new)),
         ),
-        (
-            "<=",
-            -norm_squared(_change) / eta,
-            Squares(
-                ((lam, _root),),
-                rules=(
-                    known(inner(_T, STEP.new), absolute(STEP.new)),
-                    known(inner(_T, A), absolute(A) - norm_squared(_root)),
-                ),
+        steps=chain(
+            inner(G, change) + lam * absolute(new) - lam * absolute(X),
+            (
+                "=",
+                lam * absolute(new) - lam * absolute(X) - lam * inner(T, change) - norm_squared(change) / s,
+                Calculus((step,)),
+                f"G = ({name} − {name}⁺)/{size} − λT.",
             ),
-            "λT is a subgradient at A⁺; the difference is λ‖S‖².",
+            (
+                "<=",
+                -norm_squared(change) / s,
+                Squares(
+                    ((lam, root),),
+                    rules=(known(inner(T, new), absolute(new)), known(inner(T, X), absolute(X) - norm_squared(root))),
+                ),
+                f"λT is a subgradient at {name}⁺; the difference is λ‖S‖².",
+            ),
         ),
-    ),
-)
+    )
+    return Proximal(new, G, step, hypotheses, inequality)
+
+
+SOFT_THRESHOLD = thresholding(A, eta, "soft-thresholding-step").inequality
 
 # --- orthonormal dictionaries -----------------------------------------------------------------------------------
 
 _O = Matrix("D", "d", "m", orthonormal=True)
 _Y, _best, _N = Matrix("Y", "n", "m"), Matrix("A^+", "n", "m"), Matrix("N", "n", "m")
+_root = Matrix("S", "n", "m")
 
 
 def _lasso(X: Expr) -> Expr:
@@ -330,6 +339,16 @@ ORTHONORMAL_SOLUTION = Derivation(
         ),
     ),
     remark="So A⁺ is the one minimiser. Without the half the same holds for ReLU(ZD − λ1/2).",
+)
+
+SIZE_ONE = Derivation(
+    name="ista-step-of-size-one",
+    title="With an orthonormal dictionary a step of size 1 forgets the code it starts from",
+    definitions=(("1", ONE),),
+    hypotheses=("DᵀD = I", "any code A"),
+    source=f"{N23}, eq. 17",
+    uses=(ORTHONORMAL_SOLUTION,),
+    steps=chain(A + (Z - A @ _O.T) @ _O - lam * ONE, ("=", Z @ _O - lam * ONE, Calculus(), "ADᵀD = A.")),
 )
 
 _square = Matrix("D", "d", "d", orthonormal=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy
 
-from derivations.checks import Calculus, Lemma, OnInterval, Squares
+from derivations.checks import Calculus, Lemma, OnInterval, Spectrum, Squares
 from derivations.expression import (
     Differential,
     Entrywise,
@@ -16,11 +16,12 @@ from derivations.expression import (
     Trace,
     expression,
     norm_squared,
+    substitute,
 )
-from derivations.notation import I_d, K, R, Z, alpha, beta, lam
-from derivations.partition_rate import TANGENT
+from derivations.notation import I_d, I_n, K, M, R, W, Z, alpha, beta, eta, lam
+from derivations.partition_rate import TANGENT, tangent
 from derivations.proof import Derivation, chain
-from derivations.rules import known, multiplicative
+from derivations.rules import known, multiplicative, push_through, sylvester
 
 MCR2 = "Yu et al. 2020 (MCR^2, arXiv 2006.08558)"
 GEO = "Wang et al. 2024 (geometry of MCR^2, arXiv 2406.01909)"
@@ -227,10 +228,118 @@ NONNEGATIVE_GAP = Derivation(
     ),
 )
 
+_z = sympy.Symbol("z", nonnegative=True)
+_GAP = sympy.Lambda(_z, sympy.log(1 + _z) / 2)
+_SMALL = ("S ≻ 0 the covariance, θ = ε²/d at most its least eigenvalue",)
+_gap = LogDet(I_d + theta * Inverse(S)) / 2
+
+GAP_BELOW = Derivation(
+    name="gap-to-reverse-water-filling-from-below",
+    title="The gap to the rate-distortion function is not negative",
+    hypotheses=_SMALL,
+    source="derived",
+    uses=(WATER_FILLING,),
+    steps=chain(
+        _gap,
+        (
+            ">=",
+            expression(0),
+            Spectrum(_GAP, sympy.Lambda(_z, sympy.Integer(0)), theta * Inverse(S)),
+            "log(1 + z) ≥ 0 for every eigenvalue z ≥ 0 of θS⁻¹.",
+        ),
+    ),
+)
+
+GAP_ABOVE = Derivation(
+    name="gap-to-reverse-water-filling-from-above",
+    title="The gap to the rate-distortion function is at most of first order in the distortion",
+    hypotheses=_SMALL,
+    source="derived",
+    uses=(WATER_FILLING,),
+    steps=chain(
+        _gap,
+        (
+            "<=",
+            theta / 2 * Trace(Inverse(S)),
+            Spectrum(_GAP, sympy.Lambda(_z, _z / 2), theta * Inverse(S)),
+            "log(1 + z) ≤ z for every eigenvalue z ≥ 0 of θS⁻¹.",
+        ),
+    ),
+    remark="It is ½ Σ θ/λ_i, which tends to zero with θ.",
+)
+
+# --- growth -----------------------------------------------------------------------------------------------------
+
+_A, _B = Matrix("A", "d", "d", psd=True), Matrix("B", "d", "d", psd=True)
+_N = Matrix("N", "n", "n", symmetric=True)
+_more = sympy.Symbol("u", nonnegative=True)
+_HALF = sympy.Rational(1, 2)
+_of_z = I_d + alpha * Z.T @ Z
+_grown = (1 + _more) * Z
+_of_grown = I_d + alpha * _grown.T @ _grown
+_gain = _more * (_more + 2) * alpha
+
+GROWTH = Derivation(
+    name="coding-rate-grows-with-the-tokens",
+    title="Longer tokens have no lower coding rate",
+    hypotheses=("any tokens, multiplied by t = 1 + u ≥ 1",),
+    source="derived",
+    definitions=(("A", _of_grown),),
+    uses=(TANGENT,),
+    steps=chain(
+        R,
+        (
+            "<=",
+            (LogDet(_of_grown) - _gain * Trace(Inverse(_of_grown) @ Z.T @ Z)) / 2,
+            Lemma(TANGENT, {_A: _of_grown, _B: _of_z}, times=_HALF),
+            "The tangent of log det at I + αt²ZᵀZ, and t² − 1 = u(u + 2).",
+        ),
+        (
+            "<=",
+            substitute(R, {Z: _grown}),
+            Squares(weighted=((_gain / 2, Z.T, Inverse(_of_grown)),)),
+            "What is dropped is tr(ZA⁻¹Zᵀ), A the Gram matrix of the longer tokens.",
+        ),
+    ),
+    remark="By the symmetry in tokens and precision the rate falls with ε as well.",
+)
+
+_ascended = Z + eta * alpha * Z @ W
+_of_ascended = I_d + alpha * _ascended.T @ _ascended
+
+ASCENT = Derivation(
+    name="ascent-on-the-coding-rate",
+    title="Gradient ascent on the coding rate raises it, for every step size",
+    hypotheses=("any tokens, η > 0", "N is the square root of M"),
+    source="derived",
+    definitions=(("M", M), ("W", W), ("A", _of_ascended)),
+    uses=(TANGENT,),
+    steps=chain(
+        R,
+        (
+            "<=",
+            (LogDet(_of_ascended) + Trace(Inverse(_of_ascended) @ (_of_z - _of_ascended))) / 2,
+            Lemma(TANGENT, {_A: _of_ascended, _B: _of_z}, times=_HALF),
+            "The tangent of log det at the tokens after the step.",
+        ),
+        (
+            "<=",
+            substitute(R, {Z: _ascended}),
+            Squares(
+                weighted=(
+                    (eta * alpha**2, Z.T @ _N, Inverse(_of_ascended)),
+                    (eta**2 * alpha**3 / 2, W @ Z.T, Inverse(_of_ascended)),
+                ),
+                rules=(known(_N @ _N, M), push_through(Z, alpha * Z.T)),
+            ),
+            "The step adds 2ηα ZᵀMZ + η²α² WZᵀZW to ZᵀZ, positive semidefinite both.",
+        ),
+    ),
+)
+
 # --- fixed energy -----------------------------------------------------------------------------------------------
 
 a = sympy.Symbol("a", positive=True)
-_A, _B = Matrix("A", "d", "d", psd=True), Matrix("B", "d", "d", psd=True)
 _FLAT = (1 + alpha * a) * I_d
 _above = LogDet(_FLAT) + alpha / (1 + alpha * a) * (norm_squared(Z) - a * Trace(I_d))
 
@@ -256,6 +365,63 @@ FIXED_ENERGY = Derivation(
         ),
     ),
     remark="The bound d/2 log(1 + αa) is attained at ZᵀZ = aI, which needs n ≥ d; otherwise with n in place of d.",
+)
+
+_AN, _BN = Matrix("A", "n", "n", psd=True), Matrix("B", "n", "n", psd=True)
+_FLAT_N = (1 + alpha * a) * I_n
+_above_n = LogDet(_FLAT_N) + alpha / (1 + alpha * a) * (norm_squared(Z) - a * Trace(I_n))
+
+FIXED_ENERGY_FEW = Derivation(
+    name="largest-coding-rate-of-few-tokens-at-fixed-energy",
+    title="The bound on the coding rate at fixed energy with the number of tokens for the dimension",
+    hypotheses=("‖Z‖² = a n",),
+    source="concavity of log det",
+    uses=(TANGENT,),
+    steps=chain(
+        R,
+        ("=", LogDet(I_n + alpha * Z @ Z.T) / 2, Calculus((sylvester(alpha * Z.T, Z),)), "Sylvester."),
+        (
+            "<=",
+            _above_n / 2,
+            Lemma(tangent("n"), {_AN: _FLAT_N, _BN: I_n + alpha * Z @ Z.T}, times=_HALF),
+            "The tangent of log det at ZZᵀ = aI.",
+        ),
+        (
+            "=",
+            LogDet(_FLAT_N) / 2,
+            Calculus((known(norm_squared(Z), a * Trace(I_n)),)),
+            "The energy is an.",
+        ),
+    ),
+)
+
+_tall, _wide = Matrix("Q", "n", "d", orthonormal=True), Matrix("Q", "n", "d", complete=True)
+
+ATTAINED = Derivation(
+    name="largest-coding-rate-is-attained",
+    title="The bound at fixed energy is attained by equal singular values, for n ≥ d",
+    hypotheses=("Z = √a Q with QᵀQ = I",),
+    source="derived",
+    uses=(FIXED_ENERGY,),
+    steps=chain(substitute(R, {Z: sympy.sqrt(a) * _tall}), ("=", LogDet(_FLAT) / 2, Calculus(), "QᵀQ = I.")),
+)
+
+ATTAINED_FEW = Derivation(
+    name="largest-coding-rate-of-few-tokens-is-attained",
+    title="The bound at fixed energy is attained by equal singular values, for n ≤ d",
+    hypotheses=("Z = √a Q with QQᵀ = I",),
+    source="derived",
+    uses=(FIXED_ENERGY_FEW,),
+    steps=chain(
+        substitute(R, {Z: sympy.sqrt(a) * _wide}),
+        (
+            "=",
+            LogDet(I_n + alpha * a * _wide @ _wide.T) / 2,
+            Calculus((sylvester(alpha * a * _wide.T, _wide),)),
+            "Sylvester.",
+        ),
+        ("=", LogDet(_FLAT_N) / 2, Calculus(), "QQᵀ = I."),
+    ),
 )
 
 # --- the rate reduction of subspaces ----------------------------------------------------------------------------

@@ -55,6 +55,18 @@ SERIES = Derivation(
     remark=f"The series starts with X⁰ = I. {BOOK} prints a sum from k = 1, which lacks this term.",
 )
 
+REMAINDER = Derivation(
+    name="remainder-of-the-first-order-neumann-inverse",
+    title="What the first-order Neumann inverse leaves out",
+    hypotheses=("I + X has an inverse",),
+    source=f"{N23}, eq. 67-69",
+    uses=(SERIES,),
+    steps=chain(
+        Inverse(I_p + X) - (I_p - X),
+        ("=", X @ X @ Inverse(I_p + X), Calculus(), "(I + X)⁻¹ = I − X(I + X)⁻¹, twice."),
+    ),
+)
+
 E = Matrix("E", "p", "q")
 
 REMAINDER_SIGN = Derivation(

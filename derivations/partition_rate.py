@@ -1,4 +1,4 @@
-"""The rate of a partition, Rᶜ(Z|Π) = Σ_k (γ_k/2) log det(I + (α/γ_k) ZᵀDiag(π_k)Z): gradient, curvature, bounds."""
+"""One class of a partition, (γ/2) log det(I + (α/γ) ZᵀDiag(π)Z); the tangent of log det; the rate of two parts."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ from derivations.expression import (
     Trace,
     expression,
     inner,
-    norm_squared,
 )
-from derivations.notation import H, I_d, K, R, W, Z, alpha, d, eps
+from derivations.notation import H, I_d, R, W, Z, alpha
 from derivations.proof import Derivation, chain
-from derivations.rules import known, multiplicative, push_through, sylvester
+from derivations.rules import known, multiplicative, push_through, sylvester, woodbury
 
 BOYD = "Boyd and Vandenberghe, Convex Optimization, section 3.1.5"
 MCR2 = "Yu et al. 2020 (MCR^2, arXiv 2006.08558)"
@@ -117,7 +116,6 @@ ABOVE = Derivation(
             "The term is γR(PZ), and PZ moves by PH; γ‖PH‖² = ⟨H, Diag(π)H⟩.",
         ),
     ),
-    remark="The memberships of a token sum to 1, so the Hessian of Rᶜ(Z|Π) is at most α: not Kα, nor the largest α_k.",
 )
 
 BELOW = Derivation(
@@ -134,37 +132,6 @@ BELOW = Derivation(
             Lemma(coding_rate.BELOW, _MOVED, times=gamma, rules=_HALF),
             "The term is γR(PZ), and PZ moves by PH.",
         ),
-    ),
-)
-
-_Q = Matrix("P", "n", "n", "k", complete=True)
-_root = sympy.sqrt(K)
-EQUAL_CLASSES: Expr = Sum("k", LogDet(I_d + K * alpha * Z.T @ _Q @ _Q.T @ Z) / (2 * K))
-
-ABOVE_IN_ALL = Derivation(
-    name="curvature-of-the-partition-rate-of-equal-classes",
-    title="The Hessian of the rate of a partition into K equal classes is at most alpha",
-    hypotheses=(
-        "any tokens and any direction H",
-        "K classes with share 1/K each",
-        "memberships P_kP_kᵀ, psd, with Σ_k P_kP_kᵀ = I",
-    ),
-    source="derived",
-    uses=(coding_rate.ABOVE,),
-    steps=chain(
-        Differential(Differential(EQUAL_CLASSES, Z, H), Z, H),
-        (
-            "<=",
-            alpha * Sum("k", norm_squared(_Q.T @ H)),
-            Lemma(
-                coding_rate.ABOVE,
-                {Z: expression(_root) * _Q.T @ Z, H: expression(_root) * _Q.T @ H},
-                times=1 / K,
-                over="k",
-            ),
-            "Every class has the term R(√K P_kᵀZ)/K.",
-        ),
-        ("=", alpha * norm_squared(H), Calculus(), "The memberships of a token sum to 1."),
     ),
 )
 
@@ -240,44 +207,10 @@ def tangent(size: Size) -> Derivation:
 CONCAVE = concave("d")
 TANGENT_ALONG = tangent_along("d")
 TANGENT = tangent("d")
-_A, _B = Matrix("A", "d", "d", psd=True), Matrix("B", "d", "d", psd=True)
 
-# --- what a partition saves, between 0 and the rate of unrelated classes ----------------------------------------
+# --- the rate of unrelated classes ------------------------------------------------------------------------------
 
-n_1, n_2 = sympy.symbols("n_1 n_2", positive=True)
 Z_1, Z_2 = Matrix("Z_1", "m", "d"), Matrix("Z_2", "q", "d")
-_all = d / ((n_1 + n_2) * eps**2)
-_one = [I_d + d / (n_1 * eps**2) * Z_1.T @ Z_1, I_d + d / (n_2 * eps**2) * Z_2.T @ Z_2]
-_share = [n_1 / (n_1 + n_2), n_2 / (n_1 + n_2)]
-_pooled = I_d + _all * Z_1.T @ Z_1 + _all * Z_2.T @ Z_2
-_above = [LogDet(_pooled) + Trace(Inverse(_pooled) @ (A - _pooled)) for A in _one]
-
-SAVING = Derivation(
-    name="partition-rate-at-most-coding-rate",
-    title="A partition into two classes saves: the rate reduction is not negative",
-    hypotheses=("n₁ tokens Z₁ and n₂ tokens Z₂",),
-    source=MCR2,
-    definitions=(("A₁", _one[0]), ("A₂", _one[1]), ("A", _pooled)),
-    uses=(TANGENT,),
-    steps=chain(
-        _share[0] / 2 * LogDet(_one[0]) + _share[1] / 2 * LogDet(_one[1]),
-        (
-            "<=",
-            _share[0] / 2 * _above[0] + _share[1] / 2 * LogDet(_one[1]),
-            Lemma(TANGENT, {_A: _pooled, _B: _one[0]}, times=_share[0] / 2),
-            "The tangent at A, for the first class.",
-        ),
-        (
-            "<=",
-            _share[0] / 2 * _above[0] + _share[1] / 2 * _above[1],
-            Lemma(TANGENT, {_A: _pooled, _B: _one[1]}, times=_share[1] / 2),
-            "The same tangent, for the second.",
-        ),
-        ("=", LogDet(_pooled) / 2, Calculus(), "A is the mean of A₁ and A₂ by their shares, so the slopes cancel."),
-    ),
-    remark="Equality when both classes have one second moment. For K classes, one after the other.",
-)
-
 I_m, I_q = Identity("m"), Identity("q")
 _W1 = Inverse(I_d + alpha * Z_1.T @ Z_1)
 _M1 = Inverse(I_m + alpha * Z_1 @ Z_1.T)
@@ -330,4 +263,24 @@ UNRELATED = Derivation(
         ),
     ),
     remark="Equality when Z₁Z₂ᵀ = 0: the parts lie in orthogonal subspaces.",
+)
+
+ORTHOGONAL = Derivation(
+    name="coding-rate-of-orthogonal-classes",
+    title="The coding rate of parts in orthogonal subspaces is the sum of theirs",
+    hypotheses=("tokens in two parts with Z₁Z₂ᵀ = 0, α the same for both",),
+    source=MCR2,
+    definitions=(("W₁", _W1),),
+    uses=(UNRELATED,),
+    steps=chain(
+        UNRELATED.left,
+        ("=", _first + LogDet(_inside) / 2, UNRELATED.steps[0].rule, "Take out I + αZ₁ᵀZ₁, and Sylvester."),
+        (
+            "=",
+            _first + LogDet(_outside) / 2,
+            Calculus((known(Z_1 @ Z_2.T, 0 * Z_1 @ Z_2.T), woodbury(alpha * Z_1.T, Z_1))),
+            "W₁Z₂ᵀ = Z₂ᵀ, by Woodbury.",
+        ),
+        ("=", UNRELATED.right, UNRELATED.steps[-1].rule, "Sylvester."),
+    ),
 )
