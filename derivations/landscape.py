@@ -8,17 +8,19 @@ from derivations.checks import Calculus, Lemma, OnInterval, Spectrum, Squares
 from derivations.expression import (
     Differential,
     Entrywise,
+    Expr,
     Identity,
     Inverse,
     LogDet,
     Matrix,
     Scalar,
+    Sum,
     Trace,
     expression,
     norm_squared,
     substitute,
 )
-from derivations.notation import I_d, I_n, K, M, R, W, Z, alpha, beta, eta, lam
+from derivations.notation import I_d, I_n, I_p, K, M, R, W, Z, alpha, beta, eps, eta, lam, n, p
 from derivations.partition_rate import TANGENT, tangent
 from derivations.proof import Derivation, chain
 from derivations.rules import known, multiplicative, push_through, sylvester
@@ -421,6 +423,54 @@ ATTAINED_FEW = Derivation(
             "Sylvester.",
         ),
         ("=", LogDet(_FLAT_N) / 2, Calculus(), "QQᵀ = I."),
+    ),
+)
+
+N23_CODE = "code of Yu et al. 2023 (arXiv 2306.01129), vis_utils/coding_rate.py"
+_signs, _line = Matrix("s", "n", 1, "k"), Matrix("y", "p", 1, "k", orthonormal=True)
+_head = Matrix("Y", "n", "p", "k")
+
+
+def _measure(heads: Expr) -> Expr:
+    return Sum("k", LogDet(I_p + p / (n * eps**2) * heads.T @ heads) / 2)
+
+
+PARALLEL = Derivation(
+    name="coding-rates-of-parallel-heads",
+    title="The coding rates of heads of parallel unit tokens",
+    hypotheses=("Y_k = s_ky_kᵀ with a unit column y_k and signs s_k, so that s_kᵀs_k = n",),
+    source=N23_CODE,
+    steps=chain(
+        _measure(_signs @ _line.T),
+        (
+            "=",
+            Sum("k", LogDet(I_p + p / eps**2 * _line @ _line.T) / 2),
+            Calculus((known(_signs.T @ _signs, n * _ONE),)),
+            "There are n signs.",
+        ),
+        (
+            "=",
+            Sum("k", LogDet(_ONE + p / eps**2 * _line.T @ _line) / 2),
+            Calculus((sylvester(p / eps**2 * _line, _line.T),)),
+            "Sylvester.",
+        ),
+        ("=", K * LogDet((1 + p / eps**2) * _ONE) / 2, Calculus(), "y_k has norm 1."),
+    ),
+)
+
+ISOTROPIC = Derivation(
+    name="coding-rates-of-isotropic-heads",
+    title="The coding rates of heads of isotropic unit tokens",
+    hypotheses=("Y_kᵀY_k = (n/p) I",),
+    source=N23_CODE,
+    steps=chain(
+        _measure(_head),
+        (
+            "=",
+            K * LogDet((1 + 1 / eps**2) * I_p) / 2,
+            Calculus((known(_head.T @ _head, n / p * I_p),)),
+            "p/(nε²) times n/p.",
+        ),
     ),
 )
 

@@ -48,6 +48,9 @@ _NAMES = (("ν_k", SHARE), ("W", W), ("W_k", Inverse(GRAM)))
 _omega = Matrix("omega", "n", 1, "k")
 _nu = Matrix("nu", 1, 1, "k", psd=True)
 _diagonal = I_d + alpha * Z.T @ Diag(_omega) @ Z
+BY_MEMBERSHIPS: Expr = Sum("k", Trace(_nu) * LogDet(_diagonal) / 2)
+"""Rᶜ(Z|Π) with memberships π_k = ν_kω_k."""
+GRADIENT_BY_MEMBERSHIPS: Expr = alpha * Sum("k", Trace(_nu) * Diag(_omega) @ Z @ Inverse(_diagonal))
 
 GRADIENT = Derivation(
     name="gradient-of-the-rate-of-all-classes",
@@ -56,10 +59,10 @@ GRADIENT = Derivation(
     source=f"{MCR2}; {REDUNET}",
     definitions=(("W_k", Inverse(_diagonal)),),
     steps=chain(
-        Differential(Sum("k", Trace(_nu) * LogDet(_diagonal) / 2), Z, H),
+        Differential(BY_MEMBERSHIPS, Z, H),
         (
             "=",
-            inner(alpha * Sum("k", Trace(_nu) * Diag(_omega) @ Z @ Inverse(_diagonal)), H),
+            inner(GRADIENT_BY_MEMBERSHIPS, H),
             Calculus(),
             "d log det A = tr(A⁻¹ dA) in every class.",
         ),
