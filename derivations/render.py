@@ -18,7 +18,7 @@ SIGNS = dict(
         π \pi  ρ \rho  σ \sigma  τ \tau  φ \varphi  ω \omega  Δ \Delta  Λ \Lambda  Π \Pi  Σ \Sigma  ℓ \ell
         ≤ \le  ≥ \ge  ≈ \approx  ≠ \ne  ⪯ \preceq  ⪰ \succeq  ≺ \prec  ≻ \succ  ≡ \equiv  ∈ \in  → \to
         ↦ \mapsto  ⇔ \Leftrightarrow  ⇒ \Rightarrow  ∇ \nabla  ∂ \partial  ∘ \odot  · \cdot  × \times
-        √ \surd  ∞ \infty  − -  ± \pm  ⊥ \perp  ⟨ \langle  ⟩ \rangle  ‖ \|  … \ldots
+        √ \surd  ∞ \infty  − -  ± \pm  ∓ \mp  ⊥ \perp  ⟨ \langle  ⟩ \rangle  ‖ \|  … \ldots
         ½ \tfrac12  ¼ \tfrac14  ⅛ \tfrac18  ⋆ ^\star  ᵀ ^{\top}  ᶜ ^c  ⁺ ^+
         ⁻ ^-  ⁰ ^0  ¹ ^1  ² ^2  ³ ^3  ⁴ ^4  ᵐ ^m  ⁿ ^n  ₀ _0  ₁ _1  ₂ _2  ₖ _k  ₘ _m  ₙ _n
         """,

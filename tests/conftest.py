@@ -29,8 +29,8 @@ def pytest_report_header():
     return [f"not run: {b.name} ({b.missing})" for b in backends.ALL if b.missing]
 
 
-def _forbid_skip(report, marked_gpu):
-    if report.skipped and not marked_gpu and not hasattr(report, "wasxfail"):
+def _forbid_skip(report, may_be_missing):
+    if report.skipped and not may_be_missing and not hasattr(report, "wasxfail"):
         reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome, report.longrepr = "failed", f"unexpected skip: {reason}"
     return report
@@ -38,7 +38,7 @@ def _forbid_skip(report, marked_gpu):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item):
-    return _forbid_skip((yield), item.get_closest_marker("gpu") is not None)
+    return _forbid_skip((yield), any(item.get_closest_marker(name) for name in ("gpu", "latex")))
 
 
 @pytest.hookimpl(wrapper=True)
