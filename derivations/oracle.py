@@ -18,7 +18,12 @@ from derivations.expression import Entrywise, Expr, Size, Softmax, children, mat
 Value = Rows | fmpq | Logs
 
 
-def value(a: Expr, arrays: Mapping[str, Any], scalars: Mapping[str, Any] | None = None) -> Value:
+def value(
+    a: Expr,
+    arrays: Mapping[str, Any],
+    scalars: Mapping[str, Any] | None = None,
+    sizes: Mapping[str, int] | None = None,
+) -> Value:
     """The value of ``a``.
 
     Parameters
@@ -26,9 +31,11 @@ def value(a: Expr, arrays: Mapping[str, Any], scalars: Mapping[str, Any] | None 
     a : Expr
         For instance a side of a derivation; without softmax and functions of entries, whose values are not rational.
     arrays : Mapping[str, array]
-        By the names of matrices, ``(rows, cols)``; of a family, ``(members, rows, cols)``. Sizes are read off them.
+        By the names of matrices, ``(rows, cols)``; of a family, ``(members, rows, cols)``.
     scalars : Mapping[str, number], optional
         By the names of symbols, such as ``alpha``.
+    sizes : Mapping[str, int], optional
+        Those that no array shows.
 
     Returns
     -------
@@ -42,12 +49,13 @@ def value(a: Expr, arrays: Mapping[str, Any], scalars: Mapping[str, Any] | None 
     """
     if not _rational(a):
         raise ValueError("a must have rational values, got a softmax or a function of entries")
-    sizes: dict[str, int] = {}
+    known = dict(sizes or {})
     entries: dict[tuple[str, int], Rows] = {}
 
     def read(name: Size, found: int) -> None:
-        if (sizes.setdefault(name, found) if isinstance(name, str) else name) != found:
-            raise ValueError(f"arrays must agree on {name}, got {sizes.get(str(name), name)} and {found}")
+        wanted = known.setdefault(name, found) if isinstance(name, str) else name
+        if wanted != found:
+            raise ValueError(f"arrays must agree on {name}, got {wanted} and {found}")
 
     for A in matrices(a):
         members = arrays[A.name] if A.index else [arrays[A.name]]
@@ -59,7 +67,7 @@ def value(a: Expr, arrays: Mapping[str, Any], scalars: Mapping[str, Any] | None 
             read(A.cols, len(rows[0]))
             entries[A.name, k] = rows
     constants = {name: exact(x) for name, x in (scalars or {}).items()}
-    result: Value = evaluate(a, Point(RATIONALS, sizes, entries, constants))
+    result: Value = evaluate(a, Point(RATIONALS, known, entries, constants))
     return result
 
 

@@ -141,6 +141,7 @@ def exact_step_limit_is_sharp(case: Case) -> Outcome:
     hypotheses="orthogonal subspaces; s_min the least singular value of any head's tokens",
     expect=HOLDS_UNDER,
     twin="any step size",
+    proof=("exact-step-compresses-full-heads",),
     uses=("compression.exact-step-descends",),
     instances=150,
     witness={
@@ -182,6 +183,7 @@ def exact_step_on_full_heads(case: Case) -> Outcome:
     hypotheses="any subspaces, any tokens, V a rotation among the tokens",
     expect=HOLDS,
     twin="the attention step in place of the exact one",
+    proof=("exact-step-is-one-linear-map", "exact-step-commutes-with-token-rotations"),
     instances=100,
     uses=(
         "rates.push-through",
@@ -219,6 +221,7 @@ def exact_step_is_one_linear_map(case: Case) -> Outcome:
     hypotheses="any subspaces, any tokens",
     expect=HOLDS,
     twin="X in place of X^2",
+    proof=("remainder-of-the-first-order-neumann-inverse",),
     instances=100,
 )
 def neumann_remainder(case: Case) -> Outcome:
@@ -250,6 +253,7 @@ def neumann_remainder(case: Case) -> Outcome:
     hypotheses="orthogonal subspaces, 0 < kappa beta < 2; the condition is on the tokens",
     expect=HOLDS_UNDER,
     twin="kappa beta above 2",
+    proof=("neumann-step-compresses-below-one",),
     uses=("compression.neumann-remainder",),
     witness={
         "coherence": "orthogonal",
@@ -422,6 +426,7 @@ def neumann_series_from_one(case: Case) -> Outcome:
     hypotheses="orthogonal subspaces, any tokens, any eta",
     expect=HOLDS,
     twin="the same direction with the other sign",
+    proof=("second-order-step-expands",),
     instances=100,
 )
 def second_order_term_ascends(case: Case) -> Outcome:
@@ -530,6 +535,7 @@ def _slopes(m: Instance) -> tuple[float, float]:
     hypotheses="orthogonal subspaces that span the space",
     expect=HOLDS,
     twin="a space of ten dimensions, which they do not span",
+    proof=("attention-with-the-gram-matrix-is-the-neumann-step",),
     instances=100,
 )
 def derived_step_is_neumann(case: Case) -> Outcome:
@@ -594,6 +600,7 @@ def book_prefactor(case: Case) -> Outcome:
     hypotheses="any subspaces, any tokens",
     expect=HOLDS,
     twin="kappa = 1/beta",
+    proof=("residual-attention-is-half-a-step",),
     instances=100,
 )
 def residual_is_twice_a_derived_step(case: Case) -> Outcome:
@@ -617,6 +624,7 @@ def residual_is_twice_a_derived_step(case: Case) -> Outcome:
     hypotheses="orthogonal subspaces, eps from 0.01 to 10, token scales from 0.01 to 100, kappa beta <= 1",
     expect=HOLDS_UNDER,
     twin="Z + kappa beta MSSA(Z), without the shrinking of Z",
+    proof=("attention-step-compresses",),
     witness={
         "coherence": "orthogonal",
         "K": 1,
@@ -661,6 +669,7 @@ def derived_step_descends(case: Case) -> Outcome:
     "the curvature cannot turn the sign, and where that change exceeds rounding",
     expect=HOLDS,
     twin="S_k without its weight beta",
+    proof=("gradient-of-the-compression-rate", "slope-of-the-attention-step"),
     uses=("compression.residual-slope", "curvature.subspace-rate"),
 )
 def derived_step_first_order(case: Case) -> Outcome:
@@ -690,6 +699,7 @@ def derived_step_first_order(case: Case) -> Outcome:
     hypotheses="orthogonal subspaces",
     expect=HOLDS,
     twin="overlapping subspaces, between which cross terms appear",
+    proof=("slope-along-attention",),
     instances=100,
     uses=("rates.gradient-subspace",),
 )
@@ -795,6 +805,7 @@ def residual_step_ascends(case: Case) -> Outcome:
     hypotheses="one token, orthogonal subspaces that span the space, any kappa",
     expect=HOLDS,
     twin="eps = 2 sqrt(p)",
+    proof=("attention-step-on-equal-tokens",),
     instances=50,
 )
 def one_token_is_left_alone(case: Case) -> Outcome:
@@ -819,6 +830,7 @@ def one_token_is_left_alone(case: Case) -> Outcome:
     hypotheses="orthogonal subspaces; tokens with a positive slope, else the bound is 0",
     expect=HOLDS_UNDER,
     twin="Z + eta MSSA(Z)",
+    proof=("minus-attention-descends",),
     uses=("compression.residual-slope",),
     witness={
         "coherence": "orthogonal",
@@ -890,6 +902,7 @@ def projections_sum_to_identity(case: Case) -> Outcome:
     hypotheses="orthogonal subspaces that need not span, tokens with noise",
     expect=HOLDS,
     twin="overlapping subspaces",
+    proof=("compression-rate-does-not-see-what-projections-drop",),
     uses=("compression.projections-sum-to-identity",),
     instances=100,
 )
@@ -1018,6 +1031,7 @@ def attention_permutes(case: Case) -> Outcome:
     hypotheses="any subspaces: they need be neither orthogonal nor complete",
     expect=HOLDS,
     twin="only the tokens rotated",
+    proof=("attention-rotates-with-tokens-and-subspaces",),
     instances=100,
     uses=("rates.joint-rotation",),
 )

@@ -50,6 +50,7 @@ Array = Any
     hypotheses="any Z and direction",
     expect=HOLDS,
     twin="the transposed term forgotten",
+    proof=("derivative-of-the-gradient-of-the-coding-rate",),
     uses=("rates.gradient",),
     instances=100,
 )
@@ -80,6 +81,7 @@ def hessian_formula(case: Case) -> Outcome:
     hypotheses="any Z and direction",
     expect=HOLDS,
     twin="9/10 for 9/4",
+    proof=("curvature-of-the-coding-rate-from-above", "curvature-of-the-coding-rate-from-below"),
     uses=("curvature.coding-rate",),
     instances=100,
 )
@@ -101,6 +103,7 @@ def nine_quarters(case: Case) -> Outcome:
     hypotheses="any Z and direction",
     expect=HOLDS,
     twin="-alpha/10 below",
+    proof=("curvature-of-the-coding-rate-from-above", "curvature-of-the-coding-rate-from-below"),
     instances=100,
 )
 def coding_rate_bounds(case: Case) -> Outcome:
@@ -129,6 +132,11 @@ def coding_rate_bounds(case: Case) -> Outcome:
     hypotheses="any size; Z = s u v^T",
     expect=HOLDS,
     twin="the lower end at alpha s^2 = 1",
+    proof=(
+        "curvature-of-the-coding-rate-at-zero",
+        "lowest-curvature-of-the-coding-rate",
+        "curvature-of-the-coding-rate-from-below",
+    ),
     uses=("curvature.coding-rate",),
     instances=100,
 )
@@ -167,6 +175,7 @@ def ends_attained(case: Case) -> Outcome:
     hypotheses="any Z and direction, any bases",
     expect=HOLDS,
     twin="beta for L_c, as if the bases never overlapped",
+    proof=("curvature-of-the-compression-rate-from-above", "curvature-of-the-compression-rate-from-below"),
     uses=("curvature.coding-rate",),
     instances=100,
 )
@@ -238,6 +247,7 @@ def subspace_ends_attained(case: Case) -> Outcome:
     hypotheses="any Z and direction, hard or soft memberships held fixed",
     expect=HOLDS,
     twin="nine tenths of alpha above",
+    proof=("curvature-of-the-rate-of-all-classes-from-above", "curvature-of-the-rate-of-all-classes-from-below"),
     uses=("curvature.coding-rate",),
     instances=100,
 )
@@ -292,6 +302,7 @@ def sample_gradient(case: Case) -> Outcome:
     hypotheses="any Z and direction, hard memberships in two classes",
     expect=HOLDS,
     twin="half of alpha",
+    proof=("curvature-of-the-rate-reduction-from-above", "curvature-of-the-rate-reduction-from-below"),
     uses=("curvature.coding-rate", "curvature.partition-rate"),
     instances=100,
 )
@@ -339,6 +350,7 @@ def rate_reduction_below(case: Case) -> Outcome:
     hypotheses="any Z, any step",
     expect=HOLDS,
     twin="descent",
+    proof=("ascent-on-the-coding-rate",),
     uses=("rates.gradient", "rates.monotone"),
     instances=100,
 )
@@ -362,6 +374,7 @@ def rate_ascent(case: Case) -> Outcome:
     hypotheses="any Z, hard or soft memberships held fixed",
     expect=HOLDS_UNDER,
     twin="ascent",
+    proof=("descent-on-the-rate-of-all-classes",),
     uses=("curvature.partition-rate", "rates.gradient-partition"),
     instances=150,
     witness={
@@ -404,6 +417,7 @@ def partition_descent(case: Case) -> Outcome:
     hypotheses="any Z, hard memberships in two classes held fixed",
     expect=HOLDS_UNDER,
     twin="descent",
+    proof=("ascent-on-the-rate-reduction",),
     uses=("curvature.rate-reduction",),
     instances=150,
     witness={
@@ -453,6 +467,7 @@ def rate_reduction_ascent(case: Case) -> Outcome:
     hypotheses="any Z and Z_0",
     expect=HOLDS,
     twin="alpha/40 for 9 alpha/8",
+    proof=("minorisation-of-the-coding-rate-as-published",),
     uses=("curvature.nine-quarters",),
     instances=100,
 )
@@ -470,6 +485,7 @@ def majoriser_paper(case: Case) -> Outcome:
     hypotheses="any Z and Z_0",
     expect=HOLDS,
     twin="alpha/20 for alpha/16",
+    proof=("minorisation-of-the-coding-rate", "lowest-curvature-of-the-coding-rate"),
     uses=("curvature.coding-rate",),
     instances=150,
 )

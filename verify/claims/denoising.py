@@ -62,6 +62,7 @@ def tweedie(case: Case) -> Outcome:
     hypotheses="any mixture of Gaussian subspaces, any noise",
     expect=HOLDS,
     twin="pi_k det M_k left out, as printed",
+    proof=("score-of-a-mixture",),
     uses=("denoising.tweedie",),
     instances=60,
 )

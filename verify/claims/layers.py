@@ -112,6 +112,7 @@ def _tokens_and_objective(case: Case, **given: Any) -> tuple[Any, SparseRateRedu
     "layers.descent-step-limit-is-sharp",
     expect=HOLDS,
     twin="a step three times as long",
+    proof=("descent-layer-descends", "descent-layer-descends-from-signed-tokens"),
     uses=("curvature.coding-rate", "curvature.subspace-rate", "objective.gradient", "compression.exact-step-descends"),
 )
 def descent_lowers_loss(case: Case) -> Outcome:
@@ -165,6 +166,7 @@ def descent_step_limit_is_sharp(case: Case) -> Outcome:
     hypotheses="as layers.descent-lowers-loss, eps and scales from 0.1 to 10",
     expect=HOLDS,
     twin="one and a half times as much",
+    proof=("descent-layer-descends", "descent-layer-descends-from-signed-tokens"),
     uses=("layers.descent-lowers-loss",),
     instances=100,
 )

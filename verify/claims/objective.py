@@ -44,6 +44,7 @@ Array = Any
     hypotheses="any Z, any bases",
     expect=HOLDS,
     twin="the gradient of their sum",
+    proof=("gradient-of-the-smooth-loss",),
     uses=("rates.gradient", "rates.gradient-subspace"),
     instances=100,
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
+from flint import fmpq
 
 import srr
 from verify import derivatives
@@ -29,7 +30,7 @@ from verify.claims._instances import (
 from verify.claims._sources import BOOK, MCR2, N23, REDUNET
 from verify.decide import rate_change, rate_reduction_change
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Case, Outcome, claim
-from verify.outcome import all_of, at_most, decided, equal
+from verify.outcome import all_of, at_most, decided, equal, exactly
 
 # --- identities and invariances -----------------------------------------------------------------------------
 
@@ -43,6 +44,7 @@ from verify.outcome import all_of, at_most, decided, equal
     hypotheses="any Z",
     expect=HOLDS,
     twin="alpha with n and d exchanged",
+    proof=("two-forms-of-the-coding-rate",),
     instances=100,
 )
 def sylvester(case: Case) -> Outcome:
@@ -70,6 +72,7 @@ def sylvester(case: Case) -> Outcome:
     hypotheses="any Z, O and V orthogonal",
     expect=HOLDS,
     twin="a shear for the rotation of the tokens",
+    proof=("coding-rate-sees-only-singular-values",),
     instances=100,
 )
 def orthogonal_invariance(case: Case) -> Outcome:
@@ -94,6 +97,7 @@ def orthogonal_invariance(case: Case) -> Outcome:
     hypotheses="any Z, any bases, t > 0",
     expect=HOLDS,
     twin="t^2 eps for t eps",
+    proof=("coding-rate-of-scaled-tokens", "compression-rate-of-scaled-tokens"),
     instances=100,
 )
 def scale_is_precision(case: Case) -> Outcome:
@@ -122,6 +126,7 @@ def scale_is_precision(case: Case) -> Outcome:
     hypotheses="any Z, t >= 1",
     expect=HOLDS,
     twin="t below 1",
+    proof=("coding-rate-grows-with-the-tokens", "coding-rate-of-scaled-tokens"),
     uses=("rates.scale-is-precision",),
     instances=100,
 )
@@ -145,6 +150,7 @@ def monotone(case: Case) -> Outcome:
     hypotheses="any Z, any bases, V orthogonal",
     expect=HOLDS,
     twin="the same of the labelled rate Rc(Z|Pi), which sees which tokens belong together",
+    proof=("coding-rate-sees-only-singular-values", "compression-rate-sees-only-the-gram-matrix"),
     uses=("rates.orthogonal-invariance",),
     instances=100,
 )
@@ -173,6 +179,7 @@ def gram_only(case: Case) -> Outcome:
     hypotheses="Z a noisy mixture of orthogonal subspaces U, Z' Gaussian, whitened and coloured to the same ZZ^T",
     expect=HOLDS,
     twin="the same of the labelled rate reduction, which does tell them apart",
+    proof=("rate-reduction-sees-only-the-gram-matrix",),
     uses=("rates.gram-only",),
     instances=100,
 )
@@ -235,6 +242,7 @@ def labelled_sees_clusters(case: Case) -> Outcome:
     hypotheses="any Z, any bases, O orthogonal",
     expect=HOLDS,
     twin="the tokens rotated alone",
+    proof=("joint-rotation-and-the-rate-reduction",),
     instances=100,
 )
 def joint_rotation(case: Case) -> Outcome:
@@ -263,6 +271,7 @@ def joint_rotation(case: Case) -> Outcome:
     hypotheses="any Z",
     expect=HOLDS,
     twin="the 1/2 of R forgotten",
+    proof=("gradient-of-the-coding-rate",),
     instances=100,
 )
 def gradient(case: Case) -> Outcome:
@@ -291,6 +300,7 @@ def gradient(case: Case) -> Outcome:
     hypotheses="any Z, any bases",
     expect=HOLDS,
     twin="d for p in the constant",
+    proof=("gradient-of-the-compression-rate",),
     instances=100,
 )
 def gradient_subspace(case: Case) -> Outcome:
@@ -319,6 +329,7 @@ def gradient_subspace(case: Case) -> Outcome:
     hypotheses="any Z, hard or soft memberships",
     expect=HOLDS,
     twin="the weights n_k/n of the classes forgotten",
+    proof=("gradient-of-the-rate-of-all-classes",),
     instances=100,
 )
 def gradient_partition(case: Case) -> Outcome:
@@ -348,6 +359,7 @@ def gradient_partition(case: Case) -> Outcome:
     hypotheses="any Z, any bases",
     expect=HOLDS,
     twin="beta forgotten inside the inverse of the second form",
+    proof=("two-forms-of-the-gradient-of-the-compression-rate",),
     instances=100,
 )
 def push_through(case: Case) -> Outcome:
@@ -383,6 +395,7 @@ def push_through(case: Case) -> Outcome:
     hypotheses="any Y",
     expect=HOLDS,
     twin="the penalty doubled",
+    proof=("gradient-is-a-regression-residual", "minimum-of-the-ridge-objective", "slope-of-the-ridge-objective"),
     uses=("rates.gradient",),
     instances=100,
 )
@@ -461,6 +474,43 @@ def exercise_gradient(case: Case) -> Outcome:
     return equal(printed, exact, size=t.n + t.d, scale=scale, tokens=to_numpy(t.Z), printed=float(printed), exact=exact)
 
 
+@claim(
+    "rates.expansion-tends-to-projector",
+    title="With many tokens ReduNet's expansion is the projection onto what they leave free",
+    statement=r"\tfrac1\alpha E=(I+\alpha ZZ^\top)^{-1}\to I-P_{\mathrm{span}(Z)}\quad(n\to\infty)",
+    source=f"{REDUNET}, text on the operators E and C_k; derivation redunet-expansion-and-the-number-of-tokens",
+    relation="limit",
+    hypotheses="one or two whole-numbered tokens, repeated; a hundred times as many halve the distance at least",
+    expect=REFUTED,
+    twin="a tenth of the precision in place of a hundred times the tokens",
+    uses=("rates.gradient",),
+    instances=50,
+    witness={"m, d": (1, 1), "tokens": "e_1", "copies": 1, "eps": 1.0, "seed": 0},
+)
+def expansion_tends_to_projector(case: Case) -> Outcome:
+    """False: α has n below, so E/α depends on the second moment of the tokens alone, and where all are e_1 its entry
+    there is 1/(1 + d/ε²) for every n. It is ε that must tend to zero. Squared distances, in rational arithmetic.
+    """
+    m, d = case.choice("m, d", ((1, 1), (1, 2), (1, 3), (2, 2), (2, 3)))
+    same = case.choice("tokens", ("e_1", "any")) == "e_1"
+    copies, eps, rng = case.integer("copies", 1, 10), case.log_uniform("eps", 0.1, 1.0), case.rng()
+    Z = derivatives.rational(np.eye(1, d) if same else direction(rng, (m, d)))
+    inner = Z * Z.transpose()
+    case.assume(inner.det() != 0)
+    identity = derivatives.rational(np.eye(d))
+    free = identity - Z.transpose() * inner.inv() * Z
+
+    def distance(copies: int, precision: fmpq) -> fmpq:
+        alpha = d / (Z.nrows() * copies * precision**2)
+        expansion = (identity + Z.transpose() * Z * copies * alpha).inv()
+        return sum((x**2 for x in (expansion - free).entries()), fmpq(0))
+
+    precision = fmpq(*eps.as_integer_ratio())
+    before = distance(copies, precision)
+    after = case.wrong(distance(100 * copies, precision), distance(copies, precision / 10))
+    return exactly(4 * after <= before, before=float(before.p) / float(before.q), after=float(after.p) / float(after.q))
+
+
 # --- R and rate distortion ----------------------------------------------------------------------------------
 
 
@@ -523,6 +573,7 @@ def above_rate_distortion(case: Case) -> Outcome:
     hypotheses="eps^2/d at most the smallest eigenvalue",
     expect=HOLDS,
     twin="the 1/2 of the gap forgotten",
+    proof=("gap-to-reverse-water-filling",),
     uses=("rates.above-rate-distortion",),
     instances=100,
 )
@@ -549,6 +600,11 @@ def rate_distortion_gap(case: Case) -> Outcome:
     hypotheses="eps^2 at most the rank r times the smallest eigenvalue above zero",
     expect=HOLDS_UNDER,
     twin="half of the bound",
+    proof=(
+        "gap-to-reverse-water-filling",
+        "gap-to-reverse-water-filling-from-below",
+        "gap-to-reverse-water-filling-from-above",
+    ),
     uses=("rates.rate-distortion-gap",),
     instances=100,
     witness={"d": 2, "null": 1, "eps": 1.0, "seed": 0},
@@ -649,6 +705,12 @@ def _spectrum(case: Case) -> np.ndarray:
     hypotheses="tokens of mean square norm one",
     expect=HOLDS,
     twin="d for q",
+    proof=(
+        "largest-coding-rate-at-fixed-energy",
+        "largest-coding-rate-of-few-tokens-at-fixed-energy",
+        "largest-coding-rate-is-attained",
+        "largest-coding-rate-of-few-tokens-is-attained",
+    ),
     instances=100,
 )
 def maximal(case: Case) -> Outcome:
@@ -706,6 +768,7 @@ def memorisation(case: Case) -> Outcome:
     hypotheses="tokens split into samples of equal size",
     expect=HOLDS,
     twin="every sample, not their average",
+    proof=("rates-of-samples",),
     instances=100,
 )
 def sampling(case: Case) -> Outcome:
@@ -869,6 +932,7 @@ def generalises_labelled(case: Case) -> Outcome:
     hypotheses="any Z, hard or soft memberships",
     expect=HOLDS,
     twin="the parts coded twice as finely",
+    proof=("partition-rate-at-most-coding-rate",),
     uses=("rates.sampling",),
     instances=100,
 )
@@ -892,6 +956,7 @@ def partition_below(case: Case) -> Outcome:
     hypotheses="any split of the tokens in two",
     expect=HOLDS,
     twin="the average of the parts, not their sum",
+    proof=("coding-rate-at-most-sum-over-classes", "coding-rate-of-orthogonal-classes"),
     uses=("rates.partition-below",),
     instances=100,
 )
@@ -929,6 +994,7 @@ def sandwich(case: Case) -> Outcome:
     hypotheses="K heads of n unit-norm tokens of dimension p, n a multiple of p",
     expect=HOLDS,
     twin="half of n for n in the constant",
+    proof=("coding-rates-of-parallel-heads", "coding-rates-of-isotropic-heads"),
     uses=("rates.maximal",),
     instances=60,
 )

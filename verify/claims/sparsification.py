@@ -81,6 +81,7 @@ def _lasso_change(c: Coding, before: Any, after: Any, lam: float | None = None) 
     hypotheses="any dictionary, signed tokens, any code A >= 0 or the tokens themselves where they are >= 0",
     expect=HOLDS,
     twin="steps above 2/|D|^2",
+    proof=("ista-descends",),
 )
 def ista_descends(case: Case) -> Outcome:
     """True: the step takes off at least (1/η − ‖D‖²/2) times its squared length. Decided on the codes as
@@ -140,6 +141,7 @@ def ista_limit_is_sharp(case: Case) -> Outcome:
     hypotheses="orthonormal D, signed tokens, any start of either sign",
     expect=HOLDS,
     twin="steps of size 1/2",
+    proof=("ista-step-of-size-one", "lasso-with-orthonormal-dictionary"),
     instances=100,
 )
 def orthonormal_one_step(case: Case) -> Outcome:
@@ -423,6 +425,7 @@ def dictionary_preserves_rate(case: Case) -> Outcome:
     hypotheses="orthonormal D, any tokens",
     expect=HOLDS,
     twin="a kaiming_uniform D",
+    proof=("gradient-of-rotated-tokens", "gradient-of-the-coding-rate"),
     uses=("sparsification.dictionary-preserves-rate",),
     instances=100,
 )
@@ -535,6 +538,7 @@ def _from_disjoint(case: Case, factor: float) -> Outcome:
     "lambda by at most a hundredth above 3/4 m^-1/2, m equal entries to a token",
     expect=HOLDS,
     twin="the step 40 times as long: 160/9 in place of 4/9, where 16 is the limit",
+    proof=("majorisation-step-as-published", "majorisation-step-descends"),
     instances=150,
     uses=("curvature.majoriser-paper",),
 )
@@ -555,6 +559,7 @@ def mm_step_descends(case: Case) -> Outcome:
     hypotheses="as sparsification.mm-step-descends",
     expect=HOLDS,
     twin="17 in place of 8, where 16 is the limit",
+    proof=("majorisation-step-with-the-sharp-constant", "majorisation-step-descends"),
     uses=("curvature.majoriser", "sparsification.mm-step-descends"),
     instances=150,
 )

@@ -64,9 +64,11 @@ def derive(
             for d, f in checked
         ]
         sys.stdout.write(encoder.dumps(described, indent=2, ensure_ascii=False) + "\n")
+    elif html is not None or latex is not None:
+        print(f"{len(checked)} derivations: {', '.join(str(path) for path in (html, latex) if path is not None)}")
     elif names:
         print("\n\n".join(text(d, findings) for d, findings in checked))
-    elif html is None and latex is None:
+    else:
         for d, _ in checked:
             print(f"{d.name}\n    {statement(d)}")
         print(f"\n{len(checked)} derivations, {sum(len(f) for _, f in checked)} steps.")
