@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from derivations.article import formula
-from derivations.expression import Expr
 from derivations.mathml import mathml
+from derivations.plain import definition, equation
 from derivations.proof import Derivation
-from derivations.render import LATEX, PLAIN, render
+from derivations.render import LATEX
 
 
 def page(derivations: Sequence[Derivation]) -> str:
@@ -26,10 +27,9 @@ def sections(derivations: Sequence[Derivation]) -> Markup:
     return Markup(_environment().get_template("sections.html").render(sections=checked))
 
 
-def definition(value: Expr | str, derivation: Derivation, name: str) -> str:
-    """What a name stands for, as text."""
-    others = tuple(pair for pair in derivation.definitions if pair[0] != name)
-    return value if isinstance(value, str) else render(value, PLAIN, others)
+def prose(text: str) -> Markup:
+    """Text in which what follows a letter and an underscore is a subscript."""
+    return Markup(re.sub(r"([^\W\d_])_([A-Za-z0-9])", r"\1<sub>\2</sub>", str(escape(text))))
 
 
 def with_uses(derivations: Iterable[Derivation]) -> list[Derivation]:
@@ -50,6 +50,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(mathml=mathml, relation=LATEX.relation)
-    environment.globals.update(formula=formula, definition=definition)
+    environment.filters.update(mathml=mathml, prose=prose, relation=LATEX.relation)
+    environment.globals.update(formula=formula, definition=definition, equation=equation)
     return environment
