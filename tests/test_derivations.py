@@ -242,6 +242,15 @@ def test_a_lemma_must_be_proved_and_be_used_in_its_direction():
     assert Lemma(true)(ex.norm_squared(A), ">=", s(0)).accepted
 
 
+def test_a_lemma_may_be_weighed_by_what_is_not_negative_by_its_form():
+    true = _derivation(s(0), ("<=", ex.norm_squared(A), Squares(squares=((1, A),)), "."))
+    share, any_number = ex.Matrix("nu", 1, 1, psd=True), ex.Matrix("mu", 1, 1)
+    for weight in (ex.Trace(share), alpha * ex.Trace(share), ex.Trace(C.T @ C)):
+        assert Lemma(true, {A: Z}, times=weight)(s(0), "<=", weight * ex.norm_squared(Z)).accepted
+    for weight in (ex.Trace(any_number), -ex.Trace(share), ex.Trace(C), ex.LogDet(I_n + C)):
+        assert refused(Lemma(true, {A: Z}, times=weight), s(0), "<=", weight * ex.norm_squared(Z))
+
+
 def test_taylor_needs_the_bound_that_is_proved():
     H = ex.Matrix("H", "n", "d")
     above = catalogue()["curvature-of-the-coding-rate-from-above"]

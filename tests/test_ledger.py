@@ -1,12 +1,16 @@
 """From instances to verdicts: each verdict, each way a check can be worthless, the shape of the ledger."""
 
 import math
+from dataclasses import replace
 
 import pytest
+from sabotage import sabotaged
 
+from derivations import catalogue
+from verify import claims
 from verify.arrays import Arrays
 from verify.case import Case, Condition, Replay, StaleWitness
-from verify.examine import ATTEMPTS, boundary, examine
+from verify.examine import ATTEMPTS, boundary, examine, proves
 from verify.ledger import ERROR, HOLDS, HOLDS_UNDER, REFUTED, UNDECIDED, Evidence, Ledger, claim
 from verify.outcome import Outcome, exactly
 from verify.results import Counts, Settings
@@ -59,9 +63,7 @@ def test_jax_takes_a_tenth_of_them():
 
 
 def test_one_instance_in_floating_point_makes_the_evidence_checked():
-    result = examine(
-        make(lambda case: Outcome(case.wrong(True, False), 0.5, x(case) != 7), instances=400), QUICK
-    )
+    result = examine(make(lambda case: Outcome(case.wrong(True, False), 0.5, x(case) != 7), instances=400), QUICK)
     assert result.verdict == HOLDS
     assert result.evidence == Evidence.CHECKED
 
@@ -169,10 +171,7 @@ def test_the_edge_lies_between_the_first_failure_and_what_held_below_it():
     def trial(value, holds):
         return Trial({}, (0,), exactly(holds), Condition("x", value, 5.0))
 
-    trials = [
-        trial(v, h)
-        for v, h in [(1, True), (3, True), (3.5, None), (4, False), (4, True), (7, False), (9, True)]
-    ]
+    trials = [trial(v, h) for v, h in [(1, True), (3, True), (3.5, None), (4, False), (4, True), (7, False), (9, True)]]
     edge = boundary(trials)
     assert (edge.held_up_to, edge.failed_from) == (3, 4)
     assert (edge.inside, edge.outside, edge.failed_outside) == (5, 2, 1)
@@ -233,9 +232,7 @@ def test_a_bound_that_moves_is_an_error():
 
 
 def test_undecided_when_nothing_fails_and_something_is_open():
-    result = examine(
-        make(lambda case: exactly(case.wrong(None if x(case) > 50 else True, False)), UNDECIDED), QUICK
-    )
+    result = examine(make(lambda case: exactly(case.wrong(None if x(case) > 50 else True, False)), UNDECIDED), QUICK)
     assert result.verdict == UNDECIDED
     assert result.as_expected
     assert result.evidence is None
@@ -257,6 +254,71 @@ def test_open_instances_inside_a_condition_leave_it_undecided():
         return exactly(case.wrong((None if case.params["x"] > 20 else True) if inside else False, False))
 
     assert examine(make(check, UNDECIDED), QUICK).verdict == UNDECIDED
+
+
+# --- proofs -----------------------------------------------------------------------------------------------
+
+PROVED = [c for c in claims.ledger() if c.proof]
+
+
+@pytest.mark.parametrize("name", sorted({name for c in PROVED for name in c.proof}))
+def test_every_proof_is_a_derivation_and_proves(name):
+    assert proves(name)
+
+
+def test_a_heuristic_proves_nothing_and_neither_does_what_is_not_there():
+    assert not proves("attention-from-the-gradient-step")
+    assert not proves("no-such-derivation")
+
+
+def true(case):
+    return exactly(case.wrong(x(case) > 0, False))
+
+
+@pytest.mark.parametrize("expect", [HOLDS, HOLDS_UNDER])
+def test_a_proof_makes_the_evidence_proved(expect):
+    check = true if expect == HOLDS else conditional
+    result = examine(make(check, expect, proof=("exact-step-descends",), instances=400), QUICK)
+    assert result.as_expected
+    assert result.evidence == Evidence.PROVED
+    assert result.failure_bound is None
+
+
+def test_a_proof_does_not_save_a_claim_that_an_instance_refutes():
+    result = examine(make(lambda case: exactly(x(case) < 50), proof=("exact-step-descends",)), QUICK)
+    assert result.verdict != HOLDS
+    assert result.evidence != Evidence.PROVED
+
+
+def test_a_proof_that_is_not_there_is_an_error():
+    result = examine(make(true, proof=("exact-step-descends", "no-such-derivation")), QUICK)
+    assert result.verdict == ERROR
+    assert result.message == "a derivation named as its proof proves nothing: no-such-derivation"
+
+
+@pytest.mark.parametrize("what", ["factor 2", "sign", "beta squared"])
+def test_a_proof_with_a_wrong_step_is_an_error(monkeypatch, what):
+    right = catalogue()["exact-step-descends"]
+    step = right.steps[0]
+    wrong = replace(step, end=dict(sabotaged(step.end))[what])
+    tampered = replace(right, steps=(wrong,))
+    monkeypatch.setattr("derivations.catalogue", lambda: {right.name: tampered})
+    result = examine(make(true, proof=(right.name,)), QUICK)
+    assert result.verdict == ERROR
+    assert right.name in result.message
+
+
+def test_a_proof_that_uses_a_wrong_one_is_an_error(monkeypatch):
+    right = catalogue()["exact-step-descends"]
+    used = catalogue()["gradient-of-the-coding-rate"]
+    wrong = replace(used, steps=(replace(used.steps[0], end=2 * used.steps[0].end),))
+    monkeypatch.setattr("derivations.catalogue", lambda: {right.name: replace(right, uses=(wrong,))})
+    assert examine(make(true, proof=(right.name,)), QUICK).verdict == ERROR
+
+
+def test_what_is_false_has_no_proof():
+    with pytest.raises(ValueError, match=r"proof of test\.claim must be of a claim that is expected to hold"):
+        make(true, REFUTED, proof=("exact-step-descends",))
 
 
 # --- checks that are worth nothing -------------------------------------------------------------------------
@@ -426,9 +488,7 @@ def test_a_search_is_the_same_each_time_and_leaves_nothing_behind(tmp_path, monk
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("tier", "seed", "message"), [("slow", 0, "tier must be one of"), ("quick", -1, "seed")]
-)
+@pytest.mark.parametrize(("tier", "seed", "message"), [("slow", 0, "tier must be one of"), ("quick", -1, "seed")])
 def test_settings_are_checked(tier, seed, message):
     with pytest.raises(ValueError, match=message):
         Settings(tier, seed)
@@ -467,9 +527,7 @@ def test_a_claim_that_says_nothing_is_refused(options, message):
 
 def test_a_claim_of_a_single_instance_is_a_claim_and_200_are_usual():
     assert make(nothing, instances=1).instances == 1
-    usual = claim(
-        "a.b", title="t", statement="s", source="s", relation="=", hypotheses="h", expect=HOLDS, twin="t"
-    )
+    usual = claim("a.b", title="t", statement="s", source="s", relation="=", hypotheses="h", expect=HOLDS, twin="t")
     assert usual(nothing).instances == 200
 
 
@@ -539,9 +597,7 @@ def test_a_module_that_imports_a_claim_does_not_make_it_twice(monkeypatch):
     from verify.claims import _template
 
     monkeypatch.setattr(_template, "borrowed", faulty_claims.true, raising=False)
-    assert (
-        len(Ledger.load("faulty_claims", "verify.claims._template")) == len(Ledger.load("faulty_claims")) + 3
-    )
+    assert len(Ledger.load("faulty_claims", "verify.claims._template")) == len(Ledger.load("faulty_claims")) + 3
 
 
 @pytest.mark.parametrize("c", [*Ledger.load("verify.claims._template")], ids=lambda c: c.slug)

@@ -89,6 +89,14 @@ def test_the_layer_of_the_contributing_guide_runs():
     assert "refuted" in python_output(codes[0]) or "holds" in python_output(codes[0])
 
 
+def test_the_derivation_of_the_contributing_guide_proves():
+    codes = [code for language, code in blocks("CONTRIBUTING.md") if language == "python" and "Derivation(" in code]
+    assert len(codes) == 1
+    assert python_output(codes[0]) == "True general sizes\n"
+    wrong = codes[0].replace("I_n + beta * Y @ Y.T", "I_n + 2 * beta * Y @ Y.T")
+    assert python_output(wrong) == "False general sizes\n"
+
+
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
 def test_every_file_that_is_linked_exists(name):
     links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / name).read_text())

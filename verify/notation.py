@@ -34,7 +34,7 @@ VERDICTS = {
 }
 
 EVIDENCE = {
-    "proved": "a derivation whose every step a machine checked",
+    "proved": "derivations, every step of them checked by a machine, of the whole statement",
     "certified": "rigorous enclosures or exact arithmetic decide each instance",
     "checked": "in floating point, on as many instances as are named, drawn at random",
     "worst ratio": "the largest error over what is allowed, 30 times the rounding error to be expected: at most 1 "
