@@ -25,7 +25,7 @@ from derivations.proof import Finding
 def tested(a: Expr, b: Expr, sizes: tuple[Mapping[str, int], ...], trials: int) -> Finding:
     """Whether the two agree at ``trials`` points at each of the sizes."""
     worst = 0.0
-    shown = "; ".join(", ".join(f"{name} = {value}" for name, value in at.items()) for at in sizes)
+    shown = "; ".join(", ".join(f"{name} = {value}" for name, value in at.items()) or "these sizes" for at in sizes)
     for at in sizes:
         rng = random.Random(str(sorted(at.items())))
         for _ in range(trials):
