@@ -16,7 +16,7 @@ def push_through(A: Expr, B: Expr) -> Rule:
 
 
 def sylvester(A: Expr, B: Expr) -> Rule:
-    """log det(I + AB) = log det(I + BA)."""
+    """log det(I + AB) = log det(I + BA): the Schur complements of either identity in ((I, −A), (B, I))."""
     return Rule(LogDet(Identity(A.shape[0]) + A @ B), LogDet(Identity(B.shape[0]) + B @ A))
 
 
