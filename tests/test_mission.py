@@ -152,9 +152,7 @@ def residual(i: Instance) -> Step:
 
 def coding(i: Instance, start: np.ndarray, *, nonnegative: bool) -> Step:
     unit = prox.lasso_step(i.dictionary)
-    after = prox.ista_step(
-        i.tokens, i.dictionary, step=i.step * unit, lam=i.lam, code=start, nonnegative=nonnegative
-    )
+    after = prox.ista_step(i.tokens, i.dictionary, step=i.step * unit, lam=i.lam, code=start, nonnegative=nonnegative)
     change = decide.lasso_change(i.tokens, i.dictionary, start, after, lam=i.lam)
     return Step(change, start, after, unit)
 
@@ -228,9 +226,7 @@ def test_the_rule_descends(rule, instance):
     step = rule(instance)
     assert step.change.sign in (-1, 0)
     size = 1.0 if rule in (descent, descent_nonnegative) else instance.step
-    assert step.change.upper <= -(1 - 1e-6) * step.promised_fall(
-        size
-    )  # met with equality where L is attained
+    assert step.change.upper <= -(1 - 1e-6) * step.promised_fall(size)  # met with equality where L is attained
 
 
 @settings(max_examples=100)
@@ -331,9 +327,7 @@ REFUTED = {
     "crate, derived": Refuted(
         crate_with("derived"), Instance([[1.0]], LINE, I1, eps=0.5), rise=0.299, why="1 becomes 3.99"
     ),
-    "crate, residual": Refuted(
-        crate_with("residual"), Instance([[1.0]], LINE, I1), rise=0.099, why="1 becomes 1.99"
-    ),
+    "crate, residual": Refuted(crate_with("residual"), Instance([[1.0]], LINE, I1), rise=0.099, why="1 becomes 1.99"),
     "crate, conceptual": Refuted(
         crate_with("conceptual"), Instance([[1.0]], LINE, I1), rise=0.099, why="1 becomes 1.99"
     ),

@@ -160,9 +160,7 @@ def test_subspaces_are_orthogonal_by_default():
 def test_random_subspaces_are_independent_and_uniform():
     # E[(u_j · u_k)²] = 1/d for independent uniform lines
     d, number = 3, 4000
-    U = np.concatenate(
-        [mixtures.sample(n=1, d=d, K=40, p=1, coherence="random", seed=s).U for s in range(100)]
-    )
+    U = np.concatenate([mixtures.sample(n=1, d=d, K=40, p=1, coherence="random", seed=s).U for s in range(100)])
     squares = (U[:-1, :, 0] * U[1:, :, 0]).sum(1) ** 2
     assert squares.mean() == pytest.approx(1 / d, abs=5 * squares.std() / np.sqrt(number))
     near(U[:, :, 0].mean(0), 0 * np.ones(d), size=1, scale=5 / np.sqrt(d * number), u=1 / 30)
