@@ -10,12 +10,21 @@ os.environ.setdefault("MPLBACKEND", "agg")
 
 import backends
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 # Drawing a matrix costs more than drawing a number; the time limit is the suite's, not the example's.
 _common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("ci", derandomize=True, database=None, max_examples=50, **_common)
+settings.register_profile(  # fails at the first counterexample: no time is spent on a smaller one
+    "mutation",
+    derandomize=True,
+    database=None,
+    max_examples=50,
+    phases=(Phase.explicit, Phase.generate),
+    report_multiple_bugs=False,
+    **_common,
+)
 settings.register_profile(
     "explore",  # pytest --hypothesis-profile explore: new instances each run, failures remembered
     max_examples=2000,

@@ -13,7 +13,9 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import tomllib
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,8 @@ class Mutations:
         self.children = children
         stats = json.loads(Path("mutmut-stats.json").read_text())
         self.tests, self.seconds = stats["tests_by_mangled_function_name"], stats["duration_by_test"]
+        self.killers: dict[str, list[str]] = defaultdict(list)
+        """By function, the tests that killed its mutants, the last one first."""
         self.verdicts: dict[str, str] = json.loads(VERDICTS.read_text()) if VERDICTS.exists() else {}
 
     @pytest.hookimpl(tryfirst=True)
@@ -43,9 +47,9 @@ class Mutations:
             for mutant in mutants():
                 if self.verdicts.get(mutant) != ("survived one of each" if rest else None):
                     continue
-                reached = self.tests.get(mutant.partition("__mutmut_")[0], [])
-                first, others = self.halves([items[t] for t in reached if t in items])
-                chosen = others if rest else first
+                function = mutant.partition("__mutmut_")[0]
+                first, others = self.halves([items[t] for t in self.tests.get(function, []) if t in items])
+                chosen = others if rest else [items[t] for t in self.killers[function]] + first
                 if not first:
                     self.tell(mutant, "not reached")
                     continue
@@ -72,8 +76,13 @@ class Mutations:
     def wait(self, running: dict[int, str], rest: bool) -> None:
         """Take the verdict of the child that ends first."""
         pid, status = os.wait()
+        mutant = running.pop(pid)
         killed = os.waitstatus_to_exitcode(status) != 0  # by a test, by a crash or by the time limit
-        self.tell(running.pop(pid), "killed" if killed else "survived" if rest else "survived one of each")
+        if killed and killer(pid).exists():
+            test, known = killer(pid).read_text(), self.killers[mutant.partition("__mutmut_")[0]]
+            known[:] = [test, *(other for other in known if other != test)]
+            killer(pid).unlink()
+        self.tell(mutant, "killed" if killed else "survived" if rest else "survived one of each")
 
     def tell(self, mutant: str, verdict: str) -> None:
         self.verdicts[mutant] = verdict
@@ -89,6 +98,11 @@ def mutants() -> list[str]:
     return found
 
 
+def killer(pid: int) -> Path:
+    """Where a process says which test failed."""
+    return Path(tempfile.gettempdir()) / f"killed-{pid}"
+
+
 def judge(session: pytest.Session, mutant: str, items: list[pytest.Item], limit: float) -> None:
     """Run the tests, fastest first, until one fails; never returns."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -101,6 +115,7 @@ def judge(session: pytest.Session, mutant: str, items: list[pytest.Item], limit:
         for item, following in zip(items, [*items[1:], None], strict=True):
             session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if session.testsfailed:
+                killer(os.getpid()).write_text(item.nodeid)
                 os._exit(1)
     except BaseException:
         os._exit(1)
