@@ -87,7 +87,9 @@ class Normal:
 
 @dataclass(frozen=True)
 class Rule:
-    """An equation used from left to right; the left side is one word or one scalar atom, its indices stand for any.
+    """An equation used from left to right; the left side is one word, one scalar atom or a size.
+
+    Its indices stand for any.
 
     One that is ``assumed`` is a hypothesis of the derivation, or defines a matrix that the statement does not name.
     """
@@ -268,6 +270,8 @@ class _Reader:
     """Reads expressions into normal forms under a list of rules."""
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
+        self.sizes = {rule.left.value: rule.right.value for rule in rules if _of_a_size(rule)}  # type: ignore[attr-defined]
+        rules = tuple(rule for rule in rules if not _of_a_size(rule))
         read = [self._pattern(rules[:i], rule) for i, rule in enumerate(rules)]
         transposed = [(replace(left, word=_transposed(left.word)), right.T) for left, right in read if left.word]
         self.patterns = read + [(left, right) for left, right in transposed if not _undoes(left, right, read)]
@@ -384,7 +388,7 @@ class _Reader:
             term = replace(term, bound=tuple(pair for pair in term.bound if pair not in idle))
             changed = self._rewritten(term)
             if changed is None:
-                done.append((term, c))
+                done.append((term, c.subs(self.sizes)))
             else:
                 items += [(new, c * factor) for new, factor in changed]
         raise RecursionError(f"the rules go round in circles: no normal form after {REWRITINGS} rewritings")
@@ -535,6 +539,10 @@ def _row_sums(a: Factor) -> Term | None:
             product = _transposed(left) + right if transposed else left + _transposed(right)
             return Term(word=product if product[0].rows == 1 else (_diagonal_factor(product),))
     return None
+
+
+def _of_a_size(rule: Rule) -> bool:
+    return isinstance(rule.left, ex.Scalar) and rule.left.value.is_Symbol and isinstance(rule.right, ex.Scalar)
 
 
 def _undoes(left: Term, right: Normal, rules: list[tuple[Term, Normal]]) -> bool:
