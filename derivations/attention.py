@@ -26,7 +26,7 @@ from derivations.expression import (
 from derivations.neumann import BOOK, FIRST_ORDER, HU, LEFT_OUT, NEUMANN_GRADIENT, RATE_BELOW
 from derivations.notation import H, I_n, Z, beta, family, kappa
 from derivations.proof import Derivation, chain
-from derivations.rules import known
+from derivations.rules import known, root
 
 S = Softmax(Y @ Y.T)
 MSSA: Expr = beta * Sum("k", S @ Y @ U.T)
@@ -241,7 +241,7 @@ STEP_DESCENDS = Derivation(
             expression(0),
             Squares(
                 weighted=((kappa * beta**2, Y_O @ _V, _P),),
-                rules=(known(_V @ _V, W_O), known(_P, I_n - beta / 2 * (_S_O + _S_O.T))),
+                rules=(root(_V, W_O), known(_P, I_n - beta / 2 * (_S_O + _S_O.T))),
                 over="k",
             ),
             "Each head's share is −κβ² tr(G_kP_k) = −κβ² tr((Y_kV_k)ᵀP_k(Y_kV_k)).",

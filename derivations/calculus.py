@@ -34,7 +34,17 @@ from derivations.expression import (
 
 
 def differential(a: Expr, changes: dict[Matrix, Expr]) -> Expr:
-    """da when each matrix X of ``changes`` moves by dX; everything else is held fixed."""
+    """da when each matrix X of ``changes`` moves by dX; everything else is held fixed.
+
+    Raises
+    ------
+    ValueError
+        X is one of a family that ``a`` names by another index too, or dX has an index that ``a`` sums over.
+    """
+    for X, dX in changes.items():
+        family = {A.index for A in ex.matrices(a) if A.name == X.name} | {X.index}
+        if len(family) > 1 or ex.summed(a) & (ex.free_indices(dX) | {X.index}):
+            raise ValueError(f"no derivative in {X.name}: its index, or that of its change, is another's too")
     terms = tuple(_forward(a, changes))
     return Add(terms) if len(terms) > 1 else terms[0] if terms else 0 * a
 
@@ -43,6 +53,7 @@ def gradient(f: Expr, X: Matrix) -> Expr:
     """∇f, the matrix of X's shape with df = ⟨∇f, dX⟩, of a scalar f."""
     if f.shape != SCALAR:
         raise ValueError(f"f must be a scalar, got shape {f.shape}")
+    differential(f, {X: X})  # refuses what has no derivative
     terms = tuple(_backward(f, ex.expression(1), X))
     return Add(terms) if len(terms) > 1 else terms[0] if terms else 0 * X
 

@@ -21,21 +21,18 @@ import sympy
 
 from derivations import identity, interval
 from derivations.calculus import expanded
+from derivations.definite import nonnegative, positive_semidefinite, real
 from derivations.expression import (
-    Add,
     Differential,
     Expr,
     Identity,
-    Inverse,
     LogDet,
     Matrix,
-    Product,
     Scalar,
-    Scale,
     Sum,
     Trace,
-    Transpose,
     expression,
+    matrices,
     norm_squared,
     spectral,
     substitute,
@@ -58,8 +55,9 @@ class _UnderRules:
 
 
 class _Unconditional:
-    """A check that assumes nothing."""
+    """A check that rewrites and assumes nothing."""
 
+    rules: tuple[Rule, ...] = ()
     assumptions: tuple[Rule, ...] = ()
 
 
@@ -98,6 +96,8 @@ class Squares(_UnderRules):
     def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
         if relation not in ("<=", ">="):
             return Finding(False, GENERAL, f"it proves inequalities, not {relation}")
+        if not all(real(E) for _, E, *_ in (*self.squares, *self.weighted)):
+            return Finding(False, GENERAL, "a logarithm in a square is not known to be real")
         total = expression(0)
         for c, E in self.squares:
             total = total + expression(c) * norm_squared(E)
@@ -105,7 +105,7 @@ class Squares(_UnderRules):
             if not positive_semidefinite(P):
                 return Finding(False, GENERAL, "the form of a weight does not show that it is positive semidefinite")
             total = total + expression(c) * Trace(E.T @ P @ E)
-        if not all(_nonnegative(expression(c)) for c, *_ in (*self.squares, *self.weighted)):
+        if not all(nonnegative(expression(c)) for c, *_ in (*self.squares, *self.weighted)):
             return Finding(False, GENERAL, "a constant is not known to be nonnegative")
         total = Sum(self.over, total) if self.over else total
         accepted = equal(_signed(a, relation, b), total, self.rules)
@@ -157,11 +157,13 @@ class Lemma(_UnderRules):
         proved = self.lemma.relation
         if proved == "~" or (proved == "=") != (relation == "="):
             return Finding(False, GENERAL, f"the lemma proves {proved}, not {relation}")
-        if not _nonnegative(expression(self.times)):
+        if not nonnegative(expression(self.times)):
             return Finding(False, GENERAL, "the multiple is not known to be nonnegative")
         if not self.lemma.proves():
             return Finding(False, GENERAL, "the lemma is not proved")
-        if not all(_as_declared(A, value, self.rules) for A, value in self.values.items()):
+        if any(A.index and self._named_otherwise(A) for A in self.values if isinstance(A, Matrix)):
+            return Finding(False, GENERAL, "a family of the lemma has two indices, and one alone is substituted")
+        if not all(as_declared(A, value, self.rules) for A, value in self.values.items()):
             return Finding(False, GENERAL, "what is substituted is not known to be as the matrix is declared")
         left, right = (substitute(expanded(side), self.values) for side in (self.lemma.left, self.lemma.right))
         difference = expression(self.times) * _signed(left, proved, right)
@@ -172,14 +174,22 @@ class Lemma(_UnderRules):
             accepted = equal(_signed(a, relation, b), difference, self.rules)
         return Finding(accepted, GENERAL, "" if accepted else "the step is not an instance of the lemma")
 
+    def _named_otherwise(self, A: Matrix) -> bool:
+        named = matrices(self.lemma.left) | matrices(self.lemma.right)
+        return any(B.name == A.name and B.index != A.index and B not in self.values for B in named)
+
 
 @dataclass(frozen=True)
 class Taylor(_UnderRules):
-    """f(X + H) ≤ f(X) + Df(X)[H] + c/2 ‖H‖², or ≥, from a bound c ‖H‖² on D²f that holds at every point."""
+    """f(X + H) ≤ f(X) + Df(X)[H] + c/2 ‖H‖², or ≥, from a bound c ‖E‖² on D²f(X)[E, E] that holds at every point.
+
+    The matrix E is that of the bound. All between X and X + H must be as X is declared: X is declared nothing, or
+    positive semidefinite with X + H declared so as well.
+    """
 
     f: Expr
     X: Matrix
-    H: Matrix
+    H: Expr
     bound: Derivation
     c: sympy.Expr
     rules: tuple[Rule, ...] = ()
@@ -193,21 +203,34 @@ class Taylor(_UnderRules):
         return (*super().assumptions, *self.bound.assumptions)
 
     def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
-        slope = Differential(self.f, self.X, self.H)
-        curvature = Differential(slope, self.X, self.H)
-        size = norm_squared(self.H)
         if relation != self.bound.relation or not self.bound.proves():
             return Finding(False, GENERAL, "the bound on the curvature is not proved, or goes the other way")
-        if self.bound.restricts(self.X):
-            return Finding(False, GENERAL, "the bound on the curvature does not hold at every point")
-        if not (
-            equal(self.bound.left, curvature, self.rules)
-            and equal(self.bound.right, expression(self.c) * size, self.rules)
-        ):
+        if self.bound.restricts(self.X) or not self._stays():
+            return Finding(False, GENERAL, "the bound on the curvature does not hold at every point of the way")
+        if not any(self._bounds(E) for E in matrices(self.bound.left) - {self.X}):
             return Finding(False, GENERAL, "the bound is not one on this second derivative")
         moved = substitute(self.f, {self.X: self.X + self.H})
-        accepted = equal(a, moved, self.rules) and equal(b, self.f + slope + self.c / 2 * size, self.rules)
+        tangent = self.f + Differential(self.f, self.X, self.H)
+        quadratic = tangent + self.c / 2 * norm_squared(self.H)
+        accepted = equal(a, moved, self.rules) and equal(b, quadratic, self.rules)
         return Finding(accepted, GENERAL, "" if accepted else "the two sides are not Taylor's")
+
+    def _bounds(self, E: Matrix) -> bool:
+        """Whether the bound is one on D²f(X)[E, E], for every E such as H."""
+        if E.shape != self.X.shape or not as_declared(E, self.H, ()):
+            return False
+        curvature = Differential(Differential(self.f, self.X, E), self.X, E)
+        return equal(self.bound.left, curvature, self.rules) and equal(
+            self.bound.right, expression(self.c) * norm_squared(E), self.rules
+        )
+
+    def _stays(self) -> bool:
+        """Whether the way from X to X + H is among the matrices that X stands for."""
+        if self.X.index or self.X.diagonal or self.X.orthonormal or self.X.complete or self.X.mutually:
+            return False
+        if self.X.psd:
+            return any(B.psd and equal(self.X + self.H, B) for B in matrices(self.H))
+        return not self.X.symmetric or equal(self.H, self.H.T)
 
 
 @dataclass(frozen=True)
@@ -226,7 +249,11 @@ class Spectrum(_UnderRules):
     def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
         if not positive_semidefinite(self.X):
             return Finding(False, GENERAL, "the form of X does not show that it is positive semidefinite")
-        if not (equal(a, trace_of(self.f, self.X), self.rules) and equal(b, trace_of(self.g, self.X), self.rules)):
+        try:
+            sides = trace_of(self.f, self.X), trace_of(self.g, self.X)
+        except ValueError as error:
+            return Finding(False, GENERAL, str(error))
+        if not (equal(a, sides[0], self.rules) and equal(b, sides[1], self.rules)):
             return Finding(False, GENERAL, "the two sides are not tr f(X) and tr g(X)")
         x = sympy.Symbol("x", nonnegative=True)
         f, g = expression(self.f(x)), expression(self.g(x))
@@ -275,13 +302,15 @@ def trace_of(f: sympy.Lambda, X: Expr) -> Expr:
         logs = [part for part in sympy.Mul.make_args(term) if isinstance(part, sympy.log)]
         if logs:
             c = sympy.cancel((logs[0].args[0] - 1) / x)
+            if len(logs) > 1 or c.has(x) or not c.is_positive or (term / logs[0]).has(x):
+                raise ValueError(f"a term must be rational, or a constant times log(1 + c {x}) with c > 0, got {term}")
             total = total + expression(term / logs[0]) * LogDet(Identity(X.shape[0]) + c * X)  # type: ignore[misc]
         else:
             total = total + Trace(spectral(sympy.Lambda(x, term), X))
     return total
 
 
-def _as_declared(A: Expr, value: Expr, rules: tuple[Rule, ...]) -> bool:
+def as_declared(A: Expr, value: Expr, rules: tuple[Rule, ...]) -> bool:
     if not isinstance(A, Matrix) or A.diagonal or A.mutually or (A.complete and A.index):
         return False  # no way to see it
     return (
@@ -291,54 +320,3 @@ def _as_declared(A: Expr, value: Expr, rules: tuple[Rule, ...]) -> bool:
         and (not A.orthonormal or equal(value.T @ value, Identity(A.cols), rules))
         and (not A.complete or equal(value @ value.T, Identity(A.rows), rules))
     )
-
-
-def _nonnegative(c: Expr) -> bool:
-    """Whether the form of a scalar shows that it is: constants, traces of positive semidefinite matrices, products."""
-    match c:
-        case Scalar(value=value):
-            return bool(sympy.factor(value).is_nonnegative)
-        case Trace(arg=arg):
-            return positive_semidefinite(arg)
-        case Scale(factor=left, arg=right):
-            return _nonnegative(left) and _nonnegative(right)
-    return False
-
-
-def positive_semidefinite(P: Expr) -> bool:
-    """Whether the form of ``P`` shows that it is: sums and products EᵀQE of such, and inverses of I + such."""
-    match P:
-        case Identity() | Matrix(psd=True):
-            return True
-        case Add(terms=terms):
-            return all(positive_semidefinite(part) for part in terms)
-        case Scale(factor=c, arg=arg):
-            return _nonnegative(c) and positive_semidefinite(arg)
-        case Sum(arg=arg):
-            return positive_semidefinite(arg)
-        case Inverse(arg=arg):
-            return positive_semidefinite(arg)
-        case Transpose(arg=arg):
-            return positive_semidefinite(arg)
-        case Product():
-            constants, factors = _flat(P)
-            half = len(factors) // 2
-            mirrored = all(equal(factors[i], factors[-1 - i].T) for i in range(half))
-            middle = len(factors) % 2 == 0 or positive_semidefinite(factors[half])
-            return mirrored and middle and _nonnegative(Scalar(sympy.prod(constants)))
-    return False
-
-
-def _flat(P: Expr) -> tuple[list[sympy.Expr], list[Expr]]:
-    """The constants and the matrix factors of a product."""
-    match P:
-        case Product(factors=factors):
-            parts = [_flat(factor) for factor in factors]
-            return [c for constants, _ in parts for c in constants], [A for _, flat in parts for A in flat]
-        case Scale(factor=Scalar(value=c), arg=arg):
-            constants, flat = _flat(arg)
-            return [c, *constants], flat
-        case Transpose(arg=arg):
-            constants, flat = _flat(arg)
-            return constants, [A.arg if isinstance(A, Transpose) else A.T for A in reversed(flat)]
-    return [], [P]

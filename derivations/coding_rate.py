@@ -8,7 +8,7 @@ from derivations.checks import Calculus, Squares
 from derivations.expression import Differential, Expr, LogDet, Matrix, Trace, inner, norm_squared, substitute
 from derivations.notation import H, I_d, I_n, M, R, W, Z, alpha, d, eps, n
 from derivations.proof import Derivation, chain
-from derivations.rules import known, push_through, sylvester, woodbury
+from derivations.rules import known, push_through, roots, sylvester, woodbury
 
 N23 = "Yu et al. 2023 (arXiv 2306.01129)"
 
@@ -170,20 +170,13 @@ LOWEST = Derivation(
 # Square roots of M and W: NN = M, VV = W, NZ = ZV as for every function of ZZᵀ and of ZᵀZ, and so VZᵀZV = ZᵀZW.
 _N = Matrix("N", "n", "n", symmetric=True)
 _S = Matrix("V", "d", "d", symmetric=True)
-_ROOTS = (
-    known(_N @ _N, M),
-    known(_S @ _S, W),
-    known(_N @ Z, Z @ _S),
-    known(_S @ Z.T @ Z @ _S, (I_d - W) / alpha),
-    push_through(Z, alpha * Z.T),
-)
+_ROOTS = (*roots(Z, alpha, _N, _S), push_through(Z, alpha * Z.T))
 _G = _N @ H @ _S
-_ROOT_HYPOTHESES = ("N and V are the square roots of M and W, so that NZ = ZV",)
 
 ABOVE = Derivation(
     name="curvature-of-the-coding-rate-from-above",
     title="The Hessian of the coding rate is at most alpha",
-    hypotheses=("any tokens and any direction H", *_ROOT_HYPOTHESES),
+    hypotheses=("any tokens and any direction H"),
     source=f"{N23}, lemma 6 has 9/4 alpha; sharp here",
     definitions=(("M", M), ("W", W), ("G", _G)),
     uses=(HESSIAN,),
@@ -210,7 +203,7 @@ ABOVE = Derivation(
 BELOW = Derivation(
     name="curvature-of-the-coding-rate-from-below",
     title="The Hessian of the coding rate is at least -alpha/8",
-    hypotheses=("any tokens and any direction H", *_ROOT_HYPOTHESES),
+    hypotheses=("any tokens and any direction H"),
     source="sharp form of N23, lemma 6",
     definitions=(("M", M), ("W", W), ("G", _G)),
     uses=(HESSIAN,),

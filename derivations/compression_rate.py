@@ -20,7 +20,7 @@ from derivations.expression import (
 )
 from derivations.notation import H, I_d, I_n, I_p, R, Z, beta, compression, eps, family, gram, head, n, p
 from derivations.proof import Derivation, chain
-from derivations.rules import known, push_through, sylvester
+from derivations.rules import known, push_through, roots, sylvester
 
 N23 = "Yu et al. 2023 (arXiv 2306.01129)"
 
@@ -275,14 +275,10 @@ HESSIAN = Derivation(
 _N = Matrix("N", "n", "n", "k", symmetric=True)
 _V = Matrix("V", "p", "p", "k", symmetric=True)
 _ROOTS = (
-    known(_N @ _N, M),
-    known(_V @ _V, W),
-    known(_N @ Y, Y @ _V),
-    known(_V @ Y.T @ Y @ _V, (I_p - W) / beta),
+    *roots(Y, beta, _N, _V),
     _PUSH,
 )
 _G = _N @ _HU @ _V
-_ROOT_HYPOTHESES = ("N_k and V_k are the square roots of M_k and W_k, so that N_kY_k = Y_kV_k",)
 
 c = sympy.Symbol("c", positive=True)
 P = Matrix("P", "d", "d", psd=True)
@@ -295,7 +291,7 @@ L = beta * c
 ABOVE = Derivation(
     name="curvature-of-the-compression-rate-from-above",
     title="The Hessian of the compression rate is at most beta times the overlap of the subspaces",
-    hypotheses=(_ANY, "any direction H", OVERLAP_HYPOTHESIS, *_ROOT_HYPOTHESES),
+    hypotheses=(_ANY, "any direction H", OVERLAP_HYPOTHESIS),
     source="derived",
     definitions=(*_NAMES, ("G_k", _G)),
     uses=(HESSIAN,),
@@ -330,7 +326,7 @@ ABOVE = Derivation(
 BELOW = Derivation(
     name="curvature-of-the-compression-rate-from-below",
     title="The Hessian of the compression rate is at least -1/8 of its bound from above",
-    hypotheses=(_ANY, "any direction H", OVERLAP_HYPOTHESIS, *_ROOT_HYPOTHESES),
+    hypotheses=(_ANY, "any direction H", OVERLAP_HYPOTHESIS),
     source="derived",
     definitions=(*_NAMES, ("G_k", _G)),
     uses=(HESSIAN,),
@@ -362,7 +358,7 @@ BELOW = Derivation(
 
 AT_ZERO = Derivation(
     name="curvature-of-the-compression-rate-at-zero",
-    title="At Z = 0 the Hessian of the compression rate is its bound from above",
+    title="The Hessian of the compression rate at Z = 0",
     hypotheses=("Z = 0", "any direction H and any matrices U_k"),
     source="derived",
     definitions=_NAMES,

@@ -26,6 +26,10 @@ PRIME = 2**61 - 1
 """The prime of the field in which identities are tested."""
 
 
+POWERS = 4
+"""Powers of a determinant up to which values are compared, and which the degree of an identity counts."""
+
+
 class Singular(ArithmeticError):
     """A matrix that is to be inverted has no inverse at this point."""
 
@@ -57,6 +61,8 @@ class Logs:
             m *= c.denominator
         product = 1
         for x, c in self.logs:
+            if abs(c * m) > POWERS:
+                raise ValueError(f"a coefficient of a logarithm must be at most {POWERS} over the others, got {c * m}")
             product = product * x ** int(c * m)
         return bool(self.rational == 0 and product == 1)
 

@@ -80,6 +80,21 @@ class Scalar(Expr):
     value: sympy.Expr
     shape: Shape = field(default=SCALAR, init=False)
 
+    def __post_init__(self) -> None:
+        if self.value.has(sympy.Float):
+            raise ValueError(f"constants must be exact, got {self.value}")
+        if not _real(self.value):
+            raise ValueError(f"constants must be real, got {self.value}")
+
+
+@cache
+def _real(value: sympy.Expr) -> bool:
+    # Rational functions are real where they are defined; so are logarithms; roots need an argument of known sign.
+    if value.is_real is False or any(s.is_real is not True for s in value.free_symbols):
+        return False
+    roots = (power for power in value.atoms(sympy.Pow) if not power.exp.is_integer and power.base != sympy.E)
+    return all(power.base.is_nonnegative for power in roots)
+
 
 @dataclass(frozen=True)
 class Matrix(Expr):
@@ -111,6 +126,10 @@ class Matrix(Expr):
     mutually: bool = False
     complete: bool = False
     psd: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.symmetric or self.psd) and self.rows != self.cols:
+            raise ValueError(f"a symmetric matrix must be square, got shape {self.shape}")
 
     @property
     def shape(self) -> Shape:  # type: ignore[override]
@@ -433,3 +452,10 @@ def symbols(a: Expr) -> frozenset[sympy.Symbol]:
     if isinstance(a, Entrywise):
         own = frozenset(a.function.free_symbols)
     return own.union(*(symbols(part) for part in children(a)))
+
+
+@cache
+def summed(a: Expr) -> frozenset[str]:
+    """The indices over which ``a`` sums."""
+    own = frozenset({a.index}) if isinstance(a, Sum) else frozenset()
+    return own.union(*(summed(part) for part in children(a)))

@@ -18,7 +18,7 @@ from derivations.neumann import HU
 from derivations.notation import H, I_n, I_p, Z, beta, compression, eta, kappa
 from derivations.partition_rate import TANGENT, tangent
 from derivations.proof import Derivation, chain
-from derivations.rules import known
+from derivations.rules import known, root
 
 _RATE = compression(ORTHOGONAL)
 _GRAM: Expr = I_p + beta * Y_O.T @ Y_O
@@ -115,7 +115,7 @@ ATTENTION = _compresses(
     Squares(
         weighted=((_share * beta / 2, Y_O @ _V, _Q),),
         squares=((_share * (1 - _share) * beta / 2, (I_n - beta * _S) @ Y_O @ _V),),
-        rules=(known(_V @ _V, W_O), known(_Q, I_n - beta**2 * _S.T @ _S)),
+        rules=(root(_V, W_O), known(_Q, I_n - beta**2 * _S.T @ _S)),
         over="k",
     ),
     "With T = (1 − c)I + cβS, I − TᵀT = cQ + c(1 − c)(I − βS)ᵀ(I − βS).",

@@ -138,7 +138,7 @@ SUM = Derivation(
 
 LEAST = Derivation(
     name="least-eigenvalue-of-the-hessian",
-    title="No eigenvalue of the Hessian of the coding rate is below -alpha/8",
+    title="The divided differences of g, which the Hessian has on symmetric pairs, are at least -alpha/8",
     hypotheses=("x and y are √α times two singular values",),
     source=f"sharp form of {N23}, lemma 6",
     uses=(DIFFERENCE,),
@@ -156,7 +156,7 @@ LEAST = Derivation(
 
 LARGEST = Derivation(
     name="largest-eigenvalue-of-the-hessian",
-    title="No eigenvalue of the Hessian of the coding rate is above alpha",
+    title="What the Hessian of the coding rate has on skew pairs is at most alpha",
     hypotheses=("x and y are √α times two singular values",),
     source=f"sharp form of {N23}, lemma 6",
     uses=(SUM,),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from math import ceil, log2
 
 import sympy
@@ -17,7 +18,7 @@ from flint import nmod
 
 from derivations import expression as ex
 from derivations.calculus import differential
-from derivations.exact import FIELD, PRIME, Logs, Point, Rows, Singular, eliminated, evaluate, multiplied
+from derivations.exact import FIELD, POWERS, PRIME, Logs, Point, Rows, Singular, eliminated, evaluate, multiplied
 from derivations.expression import Expr, Matrix
 from derivations.proof import Finding
 
@@ -62,6 +63,9 @@ def point(
     def draw() -> nmod:
         return nmod(rng.randrange(PRIME), PRIME)
 
+    families = {replace(A, index="") for A in matrices}
+    if len({A.name for A in families}) < len(families) or len({str(s) for s in symbols}) < len(symbols):
+        raise ValueError("matrices, and symbols, of one name must be the same")
     values: dict[tuple[str, int], Rows] = {}
     for A in sorted(matrices, key=repr):
         rows, cols = (of if isinstance(of, int) else sizes[of] for of in A.shape)  # type: ignore[misc]
@@ -116,7 +120,7 @@ def _false_acceptance(a: Expr, sizes: Mapping[str, int]) -> float:
 def degree(a: Expr, sizes: Mapping[str, int]) -> tuple[int, int]:
     """Degrees of numerators and of a common denominator of the entries of ``a`` in those of its matrices.
 
-    Of a logarithm, those of its argument, with powers up to 4 for the coefficients of logarithms.
+    Of a logarithm, those of the powers of its argument up to `derivations.exact.POWERS`.
     """
 
     def size(of: ex.Size) -> int:
@@ -157,7 +161,7 @@ def degree(a: Expr, sizes: Mapping[str, int]) -> tuple[int, int]:
         case ex.LogDet(arg=arg):
             top, bottom = of(arg)
             n = size(arg.shape[0])  # type: ignore[misc]
-            return 4 * n * max(top, bottom), 4 * n * bottom
+            return POWERS * n * max(top, bottom), POWERS * n * bottom
         case ex.Sum(arg=arg, count=count):
             return plus(*[of(arg)] * size(count))
         case ex.Trace(arg=arg) | ex.Transpose(arg=arg) | ex.Diag(arg=arg) | ex.Diagonal(arg=arg):

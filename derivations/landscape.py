@@ -23,7 +23,7 @@ from derivations.expression import (
 from derivations.notation import I_d, I_n, I_p, K, M, R, W, Z, alpha, beta, eps, eta, lam, n, p
 from derivations.partition_rate import TANGENT, tangent
 from derivations.proof import Derivation, chain
-from derivations.rules import known, multiplicative, push_through, sylvester
+from derivations.rules import known, multiplicative, push_through, root, sylvester
 
 MCR2 = "Yu et al. 2020 (MCR^2, arXiv 2006.08558)"
 GEO = "Wang et al. 2024 (geometry of MCR^2, arXiv 2406.01909)"
@@ -159,7 +159,7 @@ ROOTS = Derivation(
 
 REGULARISER_BOUND = Derivation(
     name="bound-on-the-regulariser",
-    title="There are positive stationary singular values exactly up to λ = α(1 − √γ)/(1 + √γ)",
+    title="What decides on real roots of the stationary quadratic is a multiple of α(1 − √γ)/(1 + √γ) − λ",
     hypotheses=(_SHARE,),
     source=GEO,
     uses=(ROOTS,),
@@ -202,7 +202,7 @@ _r = sympy.Symbol("r", nonnegative=True)
 
 HALF_BIT = Derivation(
     name="half-bit-bound",
-    title="At small distortion the coding rate has at most half a bit a dimension too much",
+    title="At small distortion an eigenvalue adds at most half a bit too much to the coding rate",
     hypotheses=("one eigenvalue λ ≥ θ: its gap is ½ log(1 + θ/λ) with θ/λ = 1 − r, 0 ≤ r ≤ 1",),
     source="derived",
     uses=(WATER_FILLING,),
@@ -332,7 +332,7 @@ ASCENT = Derivation(
                     (eta * alpha**2, Z.T @ _N, Inverse(_of_ascended)),
                     (eta**2 * alpha**3 / 2, W @ Z.T, Inverse(_of_ascended)),
                 ),
-                rules=(known(_N @ _N, M), push_through(Z, alpha * Z.T)),
+                rules=(root(_N, M), push_through(Z, alpha * Z.T)),
             ),
             "The step adds 2ηα ZᵀMZ + η²α² WZᵀZW to ZᵀZ, positive semidefinite both.",
         ),

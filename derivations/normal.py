@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
-from itertools import permutations
+from itertools import count, permutations
 from typing import Any
 
 import sympy
@@ -96,7 +96,9 @@ class Rule:
 
     left: Expr
     right: Expr
-    assumed: bool = False
+    assumed: bool = True
+    defines: tuple[ex.Matrix, ...] = ()
+    """Matrices that the equation defines, which the statement must not name."""
 
 
 @cache
@@ -174,7 +176,7 @@ def _renamed(a: Any, names: dict[str, str]) -> Any:
 def _reordered(a: Any) -> Any:
     # What is kept sorted must be sorted again once names have changed.
     if isinstance(a, Normal):
-        return Normal(a.shape, tuple(sorted(a.items, key=_key)))
+        return _collect(a.shape, a.items)
     if isinstance(a, Term):
         return replace(a, scalars=tuple(sorted(a.scalars, key=_key)))
     if isinstance(a, Atom) and a.kind == "trace":
@@ -208,12 +210,16 @@ def _collect(shape: ex.Shape, items: Iterable[tuple[Term, sympy.Expr]]) -> Norma
     return Normal(shape, tuple(sorted(((t, c) for t, c in kept if c != 0), key=_key)))
 
 
-def _apart(term: Term, taken: frozenset[str]) -> Term:
-    names = {index: index + "'" for index, _ in term.bound if index in taken}
-    if not names:
+def _fresh(term: Term) -> Term:
+    """The term with new names for its bound indices, which nothing else has."""
+    if not term.bound:
         return term
+    names = {index: f"?{next(_NAMES)}" for index, _ in term.bound}
     bare = _renamed(Term(term.scalars, term.word), names)
-    return _apart(Term(bare.scalars, bare.word, tuple((names.get(i, i), c) for i, c in term.bound)), taken)
+    return Term(bare.scalars, bare.word, tuple((names[index], count) for index, count in term.bound))
+
+
+_NAMES = count()
 
 
 # --- words ------------------------------------------------------------------------------------------------------
@@ -369,7 +375,8 @@ class _Reader:
         one = sympy.Integer(1)
         if S.items == ((Term(), one),):
             return
-        if len(S.items) == 1 and S.items[0][1] == 1 and [f.atom.kind for f in S.items[0][0].word] == ["inverse"]:
+        only, c = S.items[0] if len(S.items) == 1 else (Term(), 0)
+        if c == 1 and [f.atom.kind for f in only.word] == ["inverse"] and not only.scalars and not only.bound:
             yield Term((Atom("logdet", (S.items[0][0].word[0].atom.content[0],)),)), -one
             return
         yield Term((Atom("logdet", (min(S, S.T, key=_key),)),)), one
@@ -378,6 +385,7 @@ class _Reader:
 
     def _reduced(self, shape: ex.Shape, items: Rewritten) -> Normal:
         done: Rewritten = []
+        items = [(_fresh(term), c) for term, c in items]
         for _ in range(REWRITINGS):
             if not items:
                 return _collect(shape, done)
@@ -442,7 +450,7 @@ class _Reader:
             outer = Term(outside.scalars, outside.word, bound)
             result: Rewritten = []
             for piece, c in pieces:
-                middle = _apart(piece, _free(word) | _free(rest) | {index for index, _ in rest.bound})
+                middle = _fresh(piece)
                 inside, factor = wrap(before + middle.word + after, word[0].rows)
                 merged = _joined(_joined(outer, inside), replace(middle, word=()))
                 result.append((merged, c * factor))
@@ -494,18 +502,19 @@ class _Reader:
         if kinds == ("matrix", "matrix"):
             A, B = a.atom.content[0], b.atom.content[0]
             if replace(A, index="") == replace(B, index=""):
-                bound = {index for index, _ in rest.bound}
+                bound = dict(rest.bound)
                 if a.transposed and not b.transposed and A.orthonormal:
                     if A.index == B.index:
                         return 2, [(Term(), one)], {}, set()
-                    if A.mutually and (A.index in bound or B.index in bound):
+                    members = bound.get(A.index), bound.get(B.index)
+                    if A.mutually and any(members) and set(members) <= {"K", None}:  # a family has K members
                         old, new = (A.index, B.index) if A.index in bound else (B.index, A.index)
                         return 2, [(Term(), one)], {old: new}, {old}
                 if b.transposed and not a.transposed and A.complete and A.index == B.index:
                     if not A.index:
                         return 2, [(Term(), one)], {}, set()
                     elsewhere = _free(before) | _free(word[2:]) | _free(rest.scalars) | _free(rest.word)
-                    if A.index in bound and A.index not in elsewhere:
+                    if bound.get(A.index) == "K" and A.index not in elsewhere:
                         return 2, [(Term(), one)], {}, {A.index}
         if kinds == ("ones", "ones"):
             product = Factor(Atom("ones", (), a.rows, b.cols))
@@ -566,33 +575,30 @@ def _joined(a: Term, b: Term) -> Term:
 
 
 def _multiplied(rest: Term, value: Normal) -> Rewritten:
-    taken = _free(rest) | {index for index, _ in rest.bound}
-    return [(_joined(rest, _apart(term, taken)), c) for term, c in value.items]
+    return [(_joined(rest, _fresh(term)), c) for term, c in value.items]
 
 
 def _times(a: Normal, b: Normal) -> Iterator[tuple[Term, sympy.Expr]]:
     for s, c in a.items:
-        taken = _free(s) | {index for index, _ in s.bound}
         for t, e in b.items:
-            yield _joined(s, _apart(t, taken)), c * e
+            yield _joined(_fresh(s), _fresh(t)), c * e
 
 
 def _hadamard(a: Normal, b: Normal) -> Iterator[tuple[Term, sympy.Expr]]:
     if a.shape == (1, 1):
         yield from _times(a, b)
         return
-    for s, c in a.items:
-        taken = _free(s) | {index for index, _ in s.bound}
-        for t, e in b.items:
-            apart = _apart(t, taken)
-            words = _hadamard_words([s.word, apart.word])
+    for one, c in a.items:
+        for other, e in b.items:
+            s, t = _fresh(one), _fresh(other)
+            words = _hadamard_words([s.word, t.word])
             if not words:
                 word: Word = (Factor(Atom("ones", (), *a.shape)),)
             elif len(words) == 1:
                 word = words[0]
             else:
                 word = (Factor(Atom("hadamard", tuple(words), *a.shape)),)
-            yield Term((*s.scalars, *apart.scalars), word, (*s.bound, *apart.bound)), c * e
+            yield Term((*s.scalars, *t.scalars), word, (*s.bound, *t.bound)), c * e
 
 
 def _inverse_of(factor: Factor) -> Factor | None:

@@ -24,7 +24,7 @@ from derivations.expression import (
 )
 from derivations.notation import H, I_d, R, W, Z, alpha
 from derivations.proof import Derivation, chain
-from derivations.rules import known, multiplicative, push_through, sylvester, woodbury
+from derivations.rules import known, multiplicative, push_through, root, sylvester, woodbury
 
 BOYD = "Boyd and Vandenberghe, Convex Optimization, section 3.1.5"
 MCR2 = "Yu et al. 2020 (MCR^2, arXiv 2006.08558)"
@@ -143,40 +143,15 @@ def concave(size: Size) -> Derivation:
     """The second derivative of log det on matrices of a size is not positive."""
     A = Matrix("A", size, size, psd=True)
     E, V = Matrix("E", size, size, symmetric=True), Matrix("V", size, size, symmetric=True)
-    root = known(V @ V, Inverse(A))
     return Derivation(
         name="second-derivative-of-log-det",
         title="The logarithm of the determinant is concave",
-        hypotheses=("A positive definite, E symmetric", "V is the square root of A⁻¹"),
+        hypotheses=("A positive definite, E symmetric",),
         source=BOYD,
         steps=chain(
             Differential(Differential(LogDet(A), A, E), A, E),
             ("=", -Trace(Inverse(A) @ E @ Inverse(A) @ E), Calculus(), "dA⁻¹ = −A⁻¹ dA A⁻¹."),
-            ("<=", expression(0), Squares(((1, V @ E @ V),), rules=(root,)), "It is −‖VEV‖²."),
-        ),
-    )
-
-
-@cache
-def tangent_along(size: Size) -> Derivation:
-    """The tangent of log det on matrices of a size lies above it, along a direction."""
-    A, E = Matrix("A", size, size, psd=True), Matrix("E", size, size, symmetric=True)
-    flat = concave(size)
-    return Derivation(
-        name="tangent-of-log-det-along-a-direction",
-        title="Along a direction the tangent of log det lies above it",
-        hypotheses=("A and A + E positive definite, and so everything between them", "E symmetric"),
-        source=BOYD,
-        uses=(flat,),
-        steps=chain(
-            LogDet(A + E),
-            (
-                "<=",
-                LogDet(A) + Differential(LogDet(A), A, E),
-                Taylor(LogDet(A), A, E, flat, sympy.Integer(0)),
-                "Taylor, with a second derivative that is nowhere positive.",
-            ),
-            ("=", LogDet(A) + Trace(Inverse(A) @ E), Calculus(), "d log det A = tr(A⁻¹ dA)."),
+            ("<=", expression(0), Squares(((1, V @ E @ V),), rules=(root(V, Inverse(A)),)), "It is −‖VEV‖²."),
         ),
     )
 
@@ -185,27 +160,27 @@ def tangent_along(size: Size) -> Derivation:
 def tangent(size: Size) -> Derivation:
     """The tangent of log det on matrices of a size lies above it."""
     A, B = Matrix("A", size, size, psd=True), Matrix("B", size, size, psd=True)
-    along = tangent_along(size)
+    flat = concave(size)
     return Derivation(
         name="tangent-of-log-det",
         title="The tangent of log det lies above it",
-        hypotheses=("A and B positive definite",),
+        hypotheses=("A and B positive definite, and so everything between them",),
         source=BOYD,
-        uses=(along,),
+        uses=(flat,),
         steps=chain(
             LogDet(B),
             (
                 "<=",
-                LogDet(A) + Trace(Inverse(A) @ (B - A)),
-                Lemma(along, {Matrix("E", size, size, symmetric=True): B - A}),
-                "Along B − A.",
+                LogDet(A) + Differential(LogDet(A), A, B - A),
+                Taylor(LogDet(A), A, B - A, flat, sympy.Integer(0)),
+                "Taylor, with a second derivative that is nowhere positive.",
             ),
+            ("=", LogDet(A) + Trace(Inverse(A) @ (B - A)), Calculus(), "d log det A = tr(A⁻¹ dA)."),
         ),
     )
 
 
 CONCAVE = concave("d")
-TANGENT_ALONG = tangent_along("d")
 TANGENT = tangent("d")
 
 # --- the rate of unrelated classes ------------------------------------------------------------------------------
@@ -251,7 +226,7 @@ UNRELATED = Derivation(
             _first + LogDet(_outside) / 2,
             Squares(
                 weighted=((alpha**2 / 2, Z_1 @ Z_2.T @ _S, _M1),),
-                rules=(known(_S @ _S, Inverse(_outside)), push_through(Z_1.T, alpha * Z_1)),
+                rules=(root(_S, Inverse(_outside)), push_through(Z_1.T, alpha * Z_1)),
             ),
             "I − W₁ = αZ₁ᵀM₁Z₁: what is dropped is tr(Eᵀ M₁ E) with E = Z₁Z₂ᵀS.",
         ),

@@ -21,7 +21,7 @@ def text(derivation: Derivation, findings: Sequence[Finding]) -> str:
     if derivation.uses:
         lines += _wrapped("Uses: ", ", ".join(used.name for used in derivation.uses) + ".")
     lines += [f"  where {name} = {definition(value, derivation, name)}" for name, value in derivation.definitions]
-    lines += [f"  with {equation(rule, derivation)}" for rule in derivation.assumptions]
+    lines += [f"  with {equation(rule, derivation)}" for rule in (*derivation.defined, *derivation.assumptions)]
     lines += ["", f"    {shown(derivation.left, derivation)}"]
     for step, finding in zip(derivation.steps, findings, strict=True):
         lines.append(f"  {PLAIN.relation(step.relation)} {shown(step.end, derivation)}")

@@ -42,6 +42,11 @@ class Check(Protocol):
         ...
 
     @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rewriting rules it uses."""
+        ...
+
+    @property
     def assumptions(self) -> tuple[Rule, ...]:
         """The equations it takes as given."""
         ...
@@ -102,12 +107,27 @@ class Derivation:
     remark: str = ""
 
     def __post_init__(self) -> None:
+        if not self.steps:
+            raise ValueError(f"{self.name}: a derivation must have a step")
+        self._require_definitions()
         for step, following in zip(self.steps, self.steps[1:], strict=False):
             if step.end != following.start:
                 raise ValueError(f"{self.name}: every step must start where the one before ends")
         relations = {step.relation for step in self.steps}
         if {"<=", ">="} <= relations or ("~" in relations and relations & {"<=", ">="}):
             raise ValueError(f"{self.name}: the steps must have one direction, got {' '.join(sorted(relations))}")
+
+    def _require_definitions(self) -> None:
+        """A matrix that a rule defines is of the proof alone: no statement names it, nothing is assumed of it."""
+        once: dict[Matrix, Rule] = {}
+        for rule in self.defined:
+            for A in rule.defines:
+                if rule.left == A @ A and once.setdefault(A, rule) != rule:
+                    raise ValueError(f"{self.name}: {A.name} is defined twice")
+                if A in matrices(self.left) | matrices(self.right):
+                    raise ValueError(f"{self.name}: the statement must not name {A.name}, which a rule defines")
+                if any(A in matrices(r.left) | matrices(r.right) for r in self.assumptions):
+                    raise ValueError(f"{self.name}: nothing may be assumed of {A.name}, which a rule defines")
 
     @property
     def left(self) -> Expr:
@@ -130,12 +150,20 @@ class Derivation:
         return tuple(dict.fromkeys(rule for step in self.steps for rule in step.rule.assumptions))
 
     def restricts(self, X: Matrix) -> bool:
-        """Whether the statement holds for some X only: an assumption names X and no matrix beside the statement's."""
+        """Whether an assumption says something of X, perhaps through matrices that the statement does not name."""
         named = matrices(self.left) | matrices(self.right)
-        return any(
-            X in matrices(rule.left) | matrices(rule.right) and matrices(rule.left) <= named
-            for rule in self.assumptions
-        )
+        reached: frozenset[Matrix] = frozenset({X})
+        for _ in self.assumptions:
+            for rule in self.assumptions:
+                mentioned = matrices(rule.left) | matrices(rule.right)
+                if mentioned & reached:
+                    reached |= mentioned - named
+        return any((matrices(rule.left) | matrices(rule.right)) & reached for rule in self.assumptions)
+
+    @property
+    def defined(self) -> tuple[Rule, ...]:
+        """The equations that define matrices of the proof alone."""
+        return tuple(dict.fromkeys(rule for step in self.steps for rule in step.rule.rules if rule.defines))
 
     def check(self) -> tuple[Finding, ...]:
         """What the check of every step found."""

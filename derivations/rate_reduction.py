@@ -26,7 +26,7 @@ from derivations.expression import (
 from derivations.notation import H, I_d, I_n, K, R, W, Z, alpha, eta, kappa
 from derivations.partition_rate import MCR2, TANGENT
 from derivations.proof import Derivation, chain
-from derivations.rules import known
+from derivations.rules import known, root
 
 REDUNET = "Chan et al. 2022 (ReduNet, arXiv 2105.10446)"
 
@@ -96,7 +96,7 @@ SAVING = Derivation(
         (
             "<=",
             R,
-            Squares(weighted=((alpha / 2, Z @ _N, _P),), rules=(known(_N @ _N, W), _SUM)),
+            Squares(weighted=((alpha / 2, Z @ _N, _P),), rules=(root(_N, W), _SUM)),
             "The memberships sum to 1: the difference is α/2 tr((ZN)ᵀP(ZN)).",
         ),
     ),
@@ -130,12 +130,11 @@ SAMPLES = Derivation(
 
 _MOVED = {Z: T.T @ Z, H: T.T @ H}
 _SECOND = Differential(Differential(RATE, Z, H), Z, H)
-_ROOTS = "with square roots of (I + αT_kᵀZZᵀT_k)⁻¹ and (I + αZᵀT_kT_kᵀZ)⁻¹ in every class, as for one rate"
 
 ABOVE = Derivation(
     name="curvature-of-the-rate-of-all-classes-from-above",
     title="The Hessian of the rate of a partition is at most alpha",
-    hypotheses=(_ANY, _CLASSES, _SUMS, _ROOTS),
+    hypotheses=(_ANY, _CLASSES, _SUMS),
     source="derived",
     definitions=_NAMES,
     uses=(coding_rate.ABOVE,),
@@ -160,7 +159,7 @@ ABOVE = Derivation(
 BELOW = Derivation(
     name="curvature-of-the-rate-of-all-classes-from-below",
     title="The Hessian of the rate of a partition is at least -alpha/8",
-    hypotheses=(_ANY, _CLASSES, _SUMS, _ROOTS),
+    hypotheses=(_ANY, _CLASSES, _SUMS),
     source="derived",
     definitions=_NAMES,
     uses=(coding_rate.BELOW,),
@@ -242,7 +241,7 @@ _NINE = sympy.Rational(9, 8) * alpha
 REDUCTION_ABOVE = Derivation(
     name="curvature-of-the-rate-reduction-from-above",
     title="The Hessian of the rate reduction of a partition is at most 9/8 alpha",
-    hypotheses=(_ANY, _CLASSES, _SUMS, _ROOTS),
+    hypotheses=(_ANY, _CLASSES, _SUMS),
     source="derived",
     definitions=_NAMES,
     uses=(coding_rate.ABOVE, BELOW),
@@ -256,7 +255,7 @@ REDUCTION_ABOVE = Derivation(
 REDUCTION_BELOW = Derivation(
     name="curvature-of-the-rate-reduction-from-below",
     title="The Hessian of the rate reduction of a partition is at least -9/8 alpha",
-    hypotheses=(_ANY, _CLASSES, _SUMS, _ROOTS),
+    hypotheses=(_ANY, _CLASSES, _SUMS),
     source="derived",
     definitions=_NAMES,
     uses=(coding_rate.BELOW, ABOVE),

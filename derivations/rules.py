@@ -8,47 +8,72 @@ from __future__ import annotations
 
 import sympy
 
+from derivations.definite import positive_semidefinite
 from derivations.expression import Expr, Identity, Inverse, LogDet, Matrix, Scalar, Sum
 from derivations.normal import Rule, size
 
 
 def push_through(A: Expr, B: Expr) -> Rule:
     """A (I + BA)⁻¹ = (I + AB)⁻¹ A, since A (I + BA) = (I + AB) A."""
-    return Rule(A @ Inverse(Identity(B.shape[0]) + B @ A), Inverse(Identity(A.shape[0]) + A @ B) @ A)
+    return Rule(A @ Inverse(Identity(B.shape[0]) + B @ A), Inverse(Identity(A.shape[0]) + A @ B) @ A, assumed=False)
 
 
 def sylvester(A: Expr, B: Expr) -> Rule:
     """log det(I + AB) = log det(I + BA): the Schur complements of either identity in ((I, −A), (B, I))."""
-    return Rule(LogDet(Identity(A.shape[0]) + A @ B), LogDet(Identity(B.shape[0]) + B @ A))
+    return Rule(LogDet(Identity(A.shape[0]) + A @ B), LogDet(Identity(B.shape[0]) + B @ A), assumed=False)
 
 
 def woodbury(A: Expr, B: Expr) -> Rule:
     """(I + AB)⁻¹ = I − A (I + BA)⁻¹ B."""
     inside = Inverse(Identity(B.shape[0]) + B @ A)
-    return Rule(Inverse(Identity(A.shape[0]) + A @ B), Identity(A.shape[0]) - A @ inside @ B)
+    return Rule(Inverse(Identity(A.shape[0]) + A @ B), Identity(A.shape[0]) - A @ inside @ B, assumed=False)
 
 
 def multiplicative(A: Expr, B: Expr) -> Rule:
     """log det(AB) = log det A + log det B for square matrices."""
-    return Rule(LogDet(A @ B), LogDet(A) + LogDet(B))
+    return Rule(LogDet(A @ B), LogDet(A) + LogDet(B), assumed=False)
 
 
 def block_log_det(U: Matrix, A: Expr) -> Rule:
     """log det Σ_k U_kA_kU_kᵀ = Σ_k log det A_k in a complete orthonormal family: the blocks of a rotated matrix."""
     _require_complete(U)
-    return Rule(LogDet(Sum(U.index, U @ A @ U.T)), Sum(U.index, LogDet(A)))
+    return Rule(LogDet(Sum(U.index, U @ A @ U.T)), Sum(U.index, LogDet(A)), assumed=False)
 
 
 def block_inverse(U: Matrix, A: Expr) -> Rule:
     """(Σ_k U_kA_kU_kᵀ)⁻¹ = Σ_k U_kA_k⁻¹U_kᵀ in a complete orthonormal family: their product is Σ_k U_kU_kᵀ = I."""
     _require_complete(U)
-    return Rule(Inverse(Sum(U.index, U @ A @ U.T)), Sum(U.index, U @ Inverse(A) @ U.T))
+    return Rule(Inverse(Sum(U.index, U @ A @ U.T)), Sum(U.index, U @ Inverse(A) @ U.T), assumed=False)
 
 
 def dimension(U: Matrix) -> Rule:
     """d = K p in a complete orthonormal family: the trace of Σ_k U_kU_kᵀ = I."""
     _require_complete(U)
-    return Rule(Scalar(size(U.rows)), Scalar(sympy.Symbol("K", positive=True, integer=True) * size(U.cols)))
+    return Rule(
+        Scalar(size(U.rows)), Scalar(sympy.Symbol("K", positive=True, integer=True) * size(U.cols)), assumed=False
+    )
+
+
+def root(N: Matrix, A: Expr) -> Rule:
+    """NN = A: N is the square root of a positive semidefinite A, which there always is."""
+    if not (N.symmetric and positive_semidefinite(A)):
+        raise ValueError(f"{N.name} must be symmetric, and the form of its square show that it has a root")
+    return Rule(N @ N, A, assumed=False, defines=(N,))
+
+
+def roots(A: Expr, c: sympy.Expr, N: Matrix, V: Matrix) -> tuple[Rule, ...]:
+    """N and V, the square roots of M = (I + c AAᵀ)⁻¹ and W = (I + c AᵀA)⁻¹, for c > 0.
+
+    NA = AV, as for every function of AAᵀ and of AᵀA, and so V AᵀA V = AᵀA W = (I − W)/c.
+    """
+    M, W = Inverse(Identity(A.shape[0]) + c * A @ A.T), Inverse(Identity(A.shape[1]) + c * A.T @ A)
+    defined = (N, V)
+    return (
+        root(N, M),
+        root(V, W),
+        Rule(N @ A, A @ V, assumed=False, defines=defined),
+        Rule(V @ A.T @ A @ V, (Identity(A.shape[1]) - W) / c, assumed=False, defines=defined),
+    )
 
 
 def _require_complete(U: Matrix) -> None:
@@ -58,4 +83,4 @@ def _require_complete(U: Matrix) -> None:
 
 def known(left: Expr, right: Expr) -> Rule:
     """An equation that is a hypothesis of the derivation, or defines a matrix that its statement does not name."""
-    return Rule(left, right, assumed=True)
+    return Rule(left, right)

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import pytest
 import sympy
+from flint import fmpq
 from sabotage import sabotaged
 
 from derivations import catalogue, rules
@@ -21,7 +22,7 @@ from derivations.checks import (
     Taylor,
     positive_semidefinite,
 )
-from derivations.exact import evaluate
+from derivations.exact import RATIONALS, Point, evaluate
 from derivations.identity import point, same
 from derivations.normal import equal
 from derivations.notation import I_d, I_n, R, Z, alpha
@@ -129,7 +130,28 @@ def test_every_rule_is_tested():
         for name, value in vars(rules).items()
         if callable(value) and value.__module__ == rules.__name__ and not name.startswith("_")
     }
-    assert made - {"known"} == set(INSTANCES)
+    assert made - {"known", "root", "roots"} == set(INSTANCES)
+
+
+def test_roots_are_roots():
+    """At a matrix whose singular values 3/4 and 5/12 make all roots rational."""
+    P, Q = ([[Fraction(a, 5), Fraction(-b, 5)], [Fraction(b, 5), Fraction(a, 5)]] for a, b in ((3, 4), (4, 3)))
+
+    def rotated(left, values, right):
+        return [
+            [fmpq_of(sum(left[i][k] * values[k] * right[j][k] for k in range(2))) for j in range(2)] for i in range(2)
+        ]
+
+    def fmpq_of(q):
+        return fmpq(q.numerator, q.denominator)
+
+    tall, N, V = (ex.Matrix(name, "n", "n", symmetric=name != "A") for name in "ANV")
+    singular, root = (Fraction(3, 4), Fraction(5, 12)), (Fraction(4, 5), Fraction(12, 13))
+    values = {("A", 0): rotated(P, singular, Q), ("N", 0): rotated(P, root, P), ("V", 0): rotated(Q, root, Q)}
+    at = Point(RATIONALS, {"n": 2}, values, {})
+    for rule in rules.roots(tall, sympy.Integer(1), N, V):
+        assert evaluate(rule.left, at) == evaluate(rule.right, at)
+        assert evaluate(rule.left, at) != evaluate(2 * rule.right, at)
 
 
 @pytest.mark.parametrize("rule", RULES)

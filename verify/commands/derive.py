@@ -65,7 +65,7 @@ def derive(
         ]
         sys.stdout.write(encoder.dumps(described, indent=2, ensure_ascii=False) + "\n")
     elif html is not None or latex is not None:
-        print(f"{len(checked)} derivations: {', '.join(str(path) for path in (html, latex) if path is not None)}")
+        print(f"Written: {', '.join(str(path) for path in (html, latex) if path is not None)}")
     elif names:
         print("\n\n".join(text(d, findings) for d, findings in checked))
     else:

@@ -1,0 +1,79 @@
+"""Signs that the form of an expression shows: nonnegative scalars, positive semidefinite matrices."""
+
+from __future__ import annotations
+
+import sympy
+
+from derivations.expression import (
+    Add,
+    Expr,
+    Identity,
+    Inverse,
+    Matrix,
+    Product,
+    Scalar,
+    Scale,
+    Sum,
+    Trace,
+    Transpose,
+    children,
+)
+from derivations.normal import equal
+
+
+def real(a: Expr) -> bool:
+    """Whether every logarithm in the constants of ``a`` is one of a positive number."""
+    if isinstance(a, Scalar):
+        return all(part.args[0].is_positive for part in a.value.atoms(sympy.log))
+    return all(real(part) for part in children(a))
+
+
+def nonnegative(c: Expr) -> bool:
+    """Whether the form of a scalar shows that it is: constants, traces of positive semidefinite matrices, products."""
+    match c:
+        case Scalar(value=value):
+            return bool(sympy.factor(value).is_nonnegative)
+        case Trace(arg=arg):
+            return positive_semidefinite(arg)
+        case Scale(factor=left, arg=right):
+            return nonnegative(left) and nonnegative(right)
+    return False
+
+
+def positive_semidefinite(P: Expr) -> bool:
+    """Whether the form of ``P`` shows that it is: sums and products EᵀQE of such, and inverses of I + such."""
+    match P:
+        case Identity() | Matrix(psd=True):
+            return True
+        case Add(terms=terms):
+            return all(positive_semidefinite(part) for part in terms)
+        case Scale(factor=c, arg=arg):
+            return nonnegative(c) and positive_semidefinite(arg)
+        case Sum(arg=arg):
+            return positive_semidefinite(arg)
+        case Inverse(arg=arg):
+            return positive_semidefinite(arg)
+        case Transpose(arg=arg):
+            return positive_semidefinite(arg)
+        case Product():
+            constants, factors = _flat(P)
+            half = len(factors) // 2
+            mirrored = all(equal(factors[i], factors[-1 - i].T) for i in range(half))
+            middle = len(factors) % 2 == 0 or positive_semidefinite(factors[half])
+            return mirrored and middle and nonnegative(Scalar(sympy.Mul(*constants)))
+    return False
+
+
+def _flat(P: Expr) -> tuple[list[sympy.Expr], list[Expr]]:
+    """The constants and the matrix factors of a product."""
+    match P:
+        case Product(factors=factors):
+            parts = [_flat(factor) for factor in factors]
+            return [c for constants, _ in parts for c in constants], [A for _, flat in parts for A in flat]
+        case Scale(factor=Scalar(value=c), arg=arg):
+            constants, flat = _flat(arg)
+            return [c, *constants], flat
+        case Transpose(arg=arg):
+            constants, flat = _flat(arg)
+            return constants, [A.arg if isinstance(A, Transpose) else A.T for A in reversed(flat)]
+    return [], [P]
