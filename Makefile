@@ -20,8 +20,10 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# mutmut makes the mutants and finds which test reaches which function; tests/mutation.py runs them, hours on two cores.
 mutate: $(VENV)/.ready
-	$(ONE_THREAD) $(BIN)/mutmut run
+	$(ONE_THREAD) $(BIN)/mutmut run --max-children 1 srr.curvature.x_overlap__mutmut_1
+	cd mutants && $(ONE_THREAD) PYTHONPATH=. ../$(BIN)/python tests/mutation.py 2
 
 bench: $(VENV)/.ready
 	$(ONE_THREAD) $(BIN)/srr bench rates
