@@ -146,8 +146,10 @@ def _render(a: Expr, style: Style, names: dict[Expr, str]) -> tuple[str, int]:
             return style.name(a), ATOM
         case ex.Identity():
             return "I", ATOM
-        case ex.Ones(cols=cols):
-            return (r"\mathbf{1}" if style.latex else "1") + ("" if cols == 1 else style.transpose("")), ATOM
+        case ex.Ones(rows=rows, cols=cols):
+            one = r"\mathbf{1}" if style.latex else "1"
+            row = style.transpose(one)
+            return one if cols == 1 else row if rows == 1 else one + row, ATOM if 1 in (rows, cols) else PRODUCT
         case ex.Add(terms=terms):
             return _sum([part for term in terms for part in _terms(term)], style, names), SUM
         case ex.Scale(factor=factor, arg=arg):
