@@ -43,6 +43,15 @@ def test_a_seed_is_a_mixture():
     assert first.U.shape == (3, 12, 4)
 
 
+def test_a_seed_gives_these_numbers():
+    """Pinned: what a seed means must not change from one version to the next."""
+    m = mixtures.sample(n=3, d=4, K=2, p=2, noise=0.5, spectrum=[2.0, 0.5], seed=7)
+    np.testing.assert_allclose(m.Z[0], [0.39597880314214984, 1.298918321566663, 0.7338479911866334, -2.068562167502426])
+    np.testing.assert_allclose(m.Z[1, :2], [0.2598243949093903, -1.1827288158968998])
+    np.testing.assert_array_equal(m.labels, [0, 1, 0])
+    np.testing.assert_allclose(m.U[0, 0], [-0.399344904085813, 0.8162017427453991])
+
+
 def test_draws_are_fresh_and_the_same_each_time():
     mixture = mixtures.sample(**SHAPE, noise=0.1, seed=0)
     draws = list(mixture.draws(3))

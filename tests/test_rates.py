@@ -724,3 +724,46 @@ def test_cholesky_of_tokens_whose_rate_no_float_holds(scale):
     np.testing.assert_allclose(gradient, 2 / (3 * 0.25) * scale, rtol=1e-3)
     with pytest.raises(FactorisationError):
         rates.coding_rate(np.full((3, 2), 1e-9), eps=0.5, method="cholesky")
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5)])
+def test_the_bound_of_the_cholesky_route_is_the_one_derived(shape):
+    """γ tr M / 2F, sharpened to γ Σ M_ii (M⁻¹)_ii / 2F where asked; with the gradient the larger of two. Plus rounding."""
+    from srr import _logdet
+
+    n, q = shape
+    A, root = np.random.default_rng(0).standard_normal((2, n, q)) * np.array([1.0, 30.0])[:, None, None], 0.7
+    small = np.swapaxes(A, -1, -2) @ A if q <= n else A @ np.swapaxes(A, -1, -2)
+    M = np.eye(min(shape)) + root**2 * small
+    X, F, u = np.linalg.inv(M), np.linalg.slogdet(M)[1] / 2, 2.0**-53
+    gamma, rounding = 4 * np.sqrt(n + q) * u, (4 + np.sqrt(min(shape))) * u
+    diagonal = np.diagonal(M, axis1=1, axis2=2)
+    spread = np.sum(diagonal * np.diagonal(X, axis1=1, axis2=2), axis=1)
+    turn = np.sum(diagonal * np.sum(X**2, axis=2), axis=1)
+
+    plain = gamma * diagonal.sum(1) / (2 * F) + rounding
+    sharper = gamma * spread / (2 * F) + rounding
+    near = {"rtol": 1e-9}
+    found = _logdet._cholesky_route(A, root, False, 1.0)
+    np.testing.assert_allclose(found.error_bound, plain, **near)
+    found = _logdet._cholesky_route(A, root, False, float(plain.min() * 1.01))  # the second is doubtful, and sharpened
+    np.testing.assert_allclose(found.error_bound, [plain[0], sharper[1]], **near)
+    found = _logdet._cholesky_route(A, root, True, 1.0)
+    of_gradient = root * gamma * np.sqrt(spread * turn) / np.linalg.norm(found.gradient, axis=(1, 2)) + rounding
+    np.testing.assert_allclose(found.error_bound, np.maximum(sharper, of_gradient), **near)
+    assert found.used_svd.dtype == bool
+
+
+def test_the_report_of_a_reduction_adds_the_errors_of_its_parts():
+    t = Tokens(n=6, d=4, rank=4, eps=0.5)
+    Z = np.stack([t.Z, 2 * t.Z])
+    Pi = np.eye(3)[np.arange(6) % 3]
+    whole = rates.coding_rate(Z, eps=t.eps, method="svd", report=True)
+    parts = rates.partition_coding_rate(Z, Pi, eps=t.eps, method="svd", report=True)
+    both = rates.rate_reduction(Z, Pi=Pi, eps=t.eps, method="svd", report=True)
+    np.testing.assert_allclose(both.value, whole.value - parts.value)
+    errors = whole.error_bound * whole.value + parts.error_bound * parts.value
+    np.testing.assert_allclose(both.error_bound * abs(both.value), errors)
+    assert both.used_svd.all()
+    assert both.used_svd.shape == (2, 1 + parts.used_svd.shape[-1])
+    assert not rates.rate_reduction(Z, Pi=Pi, eps=t.eps, method="cholesky", report=True).used_svd.any()
