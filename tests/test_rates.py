@@ -728,11 +728,11 @@ def test_cholesky_of_tokens_whose_rate_no_float_holds(scale):
 
 @pytest.mark.parametrize("shape", [(5, 3), (3, 5)])
 def test_the_bound_of_the_cholesky_route_is_the_one_derived(shape):
-    """γ tr M / 2F, sharpened to γ Σ M_ii (M⁻¹)_ii / 2F where asked; with the gradient the larger of two. Plus rounding."""
+    """γ tr M / 2F, sharpened to γ Σ M_ii (M⁻¹)_ii / 2F where asked, and the larger of two with the gradient."""
     from srr import _logdet
 
     n, q = shape
-    A, root = np.random.default_rng(0).standard_normal((2, n, q)) * np.array([1.0, 30.0])[:, None, None], 0.7
+    A, root = np.random.default_rng(0).standard_normal((3, n, q)) * np.array([0.01, 1.0, 30.0])[:, None, None], 0.7
     small = np.swapaxes(A, -1, -2) @ A if q <= n else A @ np.swapaxes(A, -1, -2)
     M = np.eye(min(shape)) + root**2 * small
     X, F, u = np.linalg.inv(M), np.linalg.slogdet(M)[1] / 2, 2.0**-53
@@ -746,8 +746,9 @@ def test_the_bound_of_the_cholesky_route_is_the_one_derived(shape):
     near = {"rtol": 1e-9}
     found = _logdet._cholesky_route(A, root, False, 1.0)
     np.testing.assert_allclose(found.error_bound, plain, **near)
-    found = _logdet._cholesky_route(A, root, False, float(plain.min() * 1.01))  # the second is doubtful, and sharpened
-    np.testing.assert_allclose(found.error_bound, [plain[0], sharper[1]], **near)
+    accept = np.sort(plain)[1]  # all that are above are doubtful, and sharpened
+    found = _logdet._cholesky_route(A, root, False, float(accept))
+    np.testing.assert_allclose(found.error_bound, np.where(plain > accept, sharper, plain), **near)
     found = _logdet._cholesky_route(A, root, True, 1.0)
     of_gradient = root * gamma * np.sqrt(spread * turn) / np.linalg.norm(found.gradient, axis=(1, 2)) + rounding
     np.testing.assert_allclose(found.error_bound, np.maximum(sharper, of_gradient), **near)
