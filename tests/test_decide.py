@@ -121,7 +121,7 @@ def test_partition_rate_change(pair, K, kind):
         decision = decide_it(Z, after, Pi, eps=tokens.eps)
         if decision.sign is None:  # soft memberships: equality of a product of powers is not sought
             assert kind == "soft"
-            assert np.array_equal(np.sort(Z, axis=0), np.sort(after, axis=0))
+            assert value.contains(0)  # as for tokens in another order, or for the reduction of a single token
         else:
             assert_decided(decision, value)
 
