@@ -420,7 +420,7 @@ def descent_step(case: Case) -> Outcome:
     U = bases(case, rng, t.d)
     found = srr.layers.descent(U, eps=t.eps, lam=0.1).compress(t.Z)
     size = float(srr.curvature.loss_step(U, t.n, eps=t.eps))
-    step = Z - case.wrong(1, -1) * sympy.Symbol("s") * descent_layer.SLOPE
+    step = Z - case.wrong(1, -1) * sympy.Symbol("s", positive=True) * descent_layer.SLOPE
     exact = _exact(step, {"Z": t.Z, "U": U}, {**_two_constants(t, U), "s": size})
     scale = norm(t.Z) * (1 + size * (_lipschitz(t, U) + t.alpha * _steep(t)))
     return equal(found, exact, size=t.n + t.d, scale=scale)
