@@ -6,7 +6,7 @@ Tokens are rows: S_k = softmax(Y_kY_kᵀ) acts on the rows, and MSSA(Z) = β Σ_
 from __future__ import annotations
 
 from derivations.checks import Calculus, Drops, Squares
-from derivations.compression_rate import GRADIENT, GRADIENT_OF_RC, JOINT_ROTATION, N23, O, U, W, Y
+from derivations.compression_rate import GRADIENT, GRADIENT_OF_RC, JOINT_ROTATION, O, U, W, Y
 from derivations.compression_step import EXACT_STEP, GRADIENT_O, ORTHOGONAL, W_O, Y_O
 from derivations.expression import (
     Diag,
@@ -23,10 +23,11 @@ from derivations.expression import (
     norm_squared,
     substitute,
 )
-from derivations.neumann import BOOK, FIRST_ORDER, HU, LEFT_OUT, NEUMANN_GRADIENT, RATE_BELOW
-from derivations.notation import H, I_n, Z, beta, family, kappa
+from derivations.neumann import FIRST_ORDER, LEFT_OUT, NEUMANN_GRADIENT, RATE_BELOW
+from derivations.notation import ANY_BASES, ORTHOGONAL_BASES, H, I_n, Z, beta, family, kappa
 from derivations.proof import Derivation, chain
 from derivations.rules import known, root
+from derivations.sources import BOOK, HU, N23
 
 S = Softmax(Y @ Y.T)
 MSSA: Expr = beta * Sum("k", S @ Y @ U.T)
@@ -35,13 +36,12 @@ GRAM_MSSA: Expr = beta * Sum("k", Y @ Y.T @ Y @ U.T)
 """MSSA with the Gram matrix Y_kY_kᵀ in the place of its softmax."""
 PROJECTED: Expr = Z @ Sum("k", U @ U.T)
 DERIVED_STEP: Expr = (1 - kappa * beta) * Z + kappa * beta * MSSA
-_ANY = "any tokens and any matrices U_k, overlapping or not"
 _NAMES = (("∇", GRADIENT_OF_RC), ("MSSA(Z)", MSSA), ("S_k", S), ("W_k", W), ("Y_k", Y))
 
 FROM_GRADIENT = Derivation(
     name="attention-from-the-gradient-step",
     title="From the exact gradient step to attention in three heuristic moves",
-    hypotheses=(_ANY,),
+    hypotheses=(ANY_BASES,),
     source=f"{N23}, eq. 10-12 and approximation 4",
     definitions=_NAMES,
     uses=(FIRST_ORDER,),
@@ -127,7 +127,7 @@ PREFACTOR = Derivation(
 HALF = Derivation(
     name="residual-attention-is-half-a-step",
     title="With the step size 1/(2 beta) the attention step is half of Z + MSSA(Z)",
-    hypotheses=(_ANY,),
+    hypotheses=(ANY_BASES,),
     source=f"derived; {N23}, eq. 18 has Z + MSSA(Z)",
     definitions=_NAMES,
     uses=(FROM_GRADIENT,),
@@ -151,12 +151,11 @@ _G_O = Y_O @ W_O @ Y_O.T
 _S_O = Softmax(Y_O @ Y_O.T)
 _M_O: Expr = Sum("k", _S_O @ Y_O @ ORTHOGONAL.T)
 _NAMES_O = (("∇", GRADIENT_O), ("G_k", _G_O), ("S_k", _S_O), ("W_k", W_O), ("Y_k", Y_O))
-_ORTHOGONAL = "orthonormal bases U_k of mutually orthogonal subspaces"
 
 SLOPE_OF_TOKENS = Derivation(
     name="slope-along-the-tokens",
     title="How the compression rate grows with the scale of the tokens",
-    hypotheses=(_ANY,),
+    hypotheses=(ANY_BASES,),
     source="derived",
     definitions=(("∇", GRADIENT_OF_RC), ("G_k", G), ("W_k", W), ("Y_k", Y)),
     uses=(GRADIENT,),
@@ -176,7 +175,7 @@ SLOPE_OF_TOKENS = Derivation(
 SLOPE_OF_ATTENTION = Derivation(
     name="slope-along-attention",
     title="How the compression rate changes along the output of attention",
-    hypotheses=(_ORTHOGONAL,),
+    hypotheses=(ORTHOGONAL_BASES,),
     source="derived",
     definitions=_NAMES_O,
     uses=(GRADIENT,),
@@ -197,7 +196,7 @@ _DERIVED_MOVE = kappa * beta * (beta * _M_O - Z)
 SLOPE_OF_STEP = Derivation(
     name="slope-of-the-attention-step",
     title="The slope of the compression rate along the attention step",
-    hypotheses=(_ORTHOGONAL,),
+    hypotheses=(ORTHOGONAL_BASES,),
     source="derived",
     definitions=_NAMES_O,
     uses=(SLOPE_OF_TOKENS, SLOPE_OF_ATTENTION),
@@ -226,7 +225,7 @@ STEP_DESCENDS = Derivation(
     name="attention-step-descends-to-first-order",
     title="The attention step compresses to first order if beta times the softmax is at most 1",
     hypotheses=(
-        _ORTHOGONAL,
+        ORTHOGONAL_BASES,
         "P_k = I − β(S_k + S_kᵀ)/2 is positive semidefinite, for instance if β times the norm of S_k is at most 1",
         "V_k is the square root of W_k",
     ),
@@ -257,7 +256,7 @@ SECOND_ORDER: Expr = -(beta**2) / 4 * Sum("k", norm_squared(Y.T @ Y))
 SECOND_ORDER_GRADIENT = Derivation(
     name="gradient-of-the-second-order-term",
     title="Descent on the second-order term alone moves along attention with the Gram matrix",
-    hypotheses=(_ANY, "any direction H"),
+    hypotheses=(ANY_BASES, "any direction H"),
     source=f"{HU}, the expansion to second order",
     definitions=(("Y_k", Y),),
     uses=(RATE_BELOW,),
@@ -277,7 +276,7 @@ SECOND_ORDER_GRADIENT = Derivation(
 SECOND_ORDER_ASCENDS = Derivation(
     name="second-order-term-alone-expands",
     title="Descent on the second-order term alone expands",
-    hypotheses=(_ORTHOGONAL,),
+    hypotheses=(ORTHOGONAL_BASES,),
     source=f"{HU}, which explains the residual layer by it",
     definitions=(("∇", GRADIENT_O), ("W_k", W_O), ("Y_k", Y_O)),
     uses=(SECOND_ORDER_GRADIENT, GRADIENT),
@@ -413,7 +412,7 @@ SYMMETRY = Derivation(
 ROTATION = Derivation(
     name="attention-rotates-with-tokens-and-subspaces",
     title="Attention is equivariant to rotations of tokens and subspaces together",
-    hypotheses=(_ANY, "O orthogonal, d x d; tokens ZOᵀ, bases OU_k"),
+    hypotheses=(ANY_BASES, "O orthogonal, d x d; tokens ZOᵀ, bases OU_k"),
     source=f"{N23}, eq. 11-12",
     definitions=(("S_k", S), ("Y_k", Y)),
     uses=(JOINT_ROTATION,),

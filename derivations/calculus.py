@@ -42,9 +42,7 @@ def differential(a: Expr, changes: dict[Matrix, Expr]) -> Expr:
         X is one of a family that ``a`` names by another index too, or dX has an index that ``a`` sums over.
     """
     for X, dX in changes.items():
-        family = {A.index for A in ex.matrices(a) if A.name == X.name} | {X.index}
-        if len(family) > 1 or ex.summed(a) & (ex.free_indices(dX) | {X.index}):
-            raise ValueError(f"no derivative in {X.name}: its index, or that of its change, is another's too")
+        _require_indices(a, X, dX)
     terms = tuple(_forward(a, changes))
     return Add(terms) if len(terms) > 1 else terms[0] if terms else 0 * a
 
@@ -53,9 +51,15 @@ def gradient(f: Expr, X: Matrix) -> Expr:
     """∇f, the matrix of X's shape with df = ⟨∇f, dX⟩, of a scalar f."""
     if f.shape != SCALAR:
         raise ValueError(f"f must be a scalar, got shape {f.shape}")
-    differential(f, {X: X})  # refuses what has no derivative
+    _require_indices(f, X, X)
     terms = tuple(_backward(f, ex.expression(1), X))
     return Add(terms) if len(terms) > 1 else terms[0] if terms else 0 * X
+
+
+def _require_indices(a: Expr, X: Matrix, dX: Expr) -> None:
+    family = {A.index for A in ex.matrices(a) if A.name == X.name} | {X.index}
+    if len(family) > 1 or ex.summed(a) & (ex.free_indices(dX) | {X.index}):
+        raise ValueError(f"no derivative in {X.name}: its index, or that of its change, is another's too")
 
 
 def expanded(a: Expr) -> Expr:

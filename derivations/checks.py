@@ -311,6 +311,7 @@ def trace_of(f: sympy.Lambda, X: Expr) -> Expr:
 
 
 def as_declared(A: Expr, value: Expr, rules: tuple[Rule, ...]) -> bool:
+    """Whether ``value`` is known to be all that the matrix ``A`` is declared to be."""
     if not isinstance(A, Matrix) or A.diagonal or A.mutually or (A.complete and A.index):
         return False  # no way to see it
     return (

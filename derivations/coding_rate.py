@@ -9,8 +9,7 @@ from derivations.expression import Differential, Expr, LogDet, Matrix, Trace, in
 from derivations.notation import H, I_d, I_n, M, R, W, Z, alpha, d, eps, n
 from derivations.proof import Derivation, chain
 from derivations.rules import known, push_through, roots, sylvester, woodbury
-
-N23 = "Yu et al. 2023 (arXiv 2306.01129)"
+from derivations.sources import N23
 
 TWO_FORMS = Derivation(
     name="two-forms-of-the-coding-rate",
@@ -204,7 +203,7 @@ BELOW = Derivation(
     name="curvature-of-the-coding-rate-from-below",
     title="The Hessian of the coding rate is at least -alpha/8",
     hypotheses=("any tokens and any direction H"),
-    source="sharp form of N23, lemma 6",
+    source=f"{N23}, lemma 6, in its sharp form",
     definitions=(("M", M), ("W", W), ("G", _G)),
     uses=(HESSIAN,),
     steps=chain(

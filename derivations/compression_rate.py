@@ -18,11 +18,10 @@ from derivations.expression import (
     norm_squared,
     substitute,
 )
-from derivations.notation import H, I_d, I_n, I_p, R, Z, beta, compression, eps, family, gram, head, n, p
+from derivations.notation import ANY_BASES, H, I_d, I_n, I_p, R, Z, beta, compression, eps, family, gram, head, n, p
 from derivations.proof import Derivation, chain
 from derivations.rules import known, push_through, roots, sylvester
-
-N23 = "Yu et al. 2023 (arXiv 2306.01129)"
+from derivations.sources import N23
 
 U = family()
 Y = head(U)
@@ -32,13 +31,12 @@ RC = compression(U)
 GRADIENT_OF_RC: Expr = beta * Sum("k", Y @ W @ U.T)
 """∇Rᶜ = β Σ_k Y_k W_k U_kᵀ, W_k = (I + β Y_kᵀY_k)⁻¹."""
 _NAMES = (("W_k", W), ("M_k", M), ("Y_k", Y))
-_ANY = "any tokens and any matrices U_k, overlapping or not"
 _PUSH = push_through(Y, beta * Y.T)
 
 TWO_FORMS = Derivation(
     name="two-forms-of-the-compression-rate",
     title="The compression rate from the p x p and from the n x n Gram matrices",
-    hypotheses=(_ANY,),
+    hypotheses=(ANY_BASES,),
     source=f"{N23}, eq. 8",
     definitions=(("Y_k", Y),),
     steps=chain(
@@ -58,7 +56,7 @@ O = Matrix("O", "d", "d", orthonormal=True, complete=True)  # noqa: E741
 TOKEN_ROTATION = Derivation(
     name="compression-rate-sees-only-the-gram-matrix",
     title="The compression rate does not change when tokens are rotated among each other",
-    hypotheses=(_ANY, "V orthogonal, n x n"),
+    hypotheses=(ANY_BASES, "V orthogonal, n x n"),
     source="derived",
     steps=chain(
         substitute(RC, {Z: V @ Z}),
@@ -77,7 +75,7 @@ TOKEN_ROTATION = Derivation(
 JOINT_ROTATION = Derivation(
     name="joint-rotation-of-tokens-and-subspaces",
     title="The compression rate does not change when tokens and subspaces are rotated together",
-    hypotheses=(_ANY, "O orthogonal, d x d; tokens ZOᵀ, bases OU_k"),
+    hypotheses=(ANY_BASES, "O orthogonal, d x d; tokens ZOᵀ, bases OU_k"),
     source=f"{N23}, section 2.2, in words",
     steps=chain(
         substitute(RC, {Z: Z @ O.T, U: O @ U}),
@@ -94,7 +92,7 @@ JOINT_ROTATION = Derivation(
 REDUCTION_ROTATION = Derivation(
     name="joint-rotation-and-the-rate-reduction",
     title="The rate reduction does not change when tokens and subspaces are rotated together",
-    hypotheses=(_ANY, "O orthogonal, d x d; tokens ZOᵀ, bases OU_k"),
+    hypotheses=(ANY_BASES, "O orthogonal, d x d; tokens ZOᵀ, bases OU_k"),
     source=f"{N23}, section 2.2, in words",
     uses=(INVARIANCE, JOINT_ROTATION),
     steps=chain(
@@ -109,7 +107,7 @@ _control = Matrix("Z'", "n", "d")
 SECOND_MOMENT = Derivation(
     name="rate-reduction-sees-only-the-gram-matrix",
     title="The rate reduction against subspaces is the same for all tokens with one second moment",
-    hypotheses=(_ANY, "Z'ᵀZ' = ZᵀZ"),
+    hypotheses=(ANY_BASES, "Z'ᵀZ' = ZᵀZ"),
     source="derived",
     steps=chain(
         substitute(R - RC, {Z: _control}),
@@ -127,7 +125,7 @@ def _at(tokens: Expr, precision: sympy.Expr) -> Expr:
 SCALE = Derivation(
     name="compression-rate-of-scaled-tokens",
     title="Scaling the tokens and the precision together does not change the compression rate",
-    hypotheses=(_ANY, "t > 0, β = p/(nε²)"),
+    hypotheses=(ANY_BASES, "t > 0, β = p/(nε²)"),
     source=f"{N23}, eq. 8",
     steps=chain(_at(_t * Z, _t * eps), ("=", _at(Z, eps), Calculus(), "t² cancels.")),
 )
@@ -135,7 +133,7 @@ SCALE = Derivation(
 TWO_GRADIENTS = Derivation(
     name="two-forms-of-the-gradient-of-the-compression-rate",
     title="The gradient of the compression rate with inverses of p x p and of n x n matrices is the same",
-    hypotheses=(_ANY,),
+    hypotheses=(ANY_BASES,),
     source=f"{N23}, eq. 9",
     definitions=_NAMES,
     steps=chain(
@@ -147,7 +145,7 @@ TWO_GRADIENTS = Derivation(
 GRADIENT = Derivation(
     name="gradient-of-the-compression-rate",
     title="The gradient of the compression rate, with inverses of p x p and of n x n matrices",
-    hypotheses=(_ANY, "any direction H"),
+    hypotheses=(ANY_BASES, "any direction H"),
     source=f"{N23}, eq. 9",
     definitions=_NAMES,
     steps=chain(
@@ -250,7 +248,7 @@ _HU = H @ U
 HESSIAN = Derivation(
     name="hessian-of-the-compression-rate",
     title="The second derivative of the compression rate",
-    hypotheses=(_ANY, "any direction H"),
+    hypotheses=(ANY_BASES, "any direction H"),
     source=f"{N23}, lemma 5, in every head",
     definitions=_NAMES,
     uses=(GRADIENT,),
@@ -291,7 +289,7 @@ L = beta * c
 ABOVE = Derivation(
     name="curvature-of-the-compression-rate-from-above",
     title="The Hessian of the compression rate is at most beta times the overlap of the subspaces",
-    hypotheses=(_ANY, "any direction H", OVERLAP_HYPOTHESIS),
+    hypotheses=(ANY_BASES, "any direction H", OVERLAP_HYPOTHESIS),
     source="derived",
     definitions=(*_NAMES, ("G_k", _G)),
     uses=(HESSIAN,),
@@ -326,7 +324,7 @@ ABOVE = Derivation(
 BELOW = Derivation(
     name="curvature-of-the-compression-rate-from-below",
     title="The Hessian of the compression rate is at least -1/8 of its bound from above",
-    hypotheses=(_ANY, "any direction H", OVERLAP_HYPOTHESIS),
+    hypotheses=(ANY_BASES, "any direction H", OVERLAP_HYPOTHESIS),
     source="derived",
     definitions=(*_NAMES, ("G_k", _G)),
     uses=(HESSIAN,),

@@ -10,7 +10,6 @@ from derivations.compression_rate import (
     BESSEL,
     GRADIENT,
     GRADIENT_OF_RC,
-    N23,
     OVERLAP_HYPOTHESIS,
     RC,
     L,
@@ -20,18 +19,18 @@ from derivations.compression_rate import (
     Y,
 )
 from derivations.expression import Expr, Identity, Inverse, Matrix, Sum, inner, norm_squared, substitute
-from derivations.notation import H, I_d, I_p, Z, beta, family, kappa
+from derivations.notation import ANY_BASES, H, I_d, I_p, Z, beta, family, kappa
 from derivations.proof import Derivation, chain
 from derivations.rules import known, push_through, woodbury
+from derivations.sources import N23
 
 EXACT_STEP: Expr = Z - kappa * GRADIENT_OF_RC
-_ANY = "any tokens and any matrices U_k, overlapping or not"
 _NAMES = (("∇", GRADIENT_OF_RC), ("W_k", W), ("Y_k", Y))
 
 TAYLOR = Derivation(
     name="majoriser-of-the-compression-rate",
     title="The compression rate lies below its quadratic model with curvature L = beta c",
-    hypotheses=(_ANY, "any move H", OVERLAP_HYPOTHESIS),
+    hypotheses=(ANY_BASES, "any move H", OVERLAP_HYPOTHESIS),
     source="derived",
     definitions=_NAMES,
     uses=(ABOVE, GRADIENT),
@@ -55,7 +54,7 @@ TAYLOR = Derivation(
 DESCENT = Derivation(
     name="exact-step-descends",
     title="The exact gradient step compresses for every step size below 2/L",
-    hypotheses=(_ANY, OVERLAP_HYPOTHESIS, "κ > 0; the bound is below Rᶜ(Z) if κ < 2/L, L = βc"),
+    hypotheses=(ANY_BASES, OVERLAP_HYPOTHESIS, "κ > 0; the bound is below Rᶜ(Z) if κ < 2/L, L = βc"),
     source=f"{N23}, eq. 9, which leaves the step size open",
     definitions=_NAMES,
     uses=(TAYLOR,),
@@ -79,7 +78,7 @@ DESCENT = Derivation(
 BEST_STEP = Derivation(
     name="exact-step-of-length-one-over-l",
     title="The exact step of length 1/L takes off at least the squared gradient divided by 2L",
-    hypotheses=(_ANY, OVERLAP_HYPOTHESIS, "κ = 1/L, L = βc"),
+    hypotheses=(ANY_BASES, OVERLAP_HYPOTHESIS, "κ = 1/L, L = βc"),
     source="derived",
     definitions=_NAMES,
     uses=(TAYLOR,),
@@ -100,7 +99,7 @@ _MAP: Expr = I_d - kappa * Sum("k", U @ Inverse(I_p / beta + Y.T @ Y) @ U.T)
 LINEAR_MAP = Derivation(
     name="exact-step-is-one-linear-map",
     title="The exact step is one linear map for all tokens: it mixes channels, never tokens",
-    hypotheses=(_ANY,),
+    hypotheses=(ANY_BASES,),
     source=f"{N23}, eq. 9",
     definitions=_NAMES,
     uses=(GRADIENT,),
@@ -116,7 +115,7 @@ LINEAR_MAP = Derivation(
 TOKEN_ROTATION = Derivation(
     name="exact-step-commutes-with-token-rotations",
     title="The exact step commutes with rotations of the tokens among each other",
-    hypotheses=(_ANY, "V orthogonal, n x n"),
+    hypotheses=(ANY_BASES, "V orthogonal, n x n"),
     source="derived",
     definitions=_NAMES,
     uses=(LINEAR_MAP,),

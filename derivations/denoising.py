@@ -20,9 +20,7 @@ from derivations.expression import (
 from derivations.notation import I_d, I_p, family
 from derivations.proof import Derivation, chain
 from derivations.rules import known, sylvester, woodbury
-
-N23 = "Yu et al. 2023 (arXiv 2306.01129)"
-BOOK = "Ma et al., Principles and Practice of Deep Representation Learning"
+from derivations.sources import BOOK, N23
 
 sigma = sympy.Symbol("sigma", positive=True)
 x, h = Matrix("x", "d", 1), Matrix("h", "d", 1)

@@ -13,8 +13,8 @@ from derivations.ista import absolute, proximal, thresholding
 from derivations.notation import H, M, R, W, Z, alpha, beta, lam
 from derivations.proof import Derivation, chain
 from derivations.rules import known, push_through
+from derivations.sources import N23
 
-N23 = "Yu et al. 2023 (arXiv 2306.01129)"
 ONE = Ones("n", "d")
 F: Expr = RC - R
 """The smooth part: Rᶜ(Z|U) − R(Z)."""
@@ -93,7 +93,7 @@ DESCENT = Derivation(
     name="descent-layer-descends",
     title="One step of the descent layer lowers the loss by at least (1/s − (L_c + α/8)/2) times its squared length",
     hypotheses=(*STEP.hypotheses, "G is the gradient of Rᶜ − R at Z", OVERLAP_HYPOTHESIS),
-    source="derived; the objective is N23, eq. 1, with the l1 norm",
+    source=f"derived; the objective is {N23}, eq. 1, with the l1 norm",
     uses=(TAYLOR, PROXIMAL, coding_rate.GRADIENT, compression_rate.GRADIENT),
     definitions=(("1", ONE), ("R^c(Z)", RC), ("R(Z)", R)),
     steps=chain(
@@ -128,7 +128,7 @@ SIGNED_DESCENT = Derivation(
     name="descent-layer-descends-from-signed-tokens",
     title="One step of the descent layer with soft thresholding lowers the loss from tokens of either sign",
     hypotheses=(*SIGNED.hypotheses, "G is the gradient of Rᶜ − R at Z", OVERLAP_HYPOTHESIS),
-    source="derived; the objective is N23, eq. 1, with the l1 norm",
+    source=f"derived; the objective is {N23}, eq. 1, with the l1 norm",
     uses=(TAYLOR, SOFT_THRESHOLD, GRADIENT),
     definitions=(*SOFT_THRESHOLD.definitions, ("R^c(Z)", RC), ("R(Z)", R)),
     steps=chain(
@@ -163,7 +163,7 @@ MINORISATION = Derivation(
     name="minorisation-of-the-coding-rate",
     title="A quadratic with curvature -α/8 below the coding rate",
     hypotheses=("any tokens and any direction H",),
-    source="sharp form of N23, eq. 77 to 88",
+    source=f"{N23}, eq. 77 to 88, in their sharp form",
     uses=(coding_rate.BELOW, coding_rate.GRADIENT),
     steps=chain(
         substitute(R, {Z: Z + H}),
@@ -273,7 +273,7 @@ SHARP_STEP = _closed_form(
     "majorisation-step-with-the-sharp-constant",
     "The majorisation step with the sharp constant, of orthonormal tokens",
     8 / alpha,
-    "sharp form of N23, eq. 88",
+    f"{N23}, eq. 88, in its sharp form",
 )
 
 _O = Matrix("D", "d", "d", orthonormal=True, complete=True)

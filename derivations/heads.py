@@ -11,20 +11,19 @@ import sympy
 from derivations.attention import MSSA
 from derivations.checks import Calculus, Lemma, Squares
 from derivations.compression_rate import GRADIENT_OF_RC as GRADIENT_OF_ANY
-from derivations.compression_rate import N23, OVERLAP_HYPOTHESIS, RC, L, U
+from derivations.compression_rate import OVERLAP_HYPOTHESIS, RC, L, U
 from derivations.compression_step import GRADIENT_O, ORTHOGONAL, TAYLOR, W_O, X_O, Y_O
 from derivations.expression import Expr, Inverse, LogDet, Matrix, Softmax, Sum, Trace, inner, norm_squared, substitute
-from derivations.neumann import HU
-from derivations.notation import H, I_n, I_p, Z, beta, compression, eta, kappa
+from derivations.notation import ORTHOGONAL_BASES, H, I_n, I_p, Z, beta, compression, eta, kappa
 from derivations.partition_rate import TANGENT, tangent
 from derivations.proof import Derivation, chain
 from derivations.rules import known, root
+from derivations.sources import HU, N23
 
 _RATE = compression(ORTHOGONAL)
 _GRAM: Expr = I_p + beta * Y_O.T @ Y_O
 _A, _B = Matrix("A", "p", "p", psd=True), Matrix("B", "p", "p", psd=True)
 _HALF = sympy.Rational(1, 2)
-_ORTHOGONAL = "orthonormal bases U_k of mutually orthogonal subspaces"
 
 
 def _compresses(
@@ -42,7 +41,7 @@ def _compresses(
     return Derivation(
         name=name,
         title=title,
-        hypotheses=(_ORTHOGONAL, *hypotheses),
+        hypotheses=(ORTHOGONAL_BASES, *hypotheses),
         source=source,
         definitions=(("W_k", W_O), ("Y_k", Y_O)),
         uses=(TANGENT,),
@@ -133,7 +132,7 @@ _more = I_p + beta * _cube.T @ _cube
 SECOND_ORDER = Derivation(
     name="second-order-step-expands",
     title="A step of any size against the second-order term of the rate expands",
-    hypotheses=(_ORTHOGONAL, "any tokens, η > 0"),
+    hypotheses=(ORTHOGONAL_BASES, "any tokens, η > 0"),
     source=f"{HU}, which explains the residual layer by it",
     definitions=(("A_k", _more), ("Y_k", Y_O)),
     uses=(TANGENT,),
@@ -171,7 +170,7 @@ _cubic = beta**2 * Sum("k", Y_O @ Y_O.T @ Y_O @ ORTHOGONAL.T)
 PROJECTIONS = Derivation(
     name="compression-rate-does-not-see-what-projections-drop",
     title="For orthogonal subspaces Z and its projections make the same Neumann step, as far as the rate sees",
-    hypotheses=(_ORTHOGONAL, "any tokens"),
+    hypotheses=(ORTHOGONAL_BASES, "any tokens"),
     source=f"{N23}, approximation 4",
     definitions=(("Y_k", Y_O),),
     steps=chain(

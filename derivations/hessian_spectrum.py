@@ -9,11 +9,12 @@ from __future__ import annotations
 import sympy
 
 from derivations.checks import Calculus, Squares
-from derivations.coding_rate import GRADIENT, N23
+from derivations.coding_rate import GRADIENT
 from derivations.expression import Differential, Expr, Identity, Inverse, Matrix, expression
 from derivations.notation import W, Z, alpha
 from derivations.proof import Derivation, chain
 from derivations.rules import known, push_through, woodbury
+from derivations.sources import N23
 
 A = Matrix("A", "n", "r", orthonormal=True)
 B = Matrix("B", "d", "r", orthonormal=True)
@@ -104,7 +105,7 @@ DIFFERENCE = Derivation(
     name="hessian-eigenvalues-are-divided-differences",
     title="The eigenvalue on symmetric pairs is the divided difference of g",
     hypotheses=("singular values a and b that differ; for a = b it is the limit, g'(a)",),
-    source=f"sharp form of {N23}, lemma 6",
+    source=f"{N23}, lemma 6, in its sharp form",
     definitions=(("g(s)", "αs/(1 + αs²)"),),
     uses=(INSIDE,),
     steps=chain(
@@ -122,7 +123,7 @@ SUM = Derivation(
     name="hessian-eigenvalues-on-skew-pairs",
     title="The eigenvalue on skew pairs is (g(a) + g(b)) / (a + b)",
     hypotheses=("singular values a and b",),
-    source=f"sharp form of {N23}, lemma 6",
+    source=f"{N23}, lemma 6, in its sharp form",
     definitions=(("g(s)", "αs/(1 + αs²)"),),
     uses=(INSIDE,),
     steps=chain(
@@ -140,7 +141,7 @@ LEAST = Derivation(
     name="least-eigenvalue-of-the-hessian",
     title="The divided differences of g, which the Hessian has on symmetric pairs, are at least -alpha/8",
     hypotheses=("x and y are √α times two singular values",),
-    source=f"sharp form of {N23}, lemma 6",
+    source=f"{N23}, lemma 6, in its sharp form",
     uses=(DIFFERENCE,),
     steps=chain(
         expression(alpha * (1 - x * y) * SIZE),
@@ -158,7 +159,7 @@ LARGEST = Derivation(
     name="largest-eigenvalue-of-the-hessian",
     title="What the Hessian of the coding rate has on skew pairs is at most alpha",
     hypotheses=("x and y are √α times two singular values",),
-    source=f"sharp form of {N23}, lemma 6",
+    source=f"{N23}, lemma 6, in its sharp form",
     uses=(SUM,),
     steps=chain(
         expression(alpha * (1 + x * y) * SIZE),

@@ -23,9 +23,7 @@ from derivations.notation import Z, eta, lam
 from derivations.proof import Derivation, chain
 from derivations.render import PLAIN
 from derivations.rules import known
-
-N23 = "Yu et al. 2023 (arXiv 2306.01129)"
-FISTA = "Beck and Teboulle 2009 (SIAM J. Imaging Sci. 2)"
+from derivations.sources import FISTA, N23
 
 A = Matrix("A", "n", "m")
 """A code; rows code tokens."""

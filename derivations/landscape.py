@@ -24,9 +24,7 @@ from derivations.notation import I_d, I_n, I_p, K, M, R, W, Z, alpha, beta, eps,
 from derivations.partition_rate import TANGENT, tangent
 from derivations.proof import Derivation, chain
 from derivations.rules import known, multiplicative, push_through, root, sylvester
-
-MCR2 = "Yu et al. 2020 (MCR^2, arXiv 2006.08558)"
-GEO = "Wang et al. 2024 (geometry of MCR^2, arXiv 2406.01909)"
+from derivations.sources import GEO, MCR2
 
 _ONE = Identity(1)
 g, u = sympy.symbols("g u", positive=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sympy
 
 from derivations.checks import Calculus, Lemma, OnInterval, Spectrum, Squares
-from derivations.compression_rate import GRADIENT, GRADIENT_OF_RC, N23, RC, U, W, Y
+from derivations.compression_rate import GRADIENT, GRADIENT_OF_RC, RC, U, W, Y
 from derivations.compression_step import (
     AROUND,
     EXACT_DIRECTIONS,
@@ -28,9 +28,7 @@ from derivations.expression import Expr, Inverse, LogDet, Matrix, Sum, Trace, ex
 from derivations.notation import I_p, beta
 from derivations.proof import Derivation, chain
 from derivations.rules import known
-
-HU = "Hu, Zou and Xu 2024 (arXiv 2411.17182)"
-BOOK = "Ma et al., Principles and Practice of Deep Representation Learning"
+from derivations.sources import BOOK, HU, N23
 
 X = Matrix("X", "p", "p")
 PSD = Matrix("X", "p", "p", psd=True)

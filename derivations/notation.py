@@ -22,6 +22,11 @@ R: Expr = LogDet(I_d + alpha * Z.T @ Z) / 2
 """The coding rate R(Z)."""
 
 
+ANY_BASES = "any tokens and any matrices U_k, overlapping or not"
+ORTHOGONAL_BASES = "orthonormal bases U_k of mutually orthogonal subspaces"
+"""Hypotheses that many derivations share."""
+
+
 def family(*, orthonormal: bool = False, mutually: bool = False, complete: bool = False, index: str = "k") -> Matrix:
     """U_k, a basis of the k-th subspace, with the properties named."""
     return Matrix("U", "d", "p", index, orthonormal=orthonormal, mutually=mutually, complete=complete)

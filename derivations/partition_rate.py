@@ -25,9 +25,9 @@ from derivations.expression import (
 from derivations.notation import H, I_d, R, W, Z, alpha
 from derivations.proof import Derivation, chain
 from derivations.rules import known, multiplicative, push_through, root, sylvester, woodbury
+from derivations.sources import MCR2
 
 BOYD = "Boyd and Vandenberghe, Convex Optimization, section 3.1.5"
-MCR2 = "Yu et al. 2020 (MCR^2, arXiv 2006.08558)"
 
 gamma = sympy.Symbol("gamma", positive=True)
 """γ = n_k/n, the share of a class."""

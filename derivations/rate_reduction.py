@@ -24,11 +24,10 @@ from derivations.expression import (
     substitute,
 )
 from derivations.notation import H, I_d, I_n, K, R, W, Z, alpha, eta, kappa
-from derivations.partition_rate import MCR2, TANGENT
+from derivations.partition_rate import TANGENT
 from derivations.proof import Derivation, chain
 from derivations.rules import known, root
-
-REDUNET = "Chan et al. 2022 (ReduNet, arXiv 2105.10446)"
+from derivations.sources import MCR2, REDUNET
 
 _root = Matrix("s", 1, "r", "k", complete=True)
 SHARE: Expr = Trace(_root @ _root.T)

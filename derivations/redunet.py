@@ -20,8 +20,7 @@ from derivations.notation import H, I_d, M, R, W, Z, alpha, d, eps, n
 from derivations.partition_rate import TERM, gamma, pi
 from derivations.proof import Derivation, chain
 from derivations.rules import known, push_through, woodbury
-
-REDUNET = "Chan et al. 2022 (ReduNet, arXiv 2105.10446)"
+from derivations.sources import REDUNET
 
 E: Expr = alpha * W
 """E = α(I + αZᵀZ)⁻¹."""

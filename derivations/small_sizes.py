@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from derivations.checks import AtSizes, Calculus
-from derivations.coding_rate import N23
 from derivations.expression import Identity, Inverse, LogDet, Matrix, Trace
 from derivations.notation import alpha
 from derivations.proof import Derivation, chain
 from derivations.rules import sylvester
+from derivations.sources import N23
 
 I_1, I_2, I_d = Identity(1), Identity(2), Identity("d")
 Z = Matrix("Z", 2, "d")

@@ -24,8 +24,7 @@ from derivations.notation import H, I_d, I_p, Z, family, head
 from derivations.partition_rate import TANGENT, tangent
 from derivations.proof import Derivation, chain
 from derivations.rules import known, sylvester
-
-TOST = "Wu et al. 2024 (ToST, arXiv 2412.17810)"
+from derivations.sources import TOST
 
 c = sympy.Symbol("c", positive=True)
 """d/ε²."""
