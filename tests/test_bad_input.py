@@ -350,16 +350,20 @@ def test_precision_beyond_the_dtype():
 
 
 def public():
-    """Every public function and class of srr, and every public method, with its parameters."""
-    for info in pkgutil.iter_modules(srr.__path__):
-        if info.name.startswith("_"):
-            continue
-        module = importlib.import_module(f"srr.{info.name}")
+    """Every public function and class of srr, and every public method, with its parameters.
+
+    What several modules export counts where ``layers``, which gathers the layers of the others, has it.
+    """
+    modules = sorted(info.name for info in pkgutil.iter_modules(srr.__path__) if not info.name.startswith("_"))
+    seen = set()
+    for stem in sorted(modules, key=lambda stem: stem != "layers"):
+        module = importlib.import_module(f"srr.{stem}")
         for name in module.__all__:
             thing = getattr(module, name)
-            if not callable(thing):
+            if not callable(thing) or thing in seen:
                 continue
-            path = f"{info.name}.{name}"
+            seen.add(thing)
+            path = f"{stem}.{name}"
             yield path, thing, set(inspect.signature(thing).parameters)
             if inspect.isclass(thing) and path not in RESULTS:
                 for method, function in inspect.getmembers(thing, inspect.isfunction):

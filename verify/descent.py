@@ -13,7 +13,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 
 import srr
 from srr._arrays import count, namespace, require_tokens
-from srr.layers import require_layer
+from srr.layer import require_layer
 from verify.arrays import to_numpy
 from verify.counterexample import (
     Array,

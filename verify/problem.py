@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 import srr
-from srr import layers
 from srr._arrays import count, positive, require_bases, require_shape
-from verify import digits, files, subspaces
+from verify import digits, files, layer_families, subspaces
+from verify.layer_families import Setting
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,11 @@ def load(wanted: Tokens, choice: Choice) -> Problem:
     Z = _scaled(Z, wanted.scale)
     objective = srr.SparseRateReduction(U, choice.eps, choice.lam)
     D = _dictionary(wanted, U)
-    layer = _layer(choice, objective, D)
-    return Problem(Z, objective, (layer,) * count(choice.layers, "layers"), choice, tokens_said, bases_said)
+    steps = {name: step for name, step in (("kappa", choice.kappa), ("eta", choice.eta)) if step is not None}
+    layers = layer_families.build(choice.family, Setting(Z, objective, D, choice.layers, steps))
+    if choice.pre_norm:
+        layers = tuple(map(srr.layers.PreNorm, layers))
+    return Problem(Z, objective, layers, choice, tokens_said, bases_said)
 
 
 # --- tokens and bases -------------------------------------------------------------------------------------------
@@ -154,9 +156,6 @@ def _leave_out(wanted: Tokens, given: str, *names: str) -> None:
             raise ValueError(f"{name} must be left out with {given}, got {value!r}")
 
 
-# --- layers -----------------------------------------------------------------------------------------------------
-
-
 def _dictionary(wanted: Tokens, U: np.ndarray) -> np.ndarray:
     d = U.shape[1]
     if wanted.dictionary is None:
@@ -167,24 +166,3 @@ def _dictionary(wanted: Tokens, U: np.ndarray) -> np.ndarray:
         raise ValueError(f"dictionary must be {U.dtype} as the tokens are, got {D.dtype}")
     require_shape(D, (d, d), "dictionary")
     return D
-
-
-def _layer(choice: Choice, objective: srr.SparseRateReduction, D: np.ndarray) -> srr.Layer:
-    layer = _bare_layer(choice, objective, D)
-    return layers.PreNorm(layer) if choice.pre_norm else layer
-
-
-def _bare_layer(choice: Choice, objective: srr.SparseRateReduction, D: np.ndarray) -> srr.Layer:
-    U, eps, lam = objective.U, objective.eps, objective.lam
-    options: dict[str, Any] = {} if choice.eta is None else {"eta": positive(choice.eta, "eta")}
-    if choice.family in ("official", "descent") and choice.kappa is not None:
-        raise ValueError(f"kappa must be left out with {choice.family}, which has no such step, got {choice.kappa}")
-    if choice.family == "descent":
-        if choice.eta is not None:
-            raise ValueError(f"eta must be left out with descent, which has no such step, got {choice.eta}")
-        return layers.descent(U, eps=eps, lam=lam)
-    if choice.family == "official":
-        return layers.official(U, D, lam=lam, **options)
-    if choice.kappa is not None:
-        options["kappa"] = positive(choice.kappa, "kappa")
-    return layers.crate(U, D, rule=choice.family, eps=eps, lam=lam, **options)

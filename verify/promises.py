@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,7 @@ def measuring() -> Iterator[None]:
         yield
 
 
+@singledispatch
 def promises_of(layer: srr.Layer, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
     """The promises of a layer of this kind.
 
@@ -114,10 +116,12 @@ def promises_of(layer: srr.Layer, objective: srr.SparseRateReduction) -> tuple[P
     promises what the theory asks of the two halves: Rᶜ(Z|U), and λ‖Z‖₁ − R(Z). The whole of every layer
     promises the loss.
     """
-    whole = loss(objective)
-    if isinstance(layer, Descent):
-        return smooth(objective), l1(objective), whole
-    return compression(objective), _second_half(layer, objective), whole
+    return compression(objective), _second_half(layer, objective), loss(objective)
+
+
+@promises_of.register
+def _(layer: Descent, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
+    return smooth(objective), l1(objective), loss(objective)
 
 
 def _second_half(layer: Any, objective: srr.SparseRateReduction) -> Promise:

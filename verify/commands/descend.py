@@ -7,17 +7,17 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from verify.layer_families import FAMILIES
 from verify.usage import Flag, Whole
 
-Family = Literal["exact", "neumann", "derived", "residual", "conceptual", "official", "descent"]
+Family = Literal[tuple(FAMILIES)]
 Count = Annotated[Whole | None, Parameter(show_default=False)]
 Number = Annotated[float | None, Parameter(show_default=False)]
 Place = Annotated[str | None, Parameter(show_default=False)]
 
 
 def descend(
-    family: Family = "residual",
-    /,
+    layer: Family = "residual",
     *,
     data: Literal["mixture", "digits"] = "mixture",
     tokens: Place = None,
@@ -44,7 +44,7 @@ def descend(
 
     Parameters
     ----------
-    family
+    layer
         The first half: the exact gradient step on Rc, its neumann or derived (attention) approximation,
         the paper's residual Z + MSSA, conceptual (without the factor p/(n eps^2)) or official, as in the code.
         The second half: ISTA. Or descent, the layer that provably lowers the loss.
@@ -104,11 +104,11 @@ def descend(
         if figure is not None:
             require_figure(figure)
         wanted = Tokens(data, tokens, bases, dictionary, n, d, K, p, noise, coherence, scale, seed)
-        choice = Choice(family, eps, lam, kappa, eta, pre_norm, layers)
+        choice = Choice(layer, eps, lam, kappa, eta, pre_norm, layers)
         problem = load(wanted, choice)
         found = trace(problem.layers, problem.objective, problem.Z)
         if figure is not None:
-            write(found, figure, title=f"{family}: {problem.tokens_said}")
+            write(found, figure, title=f"{layer}: {problem.tokens_said}")
     if json:
         print(descend_text.to_json(problem, found), end="")
     else:
