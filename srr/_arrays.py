@@ -295,18 +295,19 @@ def inverse_of_factored(M: Array, L: Array) -> Array:
         return sys.modules["torch"].cholesky_inverse(L)
     if not compat.is_numpy_array(M):
         return xp.linalg.inv(M)
-    inverse = _inverse_of_triangular(L)
+    inverse = inverse_of_triangular(L)
     return np.matmul(np.swapaxes(inverse, -1, -2), inverse)
 
 
-def _inverse_of_triangular(L: Array) -> Array:
+def inverse_of_triangular(L: Array) -> Array:
+    """L⁻¹ of lower triangular NumPy matrices ``(..., q, q)``."""
     # By halves, [[A, 0], [B, C]]⁻¹ = [[A⁻¹, 0], [−C⁻¹BA⁻¹, C⁻¹]]: matrix products for the whole stack, where LAPACK
     # would take one small matrix after the other.
     q = L.shape[-1]
     if q <= DIRECTLY_INVERTED:
         return np.linalg.inv(L)
     h = q // 2
-    A, C = _inverse_of_triangular(L[..., :h, :h]), _inverse_of_triangular(L[..., h:, h:])
+    A, C = inverse_of_triangular(L[..., :h, :h]), inverse_of_triangular(L[..., h:, h:])
     inverse = np.zeros_like(L)
     inverse[..., :h, :h], inverse[..., h:, h:] = A, C
     inverse[..., h:, :h] = -C @ (L[..., h:, :h] @ A)

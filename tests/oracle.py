@@ -14,8 +14,8 @@ PRECISION = 256
 
 
 def rational(x):
-    """The rational number that a float is."""
-    f = Fraction(float(x))
+    """The rational number that a float, or a fraction, is."""
+    f = x if isinstance(x, Fraction) else Fraction(float(x))
     return fmpq(f.numerator, f.denominator)
 
 

@@ -12,7 +12,8 @@ from flint import arb, ctx, fmpq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verify import decide, roundoff
+from srr import enclosure
+from verify import decide
 
 BITS = 8192
 SIZES = (1, 2, 3, 5)
@@ -204,16 +205,16 @@ def test_float64_is_used_and_its_bound_is_tight():
 
 
 @pytest.mark.parametrize("extreme", [1e-200, 1e-120, 1e120, 1e200])
-def test_float64_declines_what_it_cannot_bound(extreme):
+def test_float64_bounds_extremes_or_leaves_them(extreme):
     Z = np.random.default_rng(0).standard_normal((20, 20)) * extreme
-    assert roundoff.coding_rate(Z, 1.0)[1] == np.inf or extreme < 1
+    assert enclosed(enclosure.coding_rate(Z, eps=1.0), oracle.coding_rate(Z, eps=1.0))
     assert decide.rate_change(Z, 0.9 * Z, eps=0.5).sign == -1
     assert decide.rate_change(Z, 0.9 * Z, eps=extreme).sign == -1
 
 
-def enclosed(value_and_bound, exact):
-    value, bound = value_and_bound
-    return abs(arb(value) - exact) <= arb(bound)
+@ctx.workprec(300)
+def enclosed(bounds, exact):
+    return arb(float(bounds.lower)) <= exact <= arb(float(bounds.upper))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -223,20 +224,21 @@ def test_the_bound_covers_a_projection_that_cancels(seed):
     first = 1e8 * rng.random((20, 1))
     Z = np.hstack([first, first + rng.random((20, 1))])
     U = np.array([[[1.0], [-1.0]]]) / np.sqrt(2)
-    value, bound = roundoff.subspace_coding_rate(Z, U, 0.05)
+    bounds = enclosure.subspace_coding_rate(Z, U, eps=1)  # β = 1/20
     with ctx.workprec(300):
         gram = oracle.matrix(Z) * oracle.matrix(U[0])
-        exact = (1 + arb(oracle.rational(0.05) * (gram.transpose() * gram)[0, 0])).log() / 2
-        assert enclosed((value, bound), exact)
-        assert abs(arb(value) - exact) > 1e-12  # so that it is the projection's error which the bound covers
+        exact = (1 + arb((gram.transpose() * gram)[0, 0] / 20)).log() / 2
+        assert enclosed(bounds, exact)
+        plain = np.log1p(np.sum((Z @ U[0]) ** 2) / 20) / 2
+        assert abs(arb(float(plain)) - exact) > 1e-12  # so that it is the projection's error which the bound covers
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_bound_covers_a_residual_that_cancels(seed):
     rng = np.random.default_rng(seed)
     A, D = rng.standard_normal((20, 1)), rng.standard_normal((4, 1))
-    value = roundoff.half_squared_residual(A @ D.T, D, A)
-    assert enclosed(value, as_arb(lasso(A @ D.T, D, A, 0)))
+    bounds = enclosure.lasso(A @ D.T, D, A, lam=0)
+    assert enclosed(bounds, as_arb(lasso(A @ D.T, D, A, 0)))
 
 
 def test_equal_rates_leave_the_decision_to_the_norm():

@@ -1,9 +1,10 @@
 """The sign of a difference of rates, decided and not estimated.
 
 The entries of the arrays are floats, so they are rational numbers, and what is asked is an inequality between
-determinants of rational matrices. Three means, from cheap to sure: float64 with a bound on all rounding
-errors; ball arithmetic (Arb, through python-flint) at rising precision; comparison of the determinants as
-integers, which settles equality.
+determinants of rational matrices. Four means, from cheap to sure: float64 with a bound on all rounding errors,
+first of the two values and then, where their enclosures overlap, of their difference itself (``srr.enclosure``);
+ball arithmetic (Arb, through python-flint) at rising precision; comparison of the determinants as integers,
+which settles equality.
 
 The floats given are the subject: the layer's output on this input, rounded as it was, and no ideal layer's.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from numbers import Rational
 from typing import Any, Protocol
@@ -21,8 +22,11 @@ import array_api_compat as compat
 import numpy as np
 from flint import arb, arb_mat, ctx, fmpq
 
+from srr import enclosure
 from srr._arrays import require_bases, require_finite, require_membership, require_shape
-from verify import rationals, roundoff
+from srr._intervals import intersection, negative, times, total
+from srr.enclosure import Enclosure
+from verify import rationals
 from verify.arrays import to_numpy
 from verify.rationals import Ratio
 
@@ -50,8 +54,8 @@ class Decision:
     lower, upper : float
         The difference lies in ``[lower, upper]``; in nats for rates.
     method : str
-        What decided it: ``"identical arrays"``, ``"exact rationals"``, ``"float64 with error bound"`` or,
-        for instance, ``"balls, 96 bits"``.
+        What decided it: ``"identical arrays"``, ``"exact rationals"``, ``"float64 with error bound"`` of the two
+        values, ``"float64 with error bound of the change"`` or, for instance, ``"balls, 96 bits"``.
     """
 
     sign: int | None
@@ -243,64 +247,62 @@ def _rational(x: Number, name: str) -> fmpq:
 
 # --- terms of a difference ----------------------------------------------------------------------------------
 
-Bounded = tuple[float, float]
-"""A value and a bound on its error."""
-
 
 @dataclass(frozen=True)
 class _Term:
-    """``weight`` times the change of a quantity: its two values with error bounds, and exactly."""
+    """``weight`` times the change of a quantity: from enclosures of its two values, directly, and exactly."""
 
     weight: fmpq
-    rounded: Callable[[], tuple[Bounded, Bounded]]
+    value: Callable[[np.ndarray], Enclosure]
+    change: Callable[[], Enclosure]
     exact: Callable[[], fmpq | list[Ratio]]
 
     def __neg__(self) -> _Term:
-        return _Term(-self.weight, self.rounded, self.exact)
+        return replace(self, weight=-self.weight)
 
     def __rmul__(self, weight: fmpq) -> _Term:
-        return _Term(weight * self.weight, self.rounded, self.exact)
+        return replace(self, weight=weight * self.weight)
 
 
 def _rate(old: np.ndarray, new: np.ndarray, eps: fmpq) -> _Term:
-    alpha = _float(fmpq(old.shape[1], old.shape[0]) / (eps * eps))
+    precision = _fraction(eps)
     return _Term(
         rationals.ONE,
-        lambda: (roundoff.coding_rate(old, alpha), roundoff.coding_rate(new, alpha)),
+        lambda Z: enclosure.coding_rate(Z, eps=precision),
+        lambda: enclosure.coding_rate_change(old, new, eps=precision),
         lambda: rationals.coding_rate(old, new, eps),
     )
 
 
 def _subspace_rate(old: np.ndarray, new: np.ndarray, U: np.ndarray, eps: fmpq) -> _Term:
-    beta = _float(fmpq(U.shape[2], old.shape[0]) / (eps * eps))
+    precision = _fraction(eps)
     return _Term(
         rationals.ONE,
-        lambda: (roundoff.subspace_coding_rate(old, U, beta), roundoff.subspace_coding_rate(new, U, beta)),
+        lambda Z: enclosure.subspace_coding_rate(Z, U, eps=precision),
+        lambda: enclosure.subspace_coding_rate_change(old, new, U, eps=precision),
         lambda: rationals.subspace_coding_rate(old, new, U, eps),
     )
 
 
 def _partition_rate(old: np.ndarray, new: np.ndarray, Pi: np.ndarray, eps: fmpq) -> _Term:
-    n, d = old.shape
-    parts = Pi[:, Pi.max(axis=0) > 0]
-    sizes = np.array([math.fsum(part) for part in parts.T.tolist()])
-    alphas = _float(fmpq(d) / (eps * eps)) / sizes
-
-    def rounded() -> tuple[Bounded, Bounded]:
-        before, after = (roundoff.partition_coding_rate(Z, parts, alphas, sizes / n) for Z in (old, new))
-        return before, after
-
-    return _Term(rationals.ONE, rounded, lambda: rationals.partition_coding_rate(old, new, Pi, eps))
+    precision = _fraction(eps)
+    return _Term(
+        rationals.ONE,
+        lambda Z: enclosure.partition_coding_rate(Z, Pi, eps=precision),
+        lambda: enclosure.partition_coding_rate_change(old, new, Pi, eps=precision),
+        lambda: rationals.partition_coding_rate(old, new, Pi, eps),
+    )
 
 
 def _l1(old: np.ndarray, new: np.ndarray) -> _Term:
-    return _Term(rationals.ONE, lambda: (roundoff.l1(old), roundoff.l1(new)), lambda: rationals.l1(old, new))
+    return _Term(rationals.ONE, enclosure.l1, lambda: enclosure.l1_change(old, new), lambda: rationals.l1(old, new))
 
 
 def _half_squared_residual(Z: np.ndarray, D: np.ndarray, old: np.ndarray, new: np.ndarray) -> _Term:
     return _Term(
         rationals.ONE,
-        lambda: (roundoff.half_squared_residual(Z, D, old), roundoff.half_squared_residual(Z, D, new)),
+        lambda A: enclosure.lasso(Z, D, A, lam=0),
+        lambda: enclosure.lasso_change(Z, D, old, new, lam=0),
         lambda: rationals.half_squared_residual(Z, D, old, new),
     )
 
@@ -311,22 +313,23 @@ def _half_squared_residual(Z: np.ndarray, D: np.ndarray, old: np.ndarray, new: n
 def _decide(old: np.ndarray, new: np.ndarray, *terms: _Term) -> Decision:
     if np.array_equal(old, new):
         return Decision(0, 0.0, 0.0, "identical arrays")
-    return (old.size >= FLOATS_FROM and _in_floats(terms)) or _in_balls(terms)
+    return (old.size >= FLOATS_FROM and _in_floats(old, new, terms)) or _in_balls(terms)
 
 
-def _in_floats(terms: tuple[_Term, ...]) -> Decision | None:
-    value, bound = 0.0, 0.0
-    for term in terms:
-        weight = _float(term.weight)
-        (before, wrong_before), (after, wrong_after) = term.rounded()
-        value += weight * (after - before)
-        size = abs(after) + abs(before)
-        bound += abs(weight) * (wrong_before + wrong_after + 4 * (len(terms) + 2) * roundoff.ROUNDOFF * size)
-    bound *= 1.1
-    if not (abs(value) > bound and math.isfinite(value)):
+def _in_floats(old: np.ndarray, new: np.ndarray, terms: tuple[_Term, ...]) -> Decision | None:
+    changes = [total(term.value(new), negative(term.value(old))) for term in terms]
+    if decision := _clear(changes, terms, "float64 with error bound"):
+        return decision
+    changes = [intersection(change, term.change()) for change, term in zip(changes, terms, strict=True)]
+    return _clear(changes, terms, "float64 with error bound of the change")
+
+
+def _clear(changes: list[Enclosure], terms: tuple[_Term, ...], method: str) -> Decision | None:
+    weighted = (times(_fraction(term.weight), change) for term, change in zip(terms, changes, strict=True))
+    lower, upper = map(float, total(*weighted))
+    if not (lower > 0 or upper < 0) or math.isinf(lower) or math.isinf(upper):
         return None
-    lower, upper = math.nextafter(value - bound, -math.inf), math.nextafter(value + bound, math.inf)
-    return Decision(1 if value > 0 else -1, lower, upper, "float64 with error bound")
+    return Decision(1 if lower > 0 else -1, lower, upper, method)
 
 
 def _in_balls(terms: tuple[_Term, ...]) -> Decision:
@@ -367,11 +370,8 @@ def _equal(ratios: list[Ratio]) -> bool:
     return bool(product == 1)
 
 
-def _float(x: fmpq) -> float:
-    try:
-        return float(Fraction(int(x.p), int(x.q)))  # correctly rounded
-    except OverflowError:
-        return math.inf
+def _fraction(x: fmpq) -> Fraction:
+    return Fraction(int(x.p), int(x.q))
 
 
 def _enclosed(sign: int | None, value: arb, method: str) -> Decision:
