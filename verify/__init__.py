@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from verify.certificate import certify_descent
     from verify.descent import check_descent
 
-__all__ = ["check_descent"]
+__all__ = ["certify_descent", "check_descent"]
 
 
 def __getattr__(name: str) -> Any:  # on demand, so that the command line starts at once
@@ -13,4 +14,8 @@ def __getattr__(name: str) -> Any:  # on demand, so that the command line starts
         from verify.descent import check_descent
 
         return check_descent
+    if name == "certify_descent":
+        from verify.certificate import certify_descent
+
+        return certify_descent
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
