@@ -1,13 +1,14 @@
-"""How fast the rates are: as a share of what the machine's matrix product allows, and against plain torch.
+"""How fast the rates are: as a share of what the machine's matrix product allows, and against plain torch; and how much
+longer their rigorous enclosures take.
 
-Each case runs in a process of its own with one BLAS thread. Matrix product, srr and torch take turns there, and the
-best time of each counts, so that a drifting clock touches all three alike.
+Each case runs in a process of its own with one BLAS thread. What is compared takes turns there, and the best time of
+each counts, so that a drifting clock touches all alike.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ import numpy as np
 from verify.workers import run_jobs
 
 EPS = 1.0
+RADIUS = 1e-9
+"""Relative to the value: what an enclosure's is to be below."""
 PLAIN_BYTES = 2**27
 """Plain torch gets as many token sets at a time as keep one of its n × n or d × d arrays below this."""
 
@@ -75,8 +78,50 @@ def cases() -> list[Case]:
     return heads + labelled
 
 
-def run(cases: list[Case], *, rounds: int = 5, timeout: float = 600) -> Iterator[Timing]:
-    """Time each case, one after the other.
+@dataclass(frozen=True)
+class Certified:
+    """An enclosure beside the plain value."""
+
+    case: Case
+    eps: float
+    most: float
+    """What the enclosure may take, in times of the plain value."""
+
+
+@dataclass(frozen=True)
+class CertifiedTiming:
+    """What an enclosure took, and how narrow it is."""
+
+    case: Certified
+    seconds: float
+    plain_seconds: float
+    radius: float
+    """The largest of the batch, relative to the value."""
+    contains: bool
+    """Whether the plain values are inside, or as near as their own rounding."""
+
+    @property
+    def ratio(self) -> float:
+        """Times that the plain value takes."""
+        return self.seconds / self.plain_seconds
+
+    @property
+    def met(self) -> bool:
+        """Whether it is as fast and as narrow as it is to be."""
+        return self.ratio <= self.case.most and self.radius <= RADIUS and self.contains
+
+
+def certified_cases() -> list[Certified]:
+    """R of a set as large as ViT-B's dimension, and Rc(Z|U) of CRATE-Base, each at an easy and a hard precision."""
+    whole, heads = (
+        Case("R", 768, 1024, 0, 0, 1, "float64", False),
+        Case("Rc(Z|U)", 768, 197, 12, 64, 32, "float64", False),
+    )
+    return [Certified(case, eps, most) for case, most in ((whole, 3.0), (heads, 4.0)) for eps in (1.0, 0.1)]
+
+
+def run(cases: Sequence[Case | Certified], *, rounds: int = 5, timeout: float = 600) -> Iterator[Any]:
+    """Time each case, one after the other: a `Timing` or `CertifiedTiming` of each.
 
     Raises
     ------
@@ -89,24 +134,61 @@ def run(cases: list[Case], *, rounds: int = 5, timeout: float = 600) -> Iterator
         yield done.value
 
 
-def measure(rounds: int, case: Case) -> Timing:
+def measure(rounds: int, case: Case | Certified) -> Timing | CertifiedTiming:
     """Time one case in this process."""
+    return _enclosure(rounds, case) if isinstance(case, Certified) else _rate(rounds, case)
+
+
+def _enclosure(rounds: int, certified: Certified) -> CertifiedTiming:
+    import srr
+    from srr import enclosure
+
+    case, eps = certified.case, certified.eps
+    rng = np.random.default_rng(0)
+    Z = _tokens(case, rng)
+    if case.rate == "R":
+        turns = [lambda: enclosure.coding_rate(Z, eps=eps), lambda: srr.coding_rate(Z, eps=eps)]
+    else:
+        U = _bases(case, rng)
+        turns = [
+            lambda: enclosure.subspace_coding_rate(Z, U, eps=eps),
+            lambda: srr.subspace_coding_rate(Z, U, eps=eps),
+        ]
+    bounds, value = (turn() for turn in turns)
+    seconds, plain_seconds = _best(turns, rounds)
+    near = 1e-9 * value
+    contains = bool(np.all((bounds.lower <= value + near) & (value - near <= bounds.upper)))
+    radius = float(np.max(bounds.radius / bounds.midpoint))
+    return CertifiedTiming(certified, seconds, plain_seconds, radius, contains)
+
+
+def _rate(rounds: int, case: Case) -> Timing:
     rng = np.random.default_rng(0)
     dtype = np.dtype(case.dtype)
-    Z = rng.standard_normal((case.batch, case.n, case.d)).astype(dtype)
-    Z /= Z.std(axis=-1, keepdims=True)  # tokens as LayerNorm leaves them
+    Z = _tokens(case, rng)
     square = rng.standard_normal((1024, 1024)).astype(dtype)
     ours = _ours(case, Z, rng)
     plain, part = _plain(case, Z, rng)
     turns: list[Callable[[], Any]] = [lambda: square @ square, ours, *([plain] if plain else [])]
     for turn in turns[1:]:
         turn()
+    best = _best(turns, rounds)
+    rate = 2 * 1024**3 / best[0]
+    return Timing(case, best[1], case.batch * needed_flops(case) / rate, best[2] / part if plain else None)
+
+
+def _tokens(case: Case, rng: np.random.Generator) -> np.ndarray:
+    """Tokens as LayerNorm leaves them."""
+    Z = rng.standard_normal((case.batch, case.n, case.d)).astype(case.dtype)
+    return Z / Z.std(axis=-1, keepdims=True)
+
+
+def _best(turns: Sequence[Callable[[], Any]], rounds: int) -> list[float]:
     best = [np.inf] * len(turns)
     for _ in range(rounds):
         for i, turn in enumerate(turns):
             best[i] = min(best[i], _seconds(turn))
-    rate = 2 * 1024**3 / best[0]
-    return Timing(case, best[1], case.batch * needed_flops(case) / rate, best[2] / part if plain else None)
+    return best
 
 
 def _seconds(turn: Callable[[], Any]) -> float:

@@ -1,4 +1,4 @@
-"""``srr bench``: how fast the rates are on this machine."""
+"""``srr bench``: how fast the rates and their certificates are on this machine."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from verify.usage import Whole
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from verify.bench import Timing
+    from verify.bench import CertifiedTiming, Timing
 
 
-def bench(what: Literal["rates"] = "rates", /, *, rounds: Whole = 5, json: bool = False) -> int:
-    """Time the rates against this machine's matrix product and against plain torch.
+def bench(what: Literal["rates", "certify"] = "rates", /, *, rounds: Whole = 5, json: bool = False) -> int:
+    """Time the rates against this machine's matrix product and against plain torch, or their rigorous enclosures.
 
     Parameters
     ----------
     what
-        rates: R, Rc(Z|U), Rc(Z|Pi) and dR, values and gradients.
+        rates: R, Rc(Z|U), Rc(Z|Pi) and dR, values and gradients. certify: enclosures of R and Rc(Z|U) against the
+        plain values.
     rounds
         Measurements of each; the best counts.
     json
@@ -27,7 +28,7 @@ def bench(what: Literal["rates"] = "rates", /, *, rounds: Whole = 5, json: bool 
     Returns
     -------
     int
-        0.
+        0; with certify, 1 where an enclosure takes longer, or is wider, than it is to.
     """
     from dataclasses import asdict
     from json import dumps
@@ -39,18 +40,42 @@ def bench(what: Literal["rates"] = "rates", /, *, rounds: Whole = 5, json: bool 
 
     with user_input():
         count(rounds, "--rounds")
-    cases = benchmark.cases()
+    cases = benchmark.cases() if what == "rates" else benchmark.certified_cases()
     timings = []
     with progress(len(cases), "measuring") as advance:
         for timing in benchmark.run(cases, rounds=rounds):
             timings.append(timing)
             advance("measuring")
+    more = ("share", "speedup") if what == "rates" else ("ratio", "met")
     if json:
-        rows = [asdict(t) | {"share": t.share, "speedup": t.speedup} for t in timings]
-        print(dumps(rows, indent=2))
+        print(dumps([asdict(t) | {name: getattr(t, name) for name in more} for t in timings], indent=2))
     else:
-        _print(timings)
-    return 0
+        (_print if what == "rates" else _print_certified)(timings)
+    return int(what == "certify" and not all(t.met for t in timings))
+
+
+def _print_certified(timings: Sequence[CertifiedTiming]) -> None:
+    from rich.table import Table
+
+    from verify.bench import RADIUS
+    from verify.terminal import page
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("Rate")
+    table.add_column("d, n, K, p, batch")
+    for heading in ("eps", "plain ms", "certified", "ratio", "allowed", "radius"):
+        table.add_column(heading, justify="right")
+    for t in timings:
+        c = t.case.case
+        size = ", ".join(str(m or "-") for m in (c.d, c.n, c.K, c.p, c.batch))
+        times = (f"{t.plain_seconds * 1e3:.1f}", f"{t.seconds * 1e3:.1f}", f"{t.ratio:.2f}", f"{t.case.most:g}")
+        table.add_row(c.rate, size, f"{t.case.eps:g}", *times, f"{t.radius:.0e}")
+    with page() as console:
+        console.print(table)
+        console.print(f"\nradius: the largest, relative to the value; it is to be below {RADIUS:g}.")
+        for t in timings:
+            if not t.met:
+                console.print(f"(!) {t.case.case.rate}, eps={t.case.eps:g}: not as fast or as narrow as it is to be")
 
 
 def _print(timings: Sequence[Timing]) -> None:
