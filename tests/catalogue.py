@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from srr import attention, curvature, denoising, layers, mixtures, objective, prox, rates
+from srr import attention, curvature, denoising, enclosure, layers, mixtures, objective, prox, rates
 
 n, d, K, p, m = 5, 4, 3, 2, 6
 
@@ -34,6 +34,8 @@ class Call:
     arguments: dict[str, Argument]
     fake: bool = True
     """Whether it runs on tensors without values."""
+    numpy_only: bool = False
+    """Whether it takes NumPy arrays of float64 alone, and refuses all others."""
 
 
 def _draw(*shape, seed=0):
@@ -139,6 +141,24 @@ def _drawn(seed, number):
     return list(mixtures.sample(n=n, d=d, K=2, p=2, noise=0.1, seed=seed).draws(number))
 
 
+_tokens = {"Z": Z}
+_pair = {"before": Z, "after": Argument("array", _draw(2, n, d, seed=9), (2, n, d))}
+_codes = {"Z": Z, "D": D}
+_enclosures = {
+    "coding_rate": _tokens | {"eps": EPS},
+    "subspace_coding_rate": _tokens | {"U": U, "eps": EPS},
+    "partition_coding_rate": _tokens | {"Pi": PI, "eps": EPS},
+    "l1": _tokens,
+    "lasso": _codes | {"A": CODE, "lam": NONNEGATIVE},
+    "loss": _tokens | {"U": U, "eps": EPS, "lam": NONNEGATIVE},
+    "coding_rate_change": _pair | {"eps": EPS},
+    "subspace_coding_rate_change": _pair | {"U": U, "eps": EPS},
+    "partition_coding_rate_change": _pair | {"Pi": PI, "eps": EPS},
+    "l1_change": _pair,
+    "lasso_change": _codes | {"before": CODE, "after": CODE, "lam": NONNEGATIVE},
+    "loss_change": _pair | {"U": U, "eps": EPS, "lam": NONNEGATIVE},
+}
+
 CALLS = {
     "rates.coding_rate": Call(rates.coding_rate, {"Z": Z, **_rate, "report": FLAG}),
     "rates.coding_rate_and_gradient": Call(rates.coding_rate_and_gradient, {"Z": Z, **_rate}),
@@ -169,6 +189,10 @@ CALLS = {
             _of(objective.SparseRateReduction, name, _objective), {**_objective, "Z": Z}
         )
         for name in ("value", "loss", "smooth_gradient")
+    },
+    **{
+        f"enclosure.{name}": Call(getattr(enclosure, name), arguments, fake=False, numpy_only=True)
+        for name, arguments in _enclosures.items()
     },
     "curvature.coding_rate_bounds": Call(curvature.coding_rate_bounds, {"n": count(n), "d": count(d), "eps": EPS}),
     "curvature.partition_rate_bounds": Call(
@@ -284,6 +308,7 @@ CALLS = {
 }
 
 RESULTS = {
+    "enclosure.Enclosure",
     "rates.RateReport",
     "objective.Terms",
     "layers.HalfStep",

@@ -12,6 +12,7 @@ from flint import arb, ctx, fmpq
 from hypothesis import given
 from hypothesis import strategies as st
 
+import srr
 from srr import enclosure
 from verify import decide
 
@@ -202,6 +203,44 @@ def test_float64_is_used_and_its_bound_is_tight():
     assert decision.method == "float64 with error bound"
     assert decision.sign == -1
     assert decision.upper - decision.lower < 1e-8 * abs(decision.midpoint)
+
+
+@pytest.mark.parametrize("step", [1e-6, 1e-13, 1e-14])
+def test_small_steps_are_decided_from_their_own_bound(step, monkeypatch):
+    rng = np.random.default_rng(0)
+    Z, U, Pi = rng.standard_normal((32, 10)), rng.standard_normal((2, 10, 4)), rng.dirichlet(np.ones(2), 32)
+    Pi /= Pi.sum(-1, keepdims=True)
+    D = 0.1 * rng.standard_normal((10, 10))
+    questions = (
+        (lambda A: decide.rate_change(Z, A, eps=0.5), srr.coding_rate_and_gradient(Z, eps=0.5)[1]),
+        (
+            lambda A: decide.subspace_rate_change(Z, A, U, eps=0.5),
+            srr.subspace_coding_rate_and_gradient(Z, U, eps=0.5)[1],
+        ),
+        (
+            lambda A: decide.partition_rate_change(Z, A, Pi, eps=0.5),
+            srr.partition_coding_rate_and_gradient(Z, Pi, eps=0.5)[1],
+        ),
+        (
+            lambda A: decide.loss_change(Objective(U, 0.5, 0.1), Z, A),
+            srr.SparseRateReduction(U, 0.5, 0.1).smooth_gradient(Z) + 0.1 * np.sign(Z),
+        ),
+        (lambda A: decide.lasso_change(Z, D, Z, A, lam=0.1), 0.1 * np.sign(Z) - (Z - Z @ D.T) @ D),
+    )
+    for ask, gradient in questions:
+        gradient = gradient / np.linalg.norm(gradient)
+        quick = ask(Z - step * gradient)
+        assert quick.method == ("float64 with error bound" if step > 1e-8 else "float64 with error bound of the change")
+        assert quick.sign == -1
+        with monkeypatch.context() as only_values:
+            only_values.setattr(decide, "intersection", lambda value, change: value)
+            assert ("float64" in ask(Z - step * gradient).method) == (step > 1e-8)
+        with monkeypatch.context() as only_balls:
+            only_balls.setattr(decide, "FLOATS_FROM", 10**9)
+            sure = ask(Z - step * gradient)
+        assert sure.sign == -1
+        assert quick.lower <= sure.upper
+        assert sure.lower <= quick.upper
 
 
 @pytest.mark.parametrize("extreme", [1e-200, 1e-120, 1e120, 1e200])

@@ -24,7 +24,6 @@ import srr
 from srr._arrays import namespace, require_shape
 from srr.layer import PreNorm, require_layer
 from verify import check_exact
-from verify.arrays import to_numpy
 from verify.counterexample import halves
 from verify.decide import Decision, as_float64
 from verify.promises import Array, promises_of
@@ -180,7 +179,7 @@ def certify_descent(layer: srr.Layer, objective: srr.SparseRateReduction, Z: Arr
     steps = halves(layer, Z)
     tokens = {"input": Z, "half": steps["compress"][1], "output": steps["sparsify"][1]}
     for name, a in tokens.items():
-        if not np.isfinite(to_numpy(a)).all():
+        if not np.isfinite(as_float64(a, name)).all():
             raise ValueError(f"layer must return finite tokens, got {name} tokens that are not")
     places = {"compress": ("input", "half"), "sparsify": ("half", "output"), "layer": ("input", "output")}
     inner, start = _unwrapped(layer, tokens["half"])
@@ -254,7 +253,7 @@ def _exact(
     weights = {term: weight for term, weight in weights.items() if weight}
     n, d = arrays["input"].shape
     rates, others = weights.keys() & {"R", "Rc"}, weights.keys() - {"R", "Rc"}
-    if (rates and others) or min(n, d) > check_exact.SIDE or len(arrays["U"]) > check_exact.HEADS:
+    if (rates and others) or min(n, d) > check_exact.SIDE or arrays["U"].shape[0] > check_exact.HEADS:
         return None
     if max(n * d, *(math.prod(arrays[name].shape[-2:]) for name in ("U", "D") if name in arrays)) > check_exact.ENTRIES:
         return None
