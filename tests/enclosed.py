@@ -13,7 +13,7 @@ from flint import arb, ctx, fmpq
 
 from srr import enclosure
 
-KINDS = ("lost terms", "cancelling projection", "huge alpha", "no scale", "tall", *["family"] * 4)
+KINDS = ("lost terms", "cancelling projection", "huge alpha", "no scale", "tall", *["family"] * 8)
 STEPS = ("far", "near", "ulp", "copy", "permuted", "negated", "tiny")
 BITS = 256
 SIZES = (1, 2, 3, 4, 6)
@@ -114,8 +114,8 @@ def comparisons(instance: Instance):
     Rc = [oracle.rate(oracle.subspace_determinants(A, U, eps=i.eps)) for A in (Z, after)]
     Rpi = [oracle.rate(oracle.partition_determinants(A, Pi, eps=i.eps)) for A in (Z, after)]
     lam = oracle.rational(i.lam)
-    norms = [_l1(A) for A in (i.Z, i.after)]
-    lassos = [_lasso(Z, D, i.lam, A) for A in (code, code_after)]
+    norms = [_l1(A) for A in (Z, after)]
+    lassos = [_lasso(Z, D, lam, oracle.matrix(A)) for A in (code, code_after)]
     with ctx.workprec(BITS):
         losses = [c - r + arb(lam * a) for c, r, a in zip(Rc, R, norms, strict=True)]
     values = {"eps": i.eps}
@@ -140,12 +140,12 @@ def comparisons(instance: Instance):
 
 
 def _l1(A):
-    return sum((abs(x) for x in oracle.matrix(A).entries()), fmpq(0))
+    return sum((abs(x) for x in A.entries()), fmpq(0))
 
 
 def _lasso(Z, D, lam, A):
-    residual = (Z - oracle.matrix(A) * D.transpose()).entries()
-    return oracle.rational(lam) * _l1(A) + sum((r * r for r in residual), fmpq(0)) / 2
+    residual = (Z - A * D.transpose()).entries()
+    return lam * _l1(A) + sum((r * r for r in residual), fmpq(0)) / 2
 
 
 def holds(found, exact) -> bool:

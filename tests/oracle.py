@@ -15,8 +15,7 @@ PRECISION = 256
 
 def rational(x):
     """The rational number that a float, or a fraction, is."""
-    f = x if isinstance(x, Fraction) else Fraction(float(x))
-    return fmpq(f.numerator, f.denominator)
+    return fmpq(*(x if isinstance(x, Fraction) else float(x)).as_integer_ratio())
 
 
 def matrix(a):
