@@ -96,7 +96,7 @@ def partition_coding_rate(Z: Array, Pi: Array, *, eps: Number) -> Enclosure:
     against those of Z. The memberships are the floats given; that their rows sum to one is asked to the rounding of
     float32, so that float64 copies of such memberships pass.
     """
-    _require_tokens(Z=Z)
+    _require_tokens(Z=Z, Pi=Pi)
     _require_memberships(Z, Pi)
     precision = _exact_positive(eps, "eps")
     return nonnegative(_over_parts(lambda Z, pi: half_log_det(_part(Z, pi, precision)), Pi, Z))
@@ -149,7 +149,7 @@ def subspace_coding_rate_change(before: Array, after: Array, U: Array, *, eps: N
 
 def partition_coding_rate_change(before: Array, after: Array, Pi: Array, *, eps: Number) -> Enclosure:
     """Rᶜ(after|Pi) − Rᶜ(before|Pi); result and errors as in `partition_coding_rate`, and as in `coding_rate_change`."""
-    _require_pair(before, after)
+    _require_pair(before, after, Pi=Pi)
     _require_memberships(before, Pi)
     precision = _exact_positive(eps, "eps")
     return _over_parts(lambda old, new, pi: _part_change(_Step.of(old, new), pi, precision), Pi, before, after)
@@ -171,6 +171,7 @@ def lasso_change(Z: Array, D: Array, before: Array, after: Array, *, lam: Number
 
 def loss_change(before: Array, after: Array, U: Array, *, eps: Number, lam: Number) -> Enclosure:
     """The change of Rᶜ(Z|U) − R(Z) + λ‖Z‖₁; arguments, result and errors as in `loss` and `coding_rate_change`."""
+    _require_pair(before, after, U=U)
     weight = _exact_nonnegative(lam, "lam")
     smooth = negative(coding_rate_change(before, after, eps=eps))
     compression = subspace_coding_rate_change(before, after, U, eps=eps)
@@ -197,7 +198,6 @@ def _require_pair(before: Array, after: Array, **others: Array) -> None:
 
 
 def _require_memberships(Z: Array, Pi: Array) -> None:
-    _arrays.namespace(Z=Z, Pi=Pi)
     _arrays.require_shape(Pi, ("...", Z.shape[-2], "K"), "Pi")
     _arrays.require_finite(Pi, "Pi")
     least = float(np.min(Pi, initial=0.0))
