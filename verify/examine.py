@@ -66,10 +66,7 @@ def _examine(claim: Claim, settings: Settings, search: bool) -> Result:
     witness = _witness(claim, settings, trials, verdict, pinned, search)
     twin = _twin(claim, settings)
     if twin.verdict != twin.required:
-        message = (
-            f"{TWIN} {twin.required} and is {twin.verdict} ({claim.twin}); "
-            f"the claim itself came out {verdict}"
-        )
+        message = f"{TWIN} {twin.required} and is {twin.verdict} ({claim.twin}); the claim itself came out {verdict}"
         verdict = ERROR
     if unproved := [name for name in claim.proof if not proves(name)]:
         verdict, message = ERROR, f"a derivation named as its proof proves nothing: {', '.join(unproved)}"

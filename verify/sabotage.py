@@ -8,7 +8,7 @@ A wrong version is made from outside, by changing what goes in or what comes out
 ``eps for eps^2``       √ε in the place of ε, so that ε stands where ε² should; likewise for the noise σ
 ``n + 1 for n``         ε √(1 + 1/n) in the place of ε, so that n + 1 stands in α and β
 ``twice the step``      a step size or a threshold, or λ
-``transpose``           Dᵀ for D, Wᵀ for W, Zᵀ for Z where nothing else fixes the shape
+``transposed``          Dᵀ for D, Wᵀ for W; or Zᵀ for Z where nothing else fixes the shape, and the result turned back
 ``wrong bases``         U with its features in reverse order
 ======================  ==============================================================================================
 
@@ -144,6 +144,10 @@ def _faults(target: Target) -> dict[str, Function]:
         found[f"sign{where}"] = _on_result(function, place, -1)
     for fault, change in _changes(target, signature).items():
         found[fault] = _on_arguments(function, signature, change)
+    if [name for name, given in signature.parameters.items() if given.annotation == "Array"] == [
+        "Z"
+    ] and not target.owner:
+        found["Z transposed"] = _of_transposed_tokens(function)
     return found
 
 
@@ -190,6 +194,18 @@ def _on_arguments(function: Function, signature: inspect.Signature, change: Func
     return wrong
 
 
+def _of_transposed_tokens(function: Function) -> Function:
+    def turned(a: Any) -> Any:
+        return a.swapaxes(-1, -2) if getattr(a, "ndim", 0) > 1 else a
+
+    @wraps(function)
+    def wrong(Z: Any, *args: Any, **kwargs: Any) -> Any:
+        result = function(turned(Z), *args, **kwargs)
+        return tuple(map(turned, result)) if type(result) is tuple else turned(result)
+
+    return wrong
+
+
 def _changes(target: Target, signature: inspect.Signature) -> dict[str, Function]:
     names = set(signature.parameters)
     of_self = _settings_of(target.owner) if "self" in names else set()
@@ -208,8 +224,6 @@ def _changes(target: Target, signature: inspect.Signature) -> dict[str, Function
     for matrix in ("D", "output"):
         if matrix in names | of_self:
             found[f"{matrix} transposed"] = _changed(matrix, lambda a, _: _transposed(a))
-    if "Z" in names and not ({"U", "Pi", "D", "A"} & (names | of_self)) and target.owner is None:
-        found["Z transposed"] = _changed("Z", lambda Z, _: Z.mT if hasattr(Z, "mT") else Z.swapaxes(-1, -2))
     if "U" in names | of_self:
         found["wrong bases"] = _changed("U", lambda U, _: None if U is None else U[:, ::-1, :])
     return found
@@ -260,13 +274,15 @@ def _watched(right: Function, wrong: Function, noticed: Callable[[], None]) -> F
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Equal to rounding, number by number."""
+    """Equal to rounding."""
     if is_dataclass(a):
         return all(_same(getattr(a, field.name), getattr(b, field.name)) for field in fields(a))
     if isinstance(a, tuple):
         return all(map(_same, a, b))
     if hasattr(a, "shape") or isinstance(a, float):
-        return bool(np.allclose(to_numpy(a), to_numpy(b), rtol=1e-6, atol=0, equal_nan=True))
+        right, found = to_numpy(a), to_numpy(b)
+        within = 1e-6 * float(np.max(np.abs(right), initial=0.0))
+        return right.shape == found.shape and bool(np.allclose(right, found, rtol=0, atol=within, equal_nan=True))
     return bool(a == b) or not isinstance(a, bool | int | str | NoneType)  # nothing is known of other objects
 
 

@@ -207,6 +207,28 @@ def official_layer(case: Case) -> Outcome:
     )
 
 
+@claim(
+    "plain.layer-norm",
+    title="layer_norm takes the mean off every token and divides it by its standard deviation",
+    statement=r"\mathrm{LN}(z)=\frac{z-\bar z1}{\sqrt{\frac1d\|z-\bar z1\|^2+\delta}}",
+    source="definition; delta is the eps of torch",
+    relation="=",
+    hypotheses="Gaussian tokens of dimension two to four, delta from 1e-6 to 1",
+    expect=HOLDS,
+    twin="d - 1 for d",
+    instances=50,
+)
+def layer_norm_written_out(case: Case) -> Outcome:
+    """Each row by itself."""
+    rng = case.rng()
+    n, d = case.integer("n", 1, 4), case.integer("d", 2, 4)
+    Z, floor = case.asarray(rng.standard_normal((n, d))), case.log_uniform("floor", 1e-6, 1.0)
+    centred = _double(Z) - _double(Z).mean(axis=1, keepdims=True)
+    variance = np.sum(centred**2, axis=1, keepdims=True) / (d - case.wrong(0, 1))
+    steep = 1 + norm(Z) / math.sqrt(float(np.min(variance)) + floor)
+    return equal(layers.layer_norm(Z, floor=floor), centred / np.sqrt(variance + floor), size=d, scale=steep**2)
+
+
 # --- the objective ------------------------------------------------------------------------------------------
 
 
@@ -372,6 +394,7 @@ def mixture_tokens(case: Case) -> Outcome:
     Z, U, labels = _double(mixture.Z), _double(mixture.U), to_numpy(mixture.labels)
     outcomes = [
         equal(mixture.draw(0).Z, mixture.Z, size=1, scale=norm(mixture.Z)),
+        equal(mixture.draw(0).U, mixture.U, size=1, scale=1.0),
         equal(mixture.draw(3).Z, list(mixture.draws(3))[2], size=1, scale=norm(mixture.Z)),
     ]
     for k in range(K):
