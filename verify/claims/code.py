@@ -29,10 +29,14 @@ from derivations.expression import Expr
 from derivations.notation import H as direction_of
 from derivations.notation import Z, alpha
 from derivations.oracle import Value, rounded, value
+from srr import enclosure
+from srr.enclosure import Enclosure
+from verify import decide
 from verify.arrays import to_numpy
 from verify.claims._instances import Tokens, bases, memberships, norm, tokens
+from verify.decide import as_float64
 from verify.ledger import HOLDS, Case, Outcome, claim
-from verify.outcome import all_of, equal
+from verify.outcome import all_of, equal, exactly
 
 Array = Any
 SMALL: dict[str, Any] = {"sizes": ((1, 2), (2, 1), (3, 2), (2, 4)), "eps": (0.3, 3.0), "scale": (0.1, 3.0)}
@@ -456,3 +460,82 @@ def gaussian_denoiser(case: Case) -> Outcome:
         equal(law.score(x, noise=sigma), _exact(score, arrays, scalars).T, size=d, scale=scale / sigma**2),
         equal(law.posterior_mean(x, noise=sigma), _exact(mean, arrays, scalars).T, size=d, scale=scale),
     )
+
+
+def _enclosed(found: Enclosure, exact: decide.Decision, unit: float) -> Outcome:
+    """The exact change of a value from zero, known to within an enclosure by balls, is inside; and there is no room."""
+    lower, upper = float(found.lower), float(found.upper)
+    inside = lower <= exact.upper and exact.lower <= upper
+    return exactly(inside and upper - lower <= unit, lower=lower, upper=upper, exact=exact.midpoint, unit=unit)
+
+
+@claim(
+    "code.enclosures",
+    title="Enclosures contain the exact values, and little else",
+    statement=r"\underline v\le v\le\overline v,\qquad\overline v-\underline v\le10^{-9}(1+|v|),\qquad"
+    r"v=R,\ R^c(Z|U),\ R^c(Z|\Pi),\ \|Z\|_1,\ \text{lasso},\ \text{loss}",
+    source="Rump 2010 (Acta Numerica 19); Higham 2002",
+    relation="<=",
+    hypotheses="any tokens of moderate scale, any bases, any memberships",
+    expect=HOLDS,
+    twin="the value at twice the tokens",
+    instances=50,
+)
+def enclosures(case: Case) -> Outcome:
+    """The exact values are decided in ball arithmetic, as changes from tokens zero."""
+    rng = case.rng()
+    t = tokens(case, rng, **SMALL)
+    D = rng.standard_normal((t.d, t.d))
+    Z, U, Pi = (as_float64(a, "a") for a in (t.Z, bases(case, rng, t.d), memberships(case, rng, t.n)))
+    A, zero, lam = case.wrong(1, 2) * Z, 0 * Z, 0.1
+    objective = srr.SparseRateReduction(U, t.eps, lam)
+    found = (
+        (enclosure.coding_rate(Z, eps=t.eps), decide.rate_change(zero, A, eps=t.eps)),
+        (enclosure.subspace_coding_rate(Z, U, eps=t.eps), decide.subspace_rate_change(zero, A, U, eps=t.eps)),
+        (enclosure.partition_coding_rate(Z, Pi, eps=t.eps), decide.partition_rate_change(zero, A, Pi, eps=t.eps)),
+        (enclosure.l1(Z), decide.l1_change(zero, A)),
+        (enclosure.loss(Z, U, eps=t.eps, lam=lam), decide.loss_change(objective, zero, A)),
+        (enclosure.lasso(zero, D, Z, lam=lam), decide.lasso_change(zero, D, zero, A, lam=lam)),
+    )
+    return all_of(*(_enclosed(e, exact, 1e-9 * (1 + abs(exact.midpoint))) for e, exact in found))
+
+
+@claim(
+    "code.enclosures-of-changes",
+    title="Enclosures of changes contain them to a share of the change",
+    statement=r"\underline\delta\le v(Z^+)-v(Z)\le\overline\delta,\qquad"
+    r"\overline\delta-\underline\delta\le10^{-3}\textstyle\sum|v(Z^+)-v(Z)|",
+    source="log det of a ratio",
+    relation="<=",
+    hypotheses="any tokens of moderate scale, any bases, any memberships; a step of a ten-thousandth",
+    expect=HOLDS,
+    twin="a step a tenth longer",
+    uses=("code.enclosures",),
+    instances=50,
+)
+def enclosures_of_changes(case: Case) -> Outcome:
+    """The sum is over the terms of the quantity, which may cancel."""
+    rng = case.rng()
+    t = tokens(case, rng, **SMALL)
+    D = rng.standard_normal((t.d, t.d))
+    Z, U, Pi = (as_float64(a, "a") for a in (t.Z, bases(case, rng, t.d), memberships(case, rng, t.n)))
+    after, A, lam = Z * (1 + 1e-4), Z * (1 + case.wrong(1, 1.1) * 1e-4), 0.1
+    objective = srr.SparseRateReduction(U, t.eps, lam)
+    rate = decide.rate_change(Z, A, eps=t.eps)
+    compression = decide.subspace_rate_change(Z, A, U, eps=t.eps)
+    partition = decide.partition_rate_change(Z, A, Pi, eps=t.eps)
+    l1, lasso = decide.l1_change(Z, A), decide.lasso_change(Z, D, Z, A, lam=lam)
+    sizes = [abs(x.midpoint) for x in (rate, compression, l1)]
+    found = (
+        (enclosure.coding_rate_change(Z, after, eps=t.eps), rate, sizes[0]),
+        (enclosure.subspace_coding_rate_change(Z, after, U, eps=t.eps), compression, sizes[1]),
+        (enclosure.partition_coding_rate_change(Z, after, Pi, eps=t.eps), partition, abs(partition.midpoint)),
+        (enclosure.l1_change(Z, after), l1, sizes[2]),
+        (
+            enclosure.loss_change(Z, after, U, eps=t.eps, lam=lam),
+            decide.loss_change(objective, Z, A),
+            sum(sizes),
+        ),
+        (enclosure.lasso_change(Z, D, Z, after, lam=lam), lasso, norm(Z) ** 2 * norm(D) ** 2 * 1e-4 + sizes[2]),
+    )
+    return all_of(*(_enclosed(e, exact, 1e-3 * size + 1e-12) for e, exact, size in found))
