@@ -61,6 +61,8 @@ WORKS = {
     _sources.REDUNET: "Chan, Yu, You, Qi, Wright and Ma: ReduNet: A White-box Deep Network from the Principle of "
     "Maximizing Rate Reduction. JMLR 23",
     _sources.FISTA: "A Fast Iterative Shrinkage-Thresholding Algorithm for Linear Inverse Problems",
+    "Higham 2002": "Accuracy and Stability of Numerical Algorithms, second edition. SIAM",
+    "Rump 2010": "Verification methods: Rigorous results using floating-point arithmetic. Acta Numerica 19",
     "Cover and Thomas": "Elements of Information Theory, second edition. Wiley 2006",
     "Zamir and Feder 1996": "Information Rates of Pre/Post-Filtered Dithered Quantizers. IEEE Trans. Inf. Theory 42",
 }

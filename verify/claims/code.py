@@ -474,7 +474,7 @@ def _enclosed(found: Enclosure, exact: decide.Decision, unit: float) -> Outcome:
     title="Enclosures contain the exact values, and little else",
     statement=r"\underline v\le v\le\overline v,\qquad\overline v-\underline v\le10^{-9}(1+|v|),\qquad"
     r"v=R,\ R^c(Z|U),\ R^c(Z|\Pi),\ \|Z\|_1,\ \text{lasso},\ \text{loss}",
-    source="Rump 2010 (Acta Numerica 19); Higham 2002",
+    source="Higham 2002, theorem 10.3; Rump 2010",
     relation="<=",
     hypotheses="any tokens of moderate scale, any bases, any memberships",
     expect=HOLDS,
@@ -505,7 +505,7 @@ def enclosures(case: Case) -> Outcome:
     title="Enclosures of changes contain them to a share of the change",
     statement=r"\underline\delta\le v(Z^+)-v(Z)\le\overline\delta,\qquad"
     r"\overline\delta-\underline\delta\le10^{-3}\textstyle\sum|v(Z^+)-v(Z)|",
-    source="log det of a ratio",
+    source="Rump 2010, for log det of a ratio",
     relation="<=",
     hypotheses="any tokens of moderate scale, any bases, any memberships; a step of a ten-thousandth",
     expect=HOLDS,
