@@ -20,8 +20,9 @@ class Enclosure(NamedTuple):
 
     @property
     def midpoint(self) -> np.ndarray:
-        """A float within."""
-        return np.asarray(self.lower / 2 + self.upper / 2)
+        """A float within; NaN where nothing is known."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self.lower / 2 + self.upper / 2)
 
     @property
     def radius(self) -> np.ndarray:
