@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from srr import attention, curvature, denoising, layers, mixtures, objective, prox, rates
+from srr import attention, curvature, denoising, flops, layers, mixtures, objective, prox, rates
 
 n, d, K, p, m = 5, 4, 3, 2, 6
 
@@ -302,6 +302,14 @@ CALLS = {
     "layers.unroll": Call(
         lambda **given: list(layers.unroll(**given)),
         {"layers": Argument("layers", [Halves(), Halves()]), "Z": Z},
+    ),
+    "flops.attention": Call(flops.attention, {"n": count(n), "d": count(d), "K": count(K), "p": count(p)}),
+    "flops.gradient": Call(flops.gradient, {"n": count(n), "d": count(d), "K": count(K), "p": count(p)}),
+    "flops.ista_step": Call(flops.ista_step, {"n": count(n), "d": count(d), "m": count(m)}),
+    "flops.ista": Call(flops.ista, {"n": count(n), "d": count(d), "m": count(m), "iterations": count(2)}),
+    "flops.of_layer": Call(
+        flops.of_layer,
+        {"layer": Argument("layer", layers.official(_draw(K, d, p), _draw(d, d))), "n": count(n)},
     ),
     "mixtures.sample": Call(mixtures.sample, {**_sample, "like": LIKE}, fake=False),
     "mixtures.Mixture.draws": Call(_drawn, {"seed": count(0, least=0), "number": count(2)}),
