@@ -162,8 +162,8 @@ def transpose_raises(case: Case) -> Outcome:
 @claim(
     "variants.fixed-lowers",
     title="CRATE-Fix, a random output matrix, compresses",
-    statement=r"R^c\big(Z+W[\mathrm{SSA}(Z|U_k)]_k\big)\le R^c(Z),\qquad"
-    r"W_{ij}\sim\mathcal U\big(\pm1/\sqrt{Kp}\big)",
+    statement=r"R^c\big(Z+W[\mathrm{SSA}(Z|U_k)]_k\big)\le R^c(Z),\quad "
+    r"W_{ij}\sim\mathcal U\Big(\pm\frac1{\sqrt{Kp}}\Big)",
     source=f"{HU}, CRATE-Fix",
     relation="<=",
     hypotheses="orthogonal subspaces that fill the space; W as torch initialises it",
@@ -194,8 +194,8 @@ def fixed_lowers(case: Case) -> Outcome:
 @claim(
     "variants.fixed-raises",
     title="CRATE-Fix, a random output matrix, expands",
-    statement=r"R^c\big(Z+W[\mathrm{SSA}(Z|U_k)]_k\big)\ge R^c(Z),\qquad"
-    r"W_{ij}\sim\mathcal U\big(\pm1/\sqrt{Kp}\big)",
+    statement=r"R^c\big(Z+W[\mathrm{SSA}(Z|U_k)]_k\big)\ge R^c(Z),\quad "
+    r"W_{ij}\sim\mathcal U\Big(\pm\frac1{\sqrt{Kp}}\Big)",
     source=f"{HU}, which finds it of its variants; made a general statement here",
     relation="<=",
     hypotheses="orthogonal subspaces that fill the space; W as torch initialises it",
