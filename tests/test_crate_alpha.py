@@ -87,6 +87,14 @@ def test_the_papers_layer():
     near(layer(Z[order]), layer(Z)[order], size=20, scale=20)
 
 
+def test_it_turns_with_its_tokens_bases_and_dictionary():
+    Z, U, D, _ = instance()
+    Q = np.linalg.qr(np.random.default_rng(1).standard_normal((d, d)))[0]
+    layer, turned = layers.crate_alpha(U, D, eps=EPS), layers.crate_alpha(Q @ U, Q @ D, eps=EPS)
+    near(turned(Z @ Q.T), layer(Z) @ Q.T, size=20, scale=20)
+    assert np.abs(turned(Z) - layer(Z)).max() > 0.1
+
+
 def test_its_second_half_promises_the_lasso_of_its_code():
     Z, U, D, D1 = instance()
     objective = srr.SparseRateReduction(U, EPS, LAM)

@@ -78,6 +78,15 @@ def test_its_halves_come_in_the_other_order():
         assert steps[2].after is steps[3].before
 
 
+def test_it_permutes_with_its_tokens_and_turns_with_all():
+    Z, U, D = instance()
+    rng = np.random.default_rng(1)
+    order, Q = rng.permutation(n), np.linalg.qr(rng.standard_normal((d, d)))[0]
+    layer = layers.crate_decoder(U, D, eps=EPS)
+    near(layer(Z[order]), layer(Z)[order], size=20, scale=20)
+    near(layers.crate_decoder(Q @ U, Q @ D @ Q.T, eps=EPS)(Z @ Q.T), layer(Z) @ Q.T, size=20, scale=20)
+
+
 def test_it_promises_the_opposite_of_an_encoder():
     Z, U, D = instance()
     objective = srr.SparseRateReduction(U, EPS, 0.1)

@@ -49,7 +49,7 @@ def _drawn(trace: Trace, title: str):
     figure = Figure(figsize=(7, 5), layout="constrained")
     rates, losses = figure.subplots(2, 1, sharex=True)
     halves = trace.halves
-    place = _places(halves)
+    place = places_of(halves)
     places = [0.0, *(place[step.index, step.half] for step in halves)]
     values = [trace.start, *(step.terms for step in halves)]
     for axes, names in ((rates, ("R", "Rc", "dR")), (losses, ("loss",))):
@@ -70,7 +70,8 @@ def _drawn(trace: Trace, title: str):
     return figure
 
 
-def _places(halves: tuple[Step, ...]) -> dict[tuple[int, str], float]:
+def places_of(halves: tuple[Step, ...]) -> dict[tuple[int, str], float]:
+    """Where half-steps are drawn, by layer and half: layer ℓ, counted from 0, ends at ℓ + 1, its first half at ℓ + ½."""
     places: dict[tuple[int, str], float] = {}
     for step in halves:
         second = any(index == step.index for index, _ in places)

@@ -19,7 +19,7 @@ from verify.claims._instances import norm
 from verify.claims._sources import ALPHA, BOOK
 from verify.claims._steps import assume_visible
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
-from verify.outcome import at_most, decided, exactly
+from verify.outcome import at_most, decided, equal, exactly
 
 STEP = LAM = 0.1
 """Step and λ of the code."""
@@ -251,6 +251,39 @@ def output_is_the_code(case: Case) -> Outcome:
     layer = crate_alpha_official(U, c.D, second)
     out = case.wrong(layer.sparsify, layer.code)(c.Z)
     return exactly(bool(np.min(to_numpy(out)) >= 0))
+
+
+@claim(
+    "alpha.rotates",
+    title="The overcomplete half turns with its tokens and its dictionary, as the half of CRATE does not",
+    statement=r"DA^2(OZ\mid OD)=O\,DA^2(Z\mid D),\qquad O\in O(d)",
+    source=f"{ALPHA}, its overcomplete block before the second dictionary",
+    relation="=",
+    hypotheses="any tokens, any dictionary",
+    expect=HOLDS,
+    twin="ISTA of CRATE, whose D becomes ODO^T",
+    uses=("sparsification.ista-turns",),
+    instances=60,
+)
+def rotates(case: Case) -> Outcome:
+    """True: the code starts at zero, not at the tokens, and sees them through DᵀZ alone. So the axes in which tokens
+    are written have no meaning here; in CRATE, whose code is the tokens, the ReLU gives them one.
+    """
+    n, d, scale = case.integer("n", 1, 4), case.integer("d", 2, 5), case.log_uniform("scale", 0.1, 10.0)
+    rng = case.rng()
+    Z, D = scale * rng.standard_normal((n, d)), rng.standard_normal((d, case.wrong(4 * d, d))) / math.sqrt(d)
+    Z, D = case.asarray(Z), case.asarray(D)
+    turn = case.asarray(np.linalg.qr(rng.standard_normal((d, d)))[0])
+    eta = prox.lasso_step(D)
+
+    def half(Z: Any, D: Any) -> Any:
+        if case.twin:
+            return prox.ista_step(Z, D, step=eta, lam=LAM)
+        return prox.ista(Z, D, step=eta, lam=LAM, iterations=2) @ D.T
+
+    left = half(Z @ turn.T, turn @ D if not case.twin else turn @ D @ turn.T)
+    size = norm(D) * (1 + norm(D))
+    return equal(left, half(Z, D) @ turn.T, size=4 * d, scale=(1 + eta * size**2) ** 2 * (norm(Z) + LAM))
 
 
 # --- as the book prints it ----------------------------------------------------------------------------------
