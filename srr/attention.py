@@ -306,12 +306,9 @@ def _softmax_of_gram(xp: Namespace, Y: Array, scale: Scalar, causal: bool) -> Ar
     Y = Y / size
     gram = xp.matmul(Y, xp.matrix_transpose(Y))
     seen = xp.tril(xp.ones_like(detached(gram))) > 0 if causal else None
-    reach = detached(gram)
-    if seen is not None:
-        reach = xp.where(seen, reach, xp.full_like(reach, -math.inf))
-    excess = gram - xp.max(reach, axis=-1, keepdims=True)
-    if seen is not None:  # before exp, where a later token's excess could overflow
-        excess = xp.where(seen, excess, xp.zeros_like(excess))
+    if seen is not None:  # until its weight is taken away, the token itself stands in the place of a later one
+        gram = xp.where(seen, gram, xp.sum(Y * Y, axis=-1, keepdims=True))
+    excess = gram - xp.max(detached(gram), axis=-1, keepdims=True)
     weights = xp.exp(size * xp.maximum(scale * size * excess, -1000 / size))
     if seen is not None:
         weights = xp.where(seen, weights, xp.zeros_like(weights))

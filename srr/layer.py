@@ -177,6 +177,11 @@ class PreNorm(Layer):
         """That of the layer."""
         return order_of(self.layer)
 
+    @property
+    def residual(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Those of the layer."""
+        return getattr(self.layer, "residual", Layer.residual)
+
     def compress(self, Z: Array) -> Array:
         """Z + (compress(N(Z)) − N(Z))."""
         return self._half("compress", Z, self.first(Z))
@@ -187,4 +192,4 @@ class PreNorm(Layer):
 
     def _half(self, half: str, Z: Array, normed: Array) -> Array:
         after = getattr(self.layer, half)(normed)
-        return Z + (after - normed) if half in getattr(self.layer, "residual", ("compress",)) else after
+        return Z + (after - normed) if half in self.residual else after

@@ -73,6 +73,7 @@ def test_the_official_layer(backend):
         layer = layers.PreNorm(bare, norm, norm)
         assert_close(backend, layer.compress(array(x)), half, size=20, scale=60)
         assert_close(backend, layer(array(x)), after, size=20, scale=200)
+    assert layers.PreNorm(layer).residual == layer.residual == ("compress", "sparsify")
 
 
 def test_the_papers_layer():

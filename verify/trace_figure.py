@@ -71,7 +71,7 @@ def _drawn(trace: Trace, title: str):
 
 
 def places_of(halves: tuple[Step, ...]) -> dict[tuple[int, str], float]:
-    """Where half-steps are drawn, by layer and half: layer ℓ, counted from 0, ends at ℓ + 1, its first half at ℓ + ½."""
+    """Where half-steps are drawn: layer ℓ, counted from 0, ends at ℓ + 1, and its first half at ℓ + ½."""
     places: dict[tuple[int, str], float] = {}
     for step in halves:
         second = any(index == step.index for index, _ in places)

@@ -47,8 +47,8 @@ def descend(
     layer
         The first half: the exact gradient step on Rc, its neumann or derived (attention) approximation,
         the paper's residual Z + MSSA, conceptual (without the factor p/(n eps^2)) or official, as in the code;
-        attention with another output matrix: negative, transpose, fixed or identity; causal attention. The second
-        half: ISTA. Over 4d atoms, started at zero: alpha, alpha-official, causal-overcomplete. What undoes a layer:
+        attention with another output matrix: negative, transpose, fixed or identity; or causal. The second half:
+        ISTA. Over 4d atoms, started at zero: alpha, alpha-official, causal-overcomplete. What undoes a layer:
         decoder, decoder-official; an encoder and its decoder: autoencoder. Or descent, the layer that provably
         lowers the loss.
     data
