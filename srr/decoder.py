@@ -134,7 +134,8 @@ def crate_decoder_official(
 
     Notes
     -----
-    ``model/crate_ae/crate_decoder.py`` of the code of Yu et al. 2023 (arXiv 2306.01129).
+    ``model/crate_ae/crate_decoder.py`` of the code of Yu et al. 2023 (arXiv 2306.01129). The encoder there is
+    `official` with λ = 0.5.
     """
     _require(U, A, "A")
     attention.require_output(U, output, bias)
