@@ -3,7 +3,7 @@
 Tokens are rows, ``(..., n, d)``, in NumPy, CuPy, torch or JAX arrays; rates are in nats.
 """
 
-from srr import attention, curvature, denoising, enclosure, layers, mcr2, mixtures, objective, prox, rates
+from srr import attention, curvature, denoising, enclosure, flops, layers, mcr2, mixtures, objective, prox, rates
 from srr._arrays import FactorisationError, PrecisionWarning
 from srr.layers import HalfStep, Layer, unroll
 from srr.objective import SparseRateReduction
@@ -32,6 +32,7 @@ __all__ = [
     "curvature",
     "denoising",
     "enclosure",
+    "flops",
     "layers",
     "mcr2",
     "mixtures",

@@ -7,6 +7,7 @@ With Y_k = ZU_k ``(n, p)`` and β = p/(n ε²) (the papers' γ), in rows of toke
     neumann    Z − κ (β Σ_k Y_k U_kᵀ − β² Σ_k Y_k (Y_kᵀY_k) U_kᵀ)                              N23 eq. 67–69
     derived    (1 − κβ) Z + κβ MSSA(Z)           MSSA = β Σ_k softmax(Y_kY_kᵀ) Y_k U_kᵀ        N23 eq. 10–12
     residual   Z + MSSA(Z)                                                                     N23 eq. 18
+    causal     the same, with the softmax of token t over the tokens up to t
 
 Note that the papers' MSSA already contains one β, so the derived step carries β² in front of the softmax, as
 it must: the softmax stands where the Neumann step has the Gram matrix Y_kY_kᵀ.
@@ -33,6 +34,7 @@ from srr._scalars import Scalar, alpha, positive_scalar, scalar
 from srr.rates import subspace_coding_rate_and_gradient
 
 __all__ = [
+    "causal_mssa",
     "derived_step",
     "exact_step",
     "mssa",
@@ -232,11 +234,36 @@ def mssa_official(
     -----
     Yu et al. 2023 (arXiv 2306.01129), eq. 115, and ``model/crate.py`` of its code.
     """
+    return _official(Z, U, output, bias, scale, causal=False)
+
+
+def causal_mssa(
+    Z: Array, U: Array, *, output: Array | None = None, bias: Array | None = None, scale: Scalar | None = None
+) -> Array:
+    """[softmax(mask(c Y_kY_kᵀ)) Y_k]_k Wᵀ + b: attention of each token to itself and to those before it.
+
+    Row t of the result depends on the tokens 1, …, t alone. The last row is that of `mssa_official`.
+
+    Parameters, result and errors as in `mssa_official`.
+
+    Notes
+    -----
+    CRATE for text in Ma et al., Principles and Practice of Deep Representation Learning, where W is
+    β [U_1, …, U_K] and c = p^−½; ``model/crate_gpt.py`` of the code of Yu et al. 2023 (arXiv 2306.01129), where
+    W and b are free. The book's β = p/(n ε²) changes with the number of tokens, so that with it the rows are
+    causal only up to a common factor; it is left to ``output``. Its mask keeps the later tokens, as printed.
+    """
+    return _official(Z, U, output, bias, scale, causal=True)
+
+
+def _official(
+    Z: Array, U: Array, output: Array | None, bias: Array | None, scale: Scalar | None, causal: bool
+) -> Array:
     xp = _check(Z, U)
     require_output(U, output, bias)
     W = side_by_side(U) if output is None else output
     c = positive_scalar(U.shape[-1] ** -0.5 if scale is None else scale, Z, "scale")
-    attended = _by_block(xp, Z, U, c, lambda heads: unproject(heads, W))
+    attended = _by_block(xp, Z, U, c, lambda heads: unproject(heads, W), causal)
     return attended if bias is None else attended + bias
 
 
@@ -257,18 +284,20 @@ def _check(Z: Array, U: Array) -> Namespace:
     return xp
 
 
-def _by_block(xp: Namespace, Z: Array, U: Array, scale: Scalar, finish: Callable[[Array], Array]) -> Array:
+def _by_block(
+    xp: Namespace, Z: Array, U: Array, scale: Scalar, finish: Callable[[Array], Array], causal: bool = False
+) -> Array:
     # In blocks of the batch, because the softmax is n × n for every head.
     W, K = side_by_side(U), U.shape[0]
 
     def attend(Z: Array) -> tuple[Array]:
         Y = project(Z, W, K)
-        return (finish(xp.matmul(_softmax_of_gram(xp, Y, scale), Y)),)
+        return (finish(xp.matmul(_softmax_of_gram(xp, Y, scale, causal), Y)),)
 
     return map_blocks(attend, Z)[0]
 
 
-def _softmax_of_gram(xp: Namespace, Y: Array, scale: Scalar) -> Array:
+def _softmax_of_gram(xp: Namespace, Y: Array, scale: Scalar, causal: bool) -> Array:
     # Row softmax of scale·YYᵀ. Tokens whose Gram matrix would overflow are divided by their size, which comes
     # back in two steps once the row maximum is taken off; what is left is cut off at −1000, where exp is 0.
     size = xp.max(xp.abs(detached(Y)), axis=(-2, -1), keepdims=True)
@@ -276,6 +305,11 @@ def _softmax_of_gram(xp: Namespace, Y: Array, scale: Scalar) -> Array:
     size = xp.where(size > safe, size, xp.ones_like(size))
     Y = Y / size
     gram = xp.matmul(Y, xp.matrix_transpose(Y))
+    seen = xp.tril(xp.ones_like(detached(gram))) > 0 if causal else None
+    if seen is not None:  # until its weight is taken away, the token itself stands in the place of a later one
+        gram = xp.where(seen, gram, xp.sum(Y * Y, axis=-1, keepdims=True))
     excess = gram - xp.max(detached(gram), axis=-1, keepdims=True)
     weights = xp.exp(size * xp.maximum(scale * size * excess, -1000 / size))
+    if seen is not None:
+        weights = xp.where(seen, weights, xp.zeros_like(weights))
     return weights / xp.sum(weights, axis=-1, keepdims=True)

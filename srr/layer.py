@@ -1,7 +1,7 @@
 """A layer: compress, then sparsify.
 
 A layer is a frozen dataclass of arrays and numbers with two pure methods. Whoever writes those two gets the
-rest.
+rest. A layer of a decoder has its halves in the other order, and says so.
 """
 
 from __future__ import annotations
@@ -9,14 +9,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from srr._arrays import Array, namespace, positive, require_finite, require_shape, require_tokens
 
 __all__ = ["HalfStep", "Layer", "PreNorm", "layer_norm", "unroll"]
 
 
+HALVES = ("compress", "sparsify")
+"""The halves of a layer, in the order in which they come unless it says otherwise."""
+
+
 class Layer(ABC):
     """Two pure maps of tokens ``(..., n, d)``; calling the layer composes them.
+
+    Attributes
+    ----------
+    order : tuple of str
+        The halves in the order in which they are taken.
+    residual : tuple of str
+        The halves that add to their tokens: behind LayerNorm (`PreNorm`) they add to the tokens as they were.
 
     Examples
     --------
@@ -29,6 +41,9 @@ class Layer(ABC):
     ...         return prox.soft_threshold(Z, 0.1)
     """
 
+    order: ClassVar[tuple[str, str]] = HALVES
+    residual: ClassVar[tuple[str, ...]] = ("compress",)
+
     @abstractmethod
     def compress(self, Z: Array) -> Array:
         """Z^ℓ to Z^{ℓ+½}: meant to decrease Rᶜ(Z|U)."""
@@ -39,7 +54,9 @@ class Layer(ABC):
 
     def __call__(self, Z: Array) -> Array:
         """Z^ℓ to Z^{ℓ+1}."""
-        return self.sparsify(self.compress(Z))
+        for half in self.order:
+            Z = getattr(self, half)(Z)
+        return Z
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +97,16 @@ def require_layer(layer: object, name: str) -> None:
         raise TypeError(f"{name} must have methods compress and sparsify, got {type(layer).__name__}")
 
 
+def order_of(layer: object) -> tuple[str, str]:
+    """The halves of a layer in order, of one that does not derive from `Layer` too."""
+    return getattr(layer, "order", HALVES)
+
+
 def _half_steps(layers: tuple[Layer, ...], Z: Array) -> Iterator[HalfStep]:
     for index, layer in enumerate(layers):
-        half = layer.compress(Z)
-        yield HalfStep(index, "compress", Z, half)
-        Z = layer.sparsify(half)
-        yield HalfStep(index, "sparsify", half, Z)
+        for half in order_of(layer):
+            before, Z = Z, getattr(layer, half)(Z)
+            yield HalfStep(index, half, before, Z)
 
 
 def layer_norm(Z: Array, scale: Array | None = None, shift: Array | None = None, *, floor: float = 1e-5) -> Array:
@@ -125,14 +146,15 @@ def layer_norm(Z: Array, scale: Array | None = None, shift: Array | None = None,
 class PreNorm(Layer):
     """A layer with LayerNorm in front of each half, as the official code has it.
 
-    The compression becomes Z + (compress(N(Z)) − N(Z)): the update is that of the normalised tokens, the skip
-    carries the tokens as they were. The sparsification becomes sparsify(N(Z)), with no skip.
+    A half that adds to its tokens, as the compression does, becomes Z + (half(N(Z)) − N(Z)): the update is that of
+    the normalised tokens, the skip carries the tokens as they were. Any other becomes half(N(Z)), with no skip.
 
     Parameters
     ----------
     layer : Layer
     first, second : callable
-        N of each half; with learned parameters, ``functools.partial(layer_norm, scale=w, shift=b)``.
+        N of ``compress`` and of ``sparsify``; with learned parameters,
+        ``functools.partial(layer_norm, scale=w, shift=b)``.
 
     Raises
     ------
@@ -150,11 +172,24 @@ class PreNorm(Layer):
             if not callable(getattr(self, name)):
                 raise TypeError(f"{name} must be callable, got {type(getattr(self, name)).__name__}")
 
+    @property
+    def order(self) -> tuple[str, str]:  # type: ignore[override]
+        """That of the layer."""
+        return order_of(self.layer)
+
+    @property
+    def residual(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Those of the layer."""
+        return getattr(self.layer, "residual", Layer.residual)
+
     def compress(self, Z: Array) -> Array:
         """Z + (compress(N(Z)) − N(Z))."""
-        normed = self.first(Z)
-        return Z + (self.layer.compress(normed) - normed)
+        return self._half("compress", Z, self.first(Z))
 
     def sparsify(self, Z: Array) -> Array:
-        """sparsify(N(Z))."""
-        return self.layer.sparsify(self.second(Z))
+        """sparsify(N(Z)), or with a skip as the compression."""
+        return self._half("sparsify", Z, self.second(Z))
+
+    def _half(self, half: str, Z: Array, normed: Array) -> Array:
+        after = getattr(self.layer, half)(normed)
+        return Z + (after - normed) if half in self.residual else after

@@ -1,20 +1,40 @@
 """All layers by name: what a layer is, and one builder for each kind."""
 
+from srr.causal import Causal, CausalOvercomplete, crate_causal, crate_causal_overcomplete
 from srr.crate import RULES, Crate, Official, crate, official
+from srr.crate_alpha import Alpha, AlphaOfficial, crate_alpha, crate_alpha_official
+from srr.decoder import Decoder, DecoderOfficial, crate_autoencoder, crate_decoder, crate_decoder_official
 from srr.descent import Descent, descent
 from srr.layer import HalfStep, Layer, PreNorm, layer_norm, unroll
+from srr.variants import VARIANTS, crate_variant, output_matrix
 
 __all__ = [
     "RULES",
+    "VARIANTS",
+    "Alpha",
+    "AlphaOfficial",
+    "Causal",
+    "CausalOvercomplete",
     "Crate",
+    "Decoder",
+    "DecoderOfficial",
     "Descent",
     "HalfStep",
     "Layer",
     "Official",
     "PreNorm",
     "crate",
+    "crate_alpha",
+    "crate_alpha_official",
+    "crate_autoencoder",
+    "crate_causal",
+    "crate_causal_overcomplete",
+    "crate_decoder",
+    "crate_decoder_official",
+    "crate_variant",
     "descent",
     "layer_norm",
     "official",
+    "output_matrix",
     "unroll",
 ]

@@ -24,6 +24,7 @@ from srr._scalars import Scalar, as_array, flag, in_range, nonnegative_scalar, p
 
 __all__ = [
     "fista",
+    "ista",
     "ista_step",
     "lasso",
     "lasso_gap",
@@ -114,6 +115,48 @@ def ista_step(
         xp = _check(Z, D, code=code)
     eta, lam = positive_scalar(step, Z, "step"), nonnegative_scalar(lam, Z, "lam")
     return _proximal_gradient(xp, Z, D, code, eta, lam, flag(nonnegative, "nonnegative"))
+
+
+def ista(Z: Array, D: Array, *, step: Scalar, lam: Scalar, iterations: int, nonnegative: bool = True) -> Array:
+    """The code after a number of ISTA steps from zero.
+
+    A⁰ = 0, Aᵗ⁺¹ = relu(Aᵗ + η (Z − Aᵗ Dᵀ) D − ηλ). The lasso falls from one step to the next for any η < 2/‖D‖₂².
+
+    Parameters
+    ----------
+    Z : array, shape (..., n, d)
+        Tokens to be coded.
+    D : array, shape (d, m)
+        Dictionary.
+    step : float or 0-d array
+        η > 0.
+    lam : float or 0-d array
+        λ ≥ 0.
+    iterations : int
+        At least 1.
+    nonnegative : bool
+        Keep A ≥ 0; otherwise soft-threshold.
+
+    Returns
+    -------
+    array, shape (..., n, m)
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind, shape or value; the message names it.
+
+    Notes
+    -----
+    Two steps are the code of CRATE-α, Yang et al. 2024 (arXiv 2405.20299). For a minimiser see `fista`.
+    """
+    xp = _check(Z, D)
+    eta, lam = positive_scalar(step, Z, "step"), nonnegative_scalar(lam, Z, "lam")
+    shrink = _shrink_nonnegative if flag(nonnegative, "nonnegative") else _shrink
+    code = shrink(xp, eta * xp.matmul(Z, D), eta * lam)  # from zero there is nothing to reconstruct
+    for _ in range(count(iterations, "iterations") - 1):
+        code = _proximal_gradient(xp, Z, D, code, eta, lam, nonnegative)
+    return code
 
 
 def fista(
@@ -273,7 +316,7 @@ def lasso_step(D: Array) -> Scalar:
         D is no float matrix, or not finite, or zero.
     """
     namespace(D=D)
-    _require_dictionary(D)
+    require_dictionary(D)
     norm = spectral_norm(D)
     if isinstance(norm, float) and norm == 0:
         raise ValueError("D must not be zero, got a matrix of zeros")
@@ -283,7 +326,7 @@ def lasso_step(D: Array) -> Scalar:
 def _check(Z: Array, D: Array, **code: Array) -> Namespace:
     xp = namespace(Z=Z, D=D, **code)
     require_tokens(Z)
-    _require_dictionary(D, Z.shape[-1])
+    require_dictionary(D, Z.shape[-1])
     for name, A in code.items():
         require_shape(A, ("...", Z.shape[-2], D.shape[-1]), name)
         require_finite(A, name)
@@ -291,7 +334,7 @@ def _check(Z: Array, D: Array, **code: Array) -> Namespace:
     return xp
 
 
-def _require_dictionary(D: Array, d: int | str = "d") -> None:
+def require_dictionary(D: Array, d: int | str = "d") -> None:
     require_shape(D, (d, "m"), "D")
     require_finite(D, "D")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from srr import attention, curvature, denoising, enclosure, layers, mcr2, mixtures, objective, prox, rates
+from srr import attention, curvature, denoising, enclosure, flops, layers, mcr2, mixtures, objective, prox, rates
 
 n, d, K, p, m = 5, 4, 3, 2, 6
 
@@ -76,6 +76,7 @@ SIGNED_STEP = Argument("scalar", -0.3)
 LAM = Argument("nonnegative scalar", 0.1)
 METHOD = Argument("choice", "auto")
 RULE = Argument("choice", "derived")
+VARIANT = Argument("choice", "fixed")
 FLAG = Argument("flag", False)
 
 
@@ -87,6 +88,11 @@ def count(example, least=1):
 
 _rate = {"eps": EPS, "method": METHOD}
 _attention = {"Z": Z, "U": U}
+_official = {
+    "output": Argument("array", _draw(d, K * p, seed=5), (d, K * p), optional=True),
+    "bias": Argument("array", _draw(d, seed=6), (d,), optional=True),
+    "scale": OPTIONAL_STEP,
+}
 _objective = {"U": FREE_U, "eps": EPS, "lam": NONNEGATIVE}
 _mixture = {
     "U": FREE_BASES,
@@ -216,6 +222,9 @@ CALLS = {
         prox.ista_step,
         {"Z": Z, "D": D, "step": STEP, "lam": LAM, "code": OPTIONAL_CODE, "nonnegative": FLAG},
     ),
+    "prox.ista": Call(
+        prox.ista, {"Z": Z, "D": D, "step": STEP, "lam": LAM, "iterations": count(3), "nonnegative": FLAG}
+    ),
     "prox.fista": Call(
         prox.fista,
         {"Z": Z, "D": D, "lam": LAM, "iterations": count(3), "nonnegative": FLAG, "code": OPTIONAL_CODE},
@@ -229,15 +238,8 @@ CALLS = {
     "attention.residual_step": Call(attention.residual_step, {**_attention, "eps": OPTIONAL_EPS, "step": SIGNED_STEP}),
     "attention.ssa": Call(attention.ssa, _attention),
     "attention.mssa": Call(attention.mssa, {**_attention, "eps": OPTIONAL_EPS}),
-    "attention.mssa_official": Call(
-        attention.mssa_official,
-        {
-            **_attention,
-            "output": Argument("array", _draw(d, K * p, seed=5), (d, K * p), optional=True),
-            "bias": Argument("array", _draw(d, seed=6), (d,), optional=True),
-            "scale": OPTIONAL_STEP,
-        },
-    ),
+    "attention.mssa_official": Call(attention.mssa_official, {**_attention, **_official}),
+    "attention.causal_mssa": Call(attention.causal_mssa, {**_attention, **_official}),
     **{
         f"mcr2.{function.__name__}": Call(function, {"Z": Z, "Pi": PI, "eps": EPS, "lam": NONNEGATIVE})
         for function in (mcr2.regularised, mcr2.regularised_and_gradient)
@@ -274,17 +276,53 @@ CALLS = {
         },
     ),
     "layers.official": Call(
-        _on_tokens(layers.official),
+        _on_tokens(layers.official), {"Z": Z, "U": FREE_U, "D": SQUARE_D, **_official, "eta": STEP, "lam": LAM}
+    ),
+    "layers.output_matrix": Call(layers.output_matrix, {"U": FREE_U, "variant": VARIANT, "seed": count(3, least=0)}),
+    "layers.crate_variant": Call(
+        _on_tokens(layers.crate_variant),
         {
             "Z": Z,
             "U": FREE_U,
             "D": SQUARE_D,
-            "output": Argument("array", _draw(d, K * p, seed=5), (d, K * p), optional=True),
-            "bias": Argument("array", _draw(d, seed=6), (d,), optional=True),
+            "variant": VARIANT,
+            "seed": count(3, least=0),
             "scale": OPTIONAL_STEP,
             "eta": STEP,
             "lam": LAM,
         },
+    ),
+    "layers.crate_causal": Call(
+        _on_tokens(layers.crate_causal), {"Z": Z, "U": FREE_U, "D": SQUARE_D, **_official, "eta": STEP, "lam": LAM}
+    ),
+    "layers.crate_causal_overcomplete": Call(
+        _on_tokens(layers.crate_causal_overcomplete),
+        {"Z": Z, "U": FREE_U, "D": D, **_official, "eta": STEP, "lam": LAM},
+    ),
+    "layers.crate_alpha": Call(
+        _on_tokens(layers.crate_alpha), {"Z": Z, "U": FREE_U, "D": D, "eps": EPS, "eta": STEP, "lam": LAM}
+    ),
+    "layers.crate_alpha_official": Call(
+        _on_tokens(layers.crate_alpha_official),
+        {
+            "Z": Z,
+            "U": FREE_U,
+            "D": D,
+            "decode": Argument("array", _draw(d, m, seed=9), (d, m)),
+            "output": _official["output"],
+            "eta": STEP,
+            "lam": LAM,
+        },
+    ),
+    "layers.crate_decoder": Call(
+        _on_tokens(layers.crate_decoder), {"Z": Z, "U": FREE_U, "D": SQUARE_D, "eps": OPTIONAL_EPS, "kappa": STEP}
+    ),
+    "layers.crate_decoder_official": Call(
+        _on_tokens(layers.crate_decoder_official), {"Z": Z, "U": FREE_U, "A": SQUARE_D, **_official}
+    ),
+    "layers.crate_autoencoder": Call(
+        lambda **given: len(layers.crate_autoencoder(**given)),
+        {"layers": Argument("layers", [layers.official(_draw(K, d, p), _draw(d, d))] * 2)},
     ),
     "layers.descent": Call(
         _on_tokens(layers.descent),
@@ -312,6 +350,14 @@ CALLS = {
         lambda **given: list(layers.unroll(**given)),
         {"layers": Argument("layers", [Halves(), Halves()]), "Z": Z},
     ),
+    "flops.attention": Call(flops.attention, {"n": count(n), "d": count(d), "K": count(K), "p": count(p)}),
+    "flops.gradient": Call(flops.gradient, {"n": count(n), "d": count(d), "K": count(K), "p": count(p)}),
+    "flops.ista_step": Call(flops.ista_step, {"n": count(n), "d": count(d), "m": count(m)}),
+    "flops.ista": Call(flops.ista, {"n": count(n), "d": count(d), "m": count(m), "iterations": count(2)}),
+    "flops.of_layer": Call(
+        flops.of_layer,
+        {"layer": Argument("layer", layers.official(_draw(K, d, p), _draw(d, d))), "n": count(n)},
+    ),
     "mixtures.sample": Call(mixtures.sample, {**_sample, "like": LIKE}, fake=False),
     "mixtures.Mixture.draws": Call(_drawn, {"seed": count(0, least=0), "number": count(2)}),
     "mixtures.Mixture.draw": Call(
@@ -338,6 +384,12 @@ RESULTS = {
     "layers.Layer",
     "layers.Crate",
     "layers.Official",
+    "layers.Causal",
+    "layers.CausalOvercomplete",
+    "layers.Alpha",
+    "layers.AlphaOfficial",
+    "layers.Decoder",
+    "layers.DecoderOfficial",
     "layers.Descent",
     "mcr2.Optimum",
     "mixtures.Mixture",

@@ -239,7 +239,7 @@ def bad_layer(argument):
 
 
 def bad_layers(argument):
-    yield Bad("no iterable", argument.example[0], TypeError, "Halves")
+    yield Bad("no iterable", argument.example[0], TypeError, type(argument.example[0]).__name__)
     yield Bad("one that is no layer", [argument.example[0], "layer"], TypeError, "str")
     yield Bad("None", None, TypeError, "NoneType")
 

@@ -7,6 +7,7 @@ import pickle
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ import pytest
 import srr
 from verify import decide, digits, files, subspaces
 from verify.cli import main
+from verify.layer_families import FAMILIES
 from verify.promises import compression, promises_of
+from verify.trace_figure import places_of
 
 SMALL = ["--n", "8", "--d", "4", "--K", "2", "--p", "2", "--layers", "2"]
 
@@ -58,14 +61,14 @@ def test_a_broken_promise_exits_1(capsys):
     assert "compress Rc            rose 2 of 2; first in layer 1" in out
 
 
-@pytest.mark.parametrize("family", ["exact", "neumann", "derived", "residual", "conceptual", "official", "descent"])
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("more", [[], ["--pre-norm"]])
 def test_the_table_fits_80_columns(capsys, family, more):
     code, out = told(capsys, family, *SMALL, *more)
     assert code in (0, 1)
     assert max(map(len, out.splitlines())) <= 80
     assert "\x1b" not in out
-    assert out.count("compress") == 3
+    assert out.count("compress ") == (6 if family == "autoencoder" else 3)
     assert ("LayerNorm before each half" in out) == bool(more)
 
 
@@ -190,6 +193,21 @@ def test_digits(capsys):
 
 
 # --- figures ----------------------------------------------------------------------------------------------------
+
+
+def test_halves_in_either_order_have_their_places_in_a_figure(somewhere, capsys):
+    told(capsys, "autoencoder", *SMALL, "--figure", "a.svg")
+    assert (somewhere / "a.svg").stat().st_size > 5000
+    _, data = data_of(capsys, "autoencoder", *SMALL)
+    steps = [step for step in data["steps"] if step["half"] != "layer"]
+    shapes = tuple(SimpleNamespace(index=s["layer"] - 1, half=s["half"]) for s in steps)
+    assert list(places_of(shapes).values()) == [0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4]
+    assert [(s["layer"], s["half"]) for s in steps[-4:]] == [
+        (3, "sparsify"),
+        (3, "compress"),
+        (4, "sparsify"),
+        (4, "compress"),
+    ]
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".png", ".pdf"])

@@ -13,6 +13,7 @@ from array_api_compat import array_namespace
 
 import srr
 from srr._arrays import detached, like, namespace, quiet, require_shape
+from srr.layer import order_of
 from verify.decide import as_float64
 from verify.promises import Judgement, Promise
 
@@ -73,9 +74,10 @@ class Trial:
 def halves(layer: srr.Layer, Z: Array) -> dict[str, tuple[Array, Array]]:
     """The tokens before and after each half-step and the whole layer."""
     with quiet():  # what overflows is judged by what comes out
-        half = _applied(layer, "compress", Z)
-        after = _applied(layer, "sparsify", half)
-    return {"compress": (Z, half), "sparsify": (half, after), "layer": (Z, after)}
+        first, second = order_of(layer)
+        half = _applied(layer, first, Z)
+        after = _applied(layer, second, half)
+    return {first: (Z, half), second: (half, after), "layer": (Z, after)}
 
 
 def _applied(layer: srr.Layer, half: str, Z: Array) -> Array:

@@ -27,9 +27,8 @@ def show(problem: Problem, trace: Trace, figure: Path | None) -> None:
         console.print()
         console.print(_table(trace))
         console.print()
-        for half in ("compress", "sparsify", "layer"):
-            if steps := [step for step in trace.steps if step.half == half]:
-                console.print(_sum(steps))
+        for promise in _promised(trace):
+            console.print(_sum([step for step in trace.steps if (step.half, step.quantity) == promise]))
         if figure is not None:
             console.print(f"Figure  {figure}", markup=False, soft_wrap=True)
 
@@ -78,17 +77,19 @@ def _table(trace: Trace) -> Table:
     table.add_column("by", justify="right")
     table.add_column("")
     table.add_row("", "", *_numbers(trace.start), "", "", "")
+    last = None
     for step in trace.halves:
         decision = step.judgement.decision
         change = "" if decision is None else _signed(decision)
         table.add_row(
-            str(step.index + 1) if step.half == "compress" else "",
+            "" if step.index == last else str(step.index + 1),
             step.half,
             *_numbers(step.terms),
             Text(step.quantity),
             change,
             _word(step),
         )
+        last = step.index
     return table
 
 
@@ -111,10 +112,16 @@ def _word(step: Step) -> Text:
     return Text(step.judgement.word, STYLES.get(step.judgement.word, "red"))
 
 
+def _promised(trace: Trace) -> list[tuple[str, str]]:
+    # Halves and quantities as they first come; the whole layer last.
+    found = dict.fromkeys((step.half, step.quantity) for step in trace.steps)
+    return sorted(found, key=lambda promise: promise[0] == "layer")
+
+
 def _sum(steps: list[Step]) -> Text:
     found = Counter(step.judgement.word for step in steps)
     said = ", ".join(f"{word} {number}" for word, number in found.most_common())
-    text = Text(f"{steps[0].half:<9}{steps[0].quantity:<14}{said} of {len(steps)}")
+    text = Text(f"{steps[0].half:<9}{steps[0].quantity:<13} {said} of {len(steps)}")
     broken = [step for step in steps if step.judgement.broken]
     if broken:
         text.append(f"; first in layer {broken[0].index + 1}")

@@ -207,9 +207,10 @@ def _token_sets(instances: Iterable[Array], objective: srr.SparseRateReduction) 
 
 
 def _record(changes: dict, objective: srr.SparseRateReduction, steps: Mapping[str, tuple]) -> None:
-    Z, half = steps["compress"]
-    values = [terms(objective, tokens) for tokens in (Z, half, steps["layer"][1])]
-    for name, (i, j) in {"compress": (0, 1), "sparsify": (1, 2), "layer": (0, 2)}.items():
+    first, second, whole = steps
+    Z, half = steps[first]
+    values = [terms(objective, tokens) for tokens in (Z, half, steps[whole][1])]
+    for name, (i, j) in {first: (0, 1), second: (1, 2), whole: (0, 2)}.items():
         record = changes.setdefault(name, {term: [] for term in TERMS})
         for term in TERMS:
             record[term].append(values[j][term] - values[i][term])

@@ -71,9 +71,70 @@ def _descent(setting: Setting) -> tuple[srr.Layer, ...]:
     return (layers.descent(loss.U, eps=loss.eps, lam=loss.lam),) * setting.depth
 
 
+def _variant(variant: str) -> Family:
+    def build(setting: Setting) -> tuple[srr.Layer, ...]:
+        loss = setting.objective
+        layer = layers.crate_variant(loss.U, setting.D, variant=variant, lam=loss.lam, **setting.steps)
+        return (layer,) * setting.depth
+
+    return Family(build, ("eta",))
+
+
+def _causal(setting: Setting) -> tuple[srr.Layer, ...]:
+    loss = setting.objective
+    return (layers.crate_causal(loss.U, setting.D, lam=loss.lam, **setting.steps),) * setting.depth
+
+
+def _causal_overcomplete(setting: Setting) -> tuple[srr.Layer, ...]:
+    loss, D = setting.objective, overcomplete(setting.D)
+    return (layers.crate_causal_overcomplete(loss.U, D, lam=loss.lam, **setting.steps),) * setting.depth
+
+
+def _alpha(setting: Setting) -> tuple[srr.Layer, ...]:
+    loss, D = setting.objective, overcomplete(setting.D)
+    return (layers.crate_alpha(loss.U, D, eps=loss.eps, lam=loss.lam, **setting.steps),) * setting.depth
+
+
+def _alpha_official(setting: Setting) -> tuple[srr.Layer, ...]:
+    loss, D = setting.objective, overcomplete(setting.D)
+    decode = overcomplete(setting.D, seed=1)
+    return (layers.crate_alpha_official(loss.U, D, decode, lam=loss.lam, **setting.steps),) * setting.depth
+
+
+def overcomplete(D: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """D and three random rotations beside it, ``(d, 4d)``: a dictionary for CRATE-α, with ‖·‖² = 4 if D is orthonormal.
+
+    A second one for its way back, with another ``seed``, shares nothing with it but D.
+    """
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+    turns = np.linalg.qr(rng.standard_normal((3, *D.shape)))[0].astype(D.dtype)
+    return np.hstack([D, *turns])
+
+
+def _decoder(setting: Setting) -> tuple[srr.Layer, ...]:
+    loss = setting.objective
+    return (layers.crate_decoder(loss.U, setting.D, eps=loss.eps, **setting.steps),) * setting.depth
+
+
+def _decoder_official(setting: Setting) -> tuple[srr.Layer, ...]:
+    return (layers.crate_decoder_official(setting.objective.U, setting.D),) * setting.depth
+
+
+def _autoencoder(setting: Setting) -> tuple[srr.Layer, ...]:
+    return layers.crate_autoencoder(_crate("residual").build(setting))
+
+
 FAMILIES = {
     **{rule: _crate(rule) for rule in layers.RULES},
+    **{variant: _variant(variant) for variant in layers.VARIANTS if variant not in layers.RULES},
     "official": Family(_official, ("eta",)),
+    "causal": Family(_causal, ("eta",)),
+    "causal-overcomplete": Family(_causal_overcomplete, ("eta",)),
+    "alpha": Family(_alpha, ("eta",)),
+    "alpha-official": Family(_alpha_official, ("eta",)),
+    "decoder": Family(_decoder, ("kappa",)),
+    "decoder-official": Family(_decoder_official),
+    "autoencoder": Family(_autoencoder, ("kappa", "eta")),
     "descent": Family(_descent),
 }
 

@@ -20,6 +20,7 @@ LETTERS = {
     "κ, η, s": "steps: of compression, of sparsification, of the descent layer",
     "SSA, MSSA": "attention of one head, Y_kS_k with S_k = softmax(Y_kᵀY_k), and the sum Σ_k U_k SSA, with the factor "
     "β or without it",
+    "W": "the output matrix of attention, d × Kp: [U_1 … U_K] in theory, free in the code",
     "D, A": "a dictionary, and a code: Z ≈ DA",
     "F, φ": "the lasso λ‖A‖₁ + ½‖Z − DA‖², and λ‖Z‖₁ − R(Z)",
     "LN": "LayerNorm",
@@ -49,6 +50,8 @@ WORKS = {
     _sources.SEGMENTATION: "Yu, Chu, Tong, Wu, Pai, Buchanan and Ma: Emergence of Segmentation with Minimalistic "
     "White-Box Transformers. CPAL 2024",
     _sources.ALPHA: "Yang, Li, Pai, Zhou, Ma, Yu and Xie: Scaling White-Box Transformers for Vision. NeurIPS 2024",
+    _sources.MAE: "Pai, Buchanan, Wu, Yu and Ma: Masked Completion via Structured Diffusion with White-Box "
+    "Transformers. ICLR 2024",
     _sources.HU: "An In-depth Investigation of Sparse Rate Reduction in Transformer-like Models. NeurIPS 2024",
     _sources.BOOK: "the book, an open text, version 2: ma-lab-berkeley.github.io/deep-representation-learning-book "
     "(equations by the labels in its source)",

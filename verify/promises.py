@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import srr
-from srr.layers import Descent, PreNorm
+from srr.layers import Alpha, AlphaOfficial, CausalOvercomplete, Decoder, DecoderOfficial, Descent, PreNorm
 from verify import decide
 from verify.arrays import to_numpy, unit_roundoff
 from verify.decide import Decision, as_float64
@@ -112,9 +112,9 @@ def promises_of(layer: srr.Layer, objective: srr.SparseRateReduction) -> tuple[P
     """The promises of a layer of this kind.
 
     CRATE's first half promises Rᶜ(Z|U), its second the lasso of the tokens in D, started at the tokens.
-    `Descent` takes both rates in its first half and shrinks in its second. A layer of another class
-    promises what the theory asks of the two halves: Rᶜ(Z|U), and λ‖Z‖₁ − R(Z). The whole of every layer
-    promises the loss.
+    CRATE-α starts its lasso at zero. `Descent` takes both rates in its first half and shrinks in its second. A layer
+    of another class promises what the theory asks of the two halves: Rᶜ(Z|U), and λ‖Z‖₁ − R(Z). The whole of every
+    layer promises the loss. A decoder promises the opposite: that what an encoder lowers does not fall.
     """
     return compression(objective), _second_half(layer, objective), loss(objective)
 
@@ -124,15 +124,39 @@ def _(layer: Descent, objective: srr.SparseRateReduction) -> tuple[Promise, ...]
     return smooth(objective), l1(objective), loss(objective)
 
 
+@promises_of.register(Alpha)
+@promises_of.register(AlphaOfficial)
+@promises_of.register(CausalOvercomplete)
+def _(layer: Any, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
+    return compression(objective), lasso_from_zero(layer.code, layer.D, lam=float(layer.lam)), loss(objective)
+
+
+@promises_of.register(Decoder)
+@promises_of.register(DecoderOfficial)
+def _(layer: Any, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
+    return (
+        opposite(sparse_rate(objective), "R - lam|Z|_1"),
+        opposite(compression(objective), "-Rc"),
+        opposite(loss(objective), "-loss"),
+    )
+
+
+@promises_of.register
+def _(layer: PreNorm, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
+    promises = promises_of(layer.layer, objective)
+    return tuple(_normed(promise, layer) if promise.half == "sparsify" else promise for promise in promises)
+
+
+def _normed(inner: Promise, layer: PreNorm) -> Promise:
+    return Promise(
+        inner.half,
+        f"{inner.quantity}, normed",
+        lambda before, after: inner.change(layer.second(before), after),
+        lambda before, after: inner.slope(layer.second(before), after),
+    )
+
+
 def _second_half(layer: Any, objective: srr.SparseRateReduction) -> Promise:
-    if isinstance(layer, PreNorm):
-        inner = _second_half(layer.layer, objective)
-        return Promise(
-            inner.half,
-            f"{inner.quantity}, normed",
-            lambda before, after: inner.change(layer.second(before), after),
-            lambda before, after: inner.slope(layer.second(before), after),
-        )
     if hasattr(layer, "D") and hasattr(layer, "lam"):
         return lasso(layer.D, lam=float(layer.lam))
     return sparse_rate(objective)
@@ -191,6 +215,25 @@ def lasso(D: Array, *, lam: float, half: str = "sparsify") -> Promise:
         return norm * (_norm(before) + norm * _norm(after)) + lam * _root_size(after)
 
     return Promise(half, "lasso", change, slope)
+
+
+def lasso_from_zero(code: Callable[[Array], Array], D: Array, *, lam: float, half: str = "sparsify") -> Promise:
+    """λ‖A‖₁ + ½‖Z − A Dᵀ‖², Z the tokens before the half-step, from no code to the code A that it computes of them.
+
+    The code does not leave the layer, so it is computed once more.
+    """
+    direct = lasso(D, lam=lam, half=half)
+
+    def change(before: Array, after: Array) -> Decision:
+        A = code(before)
+        return decide.lasso_change(before, D, 0 * A, A, lam=lam)
+
+    return Promise(half, "lasso of A", change, lambda before, after: direct.slope(before, code(before)))
+
+
+def opposite(promise: Promise, quantity: str) -> Promise:
+    """That what another promise is about does not fall; ``quantity`` names its negative."""
+    return Promise(promise.half, quantity, lambda before, after: -promise.change(before, after), promise.slope)
 
 
 def loss(objective: srr.SparseRateReduction, half: str = "layer") -> Promise:

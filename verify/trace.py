@@ -10,6 +10,7 @@ import numpy as np
 
 import srr
 from srr._arrays import quiet
+from srr.layer import order_of
 from verify.arrays import to_numpy
 from verify.promises import Judgement, Promise, measuring, promises_of
 
@@ -79,7 +80,7 @@ def trace(
     start = terms(objective, Z)
     for index, layer in enumerate(layers):
         given = Z
-        for half in ("compress", "sparsify"):
+        for half in order_of(layer):
             before = Z
             with quiet():  # what overflows is judged by what comes out
                 Z = getattr(layer, half)(Z)

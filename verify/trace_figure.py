@@ -49,18 +49,20 @@ def _drawn(trace: Trace, title: str):
     figure = Figure(figsize=(7, 5), layout="constrained")
     rates, losses = figure.subplots(2, 1, sharex=True)
     halves = trace.halves
-    places = [0.0, *map(_place, halves)]
+    place = places_of(halves)
+    places = [0.0, *(place[step.index, step.half] for step in halves)]
     values = [trace.start, *(step.terms for step in halves)]
     for axes, names in ((rates, ("R", "Rc", "dR")), (losses, ("loss",))):
         for name in names:
             series = [entry[name] for entry in values]
             axes.plot(places, series, ".-", color=COLOURS[name], label=name, linewidth=1.2, markersize=4)
-            broken = [_place(step) for step in trace.steps if step.quantity == name and step.judgement.broken]
+            steps = [step for step in trace.steps if step.quantity == name and step.judgement.broken]
+            broken = [place.get((step.index, step.half), step.index + 1.0) for step in steps]
             if broken:
                 at = [series[places.index(place)] for place in broken]
                 axes.plot(broken, at, "o", mfc="none", color="red", label=f"{name} raised")
     rates.set(title=title, ylabel="nats")
-    losses.set(xlabel="layer (halves: compress, then sparsify)", ylabel="nats")
+    losses.set(xlabel="layer, half by half", ylabel="nats")
     for axes in (rates, losses):
         axes.grid(alpha=0.3)
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
@@ -68,5 +70,10 @@ def _drawn(trace: Trace, title: str):
     return figure
 
 
-def _place(step: Step) -> float:
-    return step.index + (0.5 if step.half == "compress" else 1.0)
+def places_of(halves: tuple[Step, ...]) -> dict[tuple[int, str], float]:
+    """Where half-steps are drawn: layer ℓ, counted from 0, ends at ℓ + 1, and its first half at ℓ + ½."""
+    places: dict[tuple[int, str], float] = {}
+    for step in halves:
+        second = any(index == step.index for index, _ in places)
+        places[step.index, step.half] = step.index + (1.0 if second else 0.5)
+    return places

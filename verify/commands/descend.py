@@ -25,8 +25,11 @@ def descend(
     ----------
     layer
         The first half: the exact gradient step on Rc, its neumann or derived (attention) approximation,
-        the paper's residual Z + MSSA, conceptual (without the factor p/(n eps^2)) or official, as in the code.
-        The second half: ISTA. Or descent, the layer that provably lowers the loss.
+        the paper's residual Z + MSSA, conceptual (without the factor p/(n eps^2)) or official, as in the code;
+        attention with another output matrix: negative, transpose, fixed or identity; or causal. The second half:
+        ISTA. Over 4d atoms, started at zero: alpha, alpha-official, causal-overcomplete. What undoes a layer:
+        decoder, decoder-official; an encoder and its decoder: autoencoder. Or descent, the layer that provably
+        lowers the loss.
     layers
         How many.
     figure
