@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from srr._arrays import Array, namespace, positive, require_finite, require_shape, require_tokens
 
-__all__ = ["HalfStep", "Layer", "PreNorm", "layer_norm", "unroll"]
+__all__ = ["AttentionOnly", "HalfStep", "Layer", "PreNorm", "layer_norm", "unroll"]
 
 
 class Layer(ABC):
@@ -40,6 +40,14 @@ class Layer(ABC):
     def __call__(self, Z: Array) -> Array:
         """Z^ℓ to Z^{ℓ+1}."""
         return self.sparsify(self.compress(Z))
+
+
+class AttentionOnly(Layer):
+    """A layer without a second half."""
+
+    def sparsify(self, Z: Array) -> Array:
+        """Z as it is."""
+        return Z
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +134,8 @@ class PreNorm(Layer):
     """A layer with LayerNorm in front of each half, as the official code has it.
 
     The compression becomes Z + (compress(N(Z)) − N(Z)): the update is that of the normalised tokens, the skip
-    carries the tokens as they were. The sparsification becomes sparsify(N(Z)), with no skip.
+    carries the tokens as they were. The sparsification becomes sparsify(N(Z)), with no skip; a layer of attention
+    only has none to normalise for.
 
     Parameters
     ----------
@@ -156,5 +165,7 @@ class PreNorm(Layer):
         return Z + (self.layer.compress(normed) - normed)
 
     def sparsify(self, Z: Array) -> Array:
-        """sparsify(N(Z))."""
+        """sparsify(N(Z)); Z, if the layer has no second half."""
+        if isinstance(self.layer, AttentionOnly):
+            return Z
         return self.layer.sparsify(self.second(Z))

@@ -132,6 +132,25 @@ def partition_rate_reduction_change(before: Array, after: Array, Pi: Array, *, e
     return _decide(old, new, _rate(old, new, precision), -_partition_rate(old, new, memberships, precision))
 
 
+def variational_rate_change(before: Array, after: Array, Pi: Array, U: Array, *, eps: Number) -> Decision:
+    """Sign of R^var(after, Pi|U) - R^var(before, Pi|U), ToST's rate; bases ``(K, d, p)`` and memberships held fixed."""
+    old, new = _pair(before, after)
+    bases, memberships = _bases(U, old.shape[1]), _memberships(Pi, len(old))
+    require_shape(memberships, (len(old), len(bases)), "Pi")
+    return _decide(old, new, _variational_rate(old, new, memberships, bases, _positive(eps, "eps")))
+
+
+def noise_share_change(before: Array, after: Array, Pi: Array, U: Array) -> Decision:
+    """Sign of the change of N/(N + S): the share of the tokens' squares outside the subspaces of their classes.
+
+    It falls where the ratio of S to N, the square of a signal-to-noise ratio over all classes, rises.
+    """
+    old, new = _pair(before, after)
+    bases, memberships = _bases(U, old.shape[1]), _memberships(Pi, len(old))
+    require_shape(memberships, (len(old), len(bases)), "Pi")
+    return _decide(old, new, _noise_share(old, new, memberships, bases))
+
+
 def l1_change(before: Array, after: Array) -> Decision:
     """Sign of |after|₁ - |before|₁."""
     old, new = _pair(before, after)
@@ -291,6 +310,23 @@ def _partition_rate(old: np.ndarray, new: np.ndarray, Pi: np.ndarray, eps: fmpq)
         return before, after
 
     return _Term(rationals.ONE, rounded, lambda: rationals.partition_coding_rate(old, new, Pi, eps))
+
+
+def _variational_rate(old: np.ndarray, new: np.ndarray, Pi: np.ndarray, U: np.ndarray, eps: fmpq) -> _Term:
+    c = _float(fmpq(old.shape[1]) / (eps * eps))
+    return _Term(
+        rationals.ONE,
+        lambda: (roundoff.variational_rate(old, Pi, U, c), roundoff.variational_rate(new, Pi, U, c)),
+        lambda: rationals.variational_rate(old, new, Pi, U, eps),
+    )
+
+
+def _noise_share(old: np.ndarray, new: np.ndarray, Pi: np.ndarray, U: np.ndarray) -> _Term:
+    return _Term(
+        rationals.ONE,
+        lambda: (roundoff.noise_share(old, Pi, U), roundoff.noise_share(new, Pi, U)),
+        lambda: rationals.noise_share(old, new, Pi, U),
+    )
 
 
 def _l1(old: np.ndarray, new: np.ndarray) -> _Term:

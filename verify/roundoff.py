@@ -48,6 +48,44 @@ def partition_coding_rate(
     return _half_log_dets(Y, alphas, 4 * ROUNDOFF * _norms(Y), weights)
 
 
+def variational_rate(Z: np.ndarray, Pi: np.ndarray, U: np.ndarray, c: float) -> tuple[float, float]:
+    """½ Σ_k (n_k/n) Σ_i log(1 + c v_ki), v_ki = Σ_j π_jk (ZU_k)²_ji / n_k."""
+    if not (_tame(Z, U) and 1 / TAME < c < TAME):
+        return 0.0, math.inf
+    n, d = Z.shape
+    sizes = np.array([math.fsum(part) for part in Pi.T.tolist()])
+    shares = Pi.T / np.where(sizes > 0, sizes, 1.0)[:, None]
+    Y = Z @ U
+    wrong = 1.1 * _gamma(d) * np.linalg.norm(Z, axis=1)[:, None] * np.linalg.norm(U, axis=1)[:, None, :]
+    v = np.einsum("kn,knp->kp", shares, Y**2)
+    moved = 1.1 * np.einsum("kn,knp->kp", shares, (2 * np.abs(Y) + wrong) * wrong) + _gamma(n + 8) * v
+    logs = np.log1p(c * v)
+    bounds = 1.1 * c * moved / (1 + c * np.maximum(v - moved, 0)) + 8 * ROUNDOFF * logs
+    value = float(sizes / n @ logs.sum(-1)) / 2
+    bound = float(sizes / n @ bounds.sum(-1)) / 2 + _gamma(logs.size + 8) * value
+    return value, 1.1 * bound + UNDERFLOW
+
+
+def noise_share(Z: np.ndarray, Pi: np.ndarray, U: np.ndarray) -> tuple[float, float]:
+    """N/(N + S), N = Σ π_jk ‖z_j − U_kU_kᵀz_j‖² and S = Σ π_jk ‖U_kᵀz_j‖²."""
+    if not _tame(Z, U):
+        return 0.0, math.inf
+    Y = Z @ U
+    outside = Z - Y @ U.swapaxes(1, 2)
+    size, norms = np.linalg.norm(Z, axis=1), _norms(U)[:, None]
+    inner, outer = np.linalg.norm(Y, axis=2), np.linalg.norm(outside, axis=2)
+    wrong = 1.1 * _gamma(sum(U.shape[1:]) + 3) * size * norms
+    off = wrong * (1 + norms) + _gamma(2) * (size + inner * norms)
+    signal, noise = float(np.sum(Pi.T * inner**2)), float(np.sum(Pi.T * outer**2))
+    room = 1.1 * _gamma(Z.size * len(U) + 8)
+    d_signal = 1.1 * float(np.sum(Pi.T * (2 * inner + wrong) * wrong)) + room * signal + UNDERFLOW
+    d_noise = 1.1 * float(np.sum(Pi.T * (2 * outer + off) * off)) + room * noise + UNDERFLOW
+    if not noise + signal > 2 * (d_noise + d_signal):
+        return 0.0, math.inf
+    value = noise / (noise + signal)
+    return value, 1.1 * (d_noise * signal + d_signal * noise + d_noise * d_signal) / (noise + signal) ** 2 * 4 + room
+
+
 def l1(A: np.ndarray) -> tuple[float, float]:
     """|A|₁."""
     value = math.fsum(np.abs(A).ravel().tolist())  # correctly rounded
