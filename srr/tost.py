@@ -209,7 +209,7 @@ def memberships_official(Z: Array, U: Array, *, scale: Array | None = None) -> A
     TypeError, ValueError
         An argument of the wrong kind, shape or value; the message names it.
     """
-    return _official_memberships(Z, U, scale, None, _over_tokens)
+    return _official_memberships(Z, U, scale, None, _over_tokens, floor=1e-24)
 
 
 def memberships_official_causal(
@@ -233,7 +233,7 @@ def memberships_official_causal(
     TypeError, ValueError
         An argument of the wrong kind, shape or value; the message names it.
     """
-    return _official_memberships(Z, U, scale, denominator_bias, _up_to_token)
+    return _official_memberships(Z, U, scale, denominator_bias, _up_to_token, floor=1e-12)
 
 
 # --- the operators ------------------------------------------------------------------------------------------
@@ -362,15 +362,16 @@ def _up_to_token(xp: Namespace, a: Array) -> Array:
 
 
 def _official_memberships(
-    Z: Array, U: Array, scale: Array | None, denominator_bias: Array | None, total: Total
+    Z: Array, U: Array, scale: Array | None, denominator_bias: Array | None, total: Total, *, floor: float
 ) -> Array:
+    # The code takes norms of at least 10⁻¹² in the image models, sums of squares of at least 10⁻¹² in the causal ones.
     xp = _check(Z, U)
     _require_heads(U, Z.shape[-2], scale, denominator_bias)
     W, K, p = side_by_side(U), U.shape[0], U.shape[-1]
 
     def shares(Z: Array) -> tuple[Array]:
         square = project(Z, W, K) ** 2
-        logits = xp.sum(square / xp.clip(total(xp, square), min=FLOOR), axis=-1)
+        logits = xp.sum(square / xp.clip(total(xp, square), min=floor), axis=-1)
         if denominator_bias is not None:
             logits = logits + p * denominator_bias
         if scale is not None:
@@ -378,10 +379,6 @@ def _official_memberships(
         return (xp.matrix_transpose(_softmax(xp, logits)),)
 
     return map_blocks(shares, Z)[0]
-
-
-FLOOR = 1e-24
-"""The code divides by a norm of at least 1e-12."""
 
 
 def _official(Z: Array, U: Array, Pi: Array, output: Array | None, bias: Array | None, total: Total) -> Array:
