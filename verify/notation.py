@@ -63,11 +63,12 @@ WORKS = {
     "Maximizing Rate Reduction. JMLR 23",
     _sources.TOST: "Wu, Ding, Lu, Pai, Zhang, Wang, Yu, Ma and Haeffele: Token Statistics Transformer: Linear-Time "
     "Attention via Variational Rate Reduction. ICLR 2025",
-    _sources.AOT: "Wang, Lu, Yu, Pai, Qu and Ma: Attention-Only Transformers via Unrolled Subspace Denoising. ICML 2025",
+    _sources.AOT: "Wang, Lu, Yu, Pai, Qu and Ma: Attention-Only Transformers via Unrolled Subspace Denoising. ICML "
+    "2025",
     _sources.CBSA: "Wen, Huang and Li: Towards Interpretable and Efficient Attention: Compressing All by Contracting a "
     "Few. NeurIPS 2025",
-    _sources.MAE: "Pai, Wu, Buchanan, Yu and Ma: Masked Completion via Structured Diffusion with White-Box Transformers. "
-    "ICLR 2024",
+    _sources.MAE: "Pai, Wu, Buchanan, Yu and Ma: Masked Completion via Structured Diffusion with White-Box "
+    "Transformers. ICLR 2024",
     _sources.FISTA: "A Fast Iterative Shrinkage-Thresholding Algorithm for Linear Inverse Problems",
     "Cover and Thomas": "Elements of Information Theory, second edition. Wiley 2006",
     "Zamir and Feder 1996": "Information Rates of Pre/Post-Filtered Dithered Quantizers. IEEE Trans. Inf. Theory 42",
