@@ -262,6 +262,14 @@ def pooled_step_compresses(case: Case) -> Outcome:
     expect=REFUTED,
     twin="the pools themselves",
     uses=("cbsa.slope-on-all-tokens", "cbsa.pooled-step-compresses"),
+    witness={
+        "seed": 2,
+        "n, r, K, p": (4, 1, 1, 1),
+        "eps": 8.0,
+        "scale": 3.0,
+        "bases": "orthogonal",
+        "contraction": "attention",
+    },
 )
 def attention_step_compresses(case: Case) -> Outcome:
     """False: a representative that attends to one token has a row of norm 1, where a pool of n/r has √(r/n). At small β
