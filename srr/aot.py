@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from srr._arrays import (
     Array,
     Namespace,
+    count,
     map_blocks,
     namespace,
     real,
@@ -128,8 +129,8 @@ def snr(Z: Array, Pi: Array, U: Array) -> Array:
     xp = namespace(Z=Z, Pi=Pi, U=U)
     require_tokens(Z)
     require_bases(U, Z.shape[-1])
-    require_membership(Pi, Z.shape[-2])
     require_shape(Pi, ("...", Z.shape[-2], U.shape[0]), "Pi")
+    require_membership(Pi, Z.shape[-2])
     require_broadcast(Z=Z, Pi=Pi)
 
     def ratio(Z: Array, Pi: Array) -> tuple[Array]:
@@ -144,6 +145,7 @@ def snr(Z: Array, Pi: Array, U: Array) -> Array:
 
 def flops(n: int, d: int, K: int, p: int) -> int:
     """Operations of the matrix products of a layer, two for each multiplication: 4ndKp + 4n²Kp."""
+    n, d, K, p = (count(size, name) for name, size in (("n", n), ("d", d), ("K", K), ("p", p)))
     return 4 * n * d * K * p + 4 * n * n * K * p
 
 

@@ -261,6 +261,7 @@ def flops(n: int, d: int, K: int, p: int, r: int) -> int:
 
     4ndKp for the projections and 8nrKp + 4r²Kp for pooling, contraction, compression and broadcast: linear in n.
     """
+    n, d, K, p, r = (count(size, name) for name, size in (("n", n), ("d", d), ("K", K), ("p", p), ("r", r)))
     return 4 * n * d * K * p + 8 * n * r * K * p + 4 * r * r * K * p
 
 
@@ -323,13 +324,14 @@ class Cbsa(Layer):
 
     def contract(self, Z: Array) -> Array:
         """A, from the tokens that the step starts at."""
-        A = pooling(Z.shape[-2], min(self.r, Z.shape[-2]), beside=Z)
+        A = _pools(Z, self.U, self.r)
         return A if self.contraction == "pooled" else attention_contraction(Z, self.U, A)
 
     def compress(self, Z: Array) -> Array:
         """Z − κ Σ_k A_kᵀ ∇R(A_kZU_k) U_kᵀ."""
+        A = self.contract(Z)
         kappa = curvature.compression_step(self.U, Z.shape[-2], eps=self.eps) if self.kappa is None else self.kappa
-        return cbsa_step(Z, self.U, self.contract(Z), eps=self.eps, step=kappa)
+        return cbsa_step(Z, self.U, A, eps=self.eps, step=kappa)
 
     def sparsify(self, Z: Array) -> Array:
         """relu(Z + η (Z − Z Dᵀ) D − ηλ), as in CRATE."""
@@ -405,7 +407,7 @@ class CbsaOfficial(Layer):
 
     def compress(self, Z: Array) -> Array:
         """Z + [s_k A_kᵀ softmax(p^−½ Q_kQ_kᵀ) Q_k]_k Wᵀ + b."""
-        A = pooling(Z.shape[-2], min(self.r, Z.shape[-2]), beside=Z)
+        A = _pools(Z, self.U, self.r)
         return Z + contract_and_broadcast_official(
             Z,
             self.U,
@@ -468,6 +470,13 @@ def cbsa_official(
     require_output(U, output, bias)
     _require_ista(U, D, eta, lam)
     return CbsaOfficial(U, D, count(r, "r"), contract, broadcast, output, bias, eta, lam)
+
+
+def _pools(Z: Array, U: Array, r: int) -> Array:
+    """Pools of consecutive tokens, r or as many as there are tokens."""
+    namespace(Z=Z, U=U)
+    require_tokens(Z)
+    return pooling(Z.shape[-2], min(r, Z.shape[-2]), beside=Z)
 
 
 def _require_ista(U: Array, D: Array, eta: Scalar, lam: Scalar) -> None:

@@ -105,7 +105,7 @@ def variational_rate_and_gradient(Z: Array, Pi: Array, U: Array, *, eps: float) 
         Nats.
     gradient : array, shape (..., n, d)
     """
-    xp = _check(Z, U, Pi)
+    xp = _check_all(Z, Pi, U)
     n, W, c = Z.shape[-2], side_by_side(U), alpha(Z.shape[-1], 1, eps)
 
     def rate(Z: Array, Pi: Array) -> tuple[Array, Array]:
@@ -273,7 +273,7 @@ def tssa_causal(Z: Array, Pi: Array, U: Array, *, eps: float, step: Scalar) -> A
 
     Parameters, result and errors as in `tssa`.
     """
-    xp = _check(Z, U, Pi)
+    xp = _check_all(Z, Pi, U)
     W, c, tau = side_by_side(U), alpha(Z.shape[-1], 1, eps), positive_scalar(step, Z, "step")
     seen = xp.arange(1, Z.shape[-2] + 1, **like(Z))[:, None]
 
@@ -346,6 +346,7 @@ def flops(n: int, d: int, K: int, p: int) -> int:
     What goes entry by entry, O(nKp) as well, is not counted; nor are cumulative sums, which take the place of the
     last term in the causal forms.
     """
+    n, d, K, p = (count(size, name) for name, size in (("n", n), ("d", d), ("K", K), ("p", p)))
     return 4 * n * d * K * p + 2 * n * K * p
 
 
@@ -409,14 +410,19 @@ def _softmax(xp: Namespace, logits: Array) -> Array:
     return weights / xp.sum(weights, axis=-2, keepdims=True)
 
 
-def _check(Z: Array, U: Array, Pi: Array | None = None) -> Namespace:
-    xp = namespace(Z=Z, U=U) if Pi is None else namespace(Z=Z, Pi=Pi, U=U)
+def _check(Z: Array, U: Array) -> Namespace:
+    xp = namespace(Z=Z, U=U)
     require_tokens(Z)
     require_bases(U, Z.shape[-1])
-    if Pi is not None:
-        require_membership(Pi, Z.shape[-2])
-        require_shape(Pi, ("...", Z.shape[-2], U.shape[0]), "Pi")
-        require_broadcast(Z=Z, Pi=Pi)
+    return xp
+
+
+def _check_all(Z: Array, Pi: Array, U: Array) -> Namespace:
+    namespace(Z=Z, Pi=Pi, U=U)
+    xp = _check(Z, U)
+    require_shape(Pi, ("...", Z.shape[-2], U.shape[0]), "Pi")
+    require_membership(Pi, Z.shape[-2])
+    require_broadcast(Z=Z, Pi=Pi)
     return xp
 
 
@@ -449,8 +455,9 @@ class Tost(AttentionOnly):
 
     def compress(self, Z: Array) -> Array:
         """Z + TSSA(Z)."""
+        Pi = self.memberships(Z)
         step = Z.shape[-2] * self.step_per_token if self.step is None else self.step
-        return Z + tssa(Z, self.memberships(Z), self.U, eps=self.eps, step=step)
+        return Z + tssa(Z, Pi, self.U, eps=self.eps, step=step)
 
 
 def tost(U: Array, *, eps: float, eta: Scalar = 0.5, step: Scalar | None = None) -> Tost:

@@ -429,7 +429,8 @@ def official_form_is_a_gradient_step(case: Case) -> Outcome:
     paper = tssa(m.Z, Pi, m.U, eps=math.sqrt(m.d), step=case.wrong(float(m.n), 0.5 * m.n))
     least = float(to_numpy(Pi).sum(axis=0).min())
     off = 1e-8 / least * norm(m.Z) * math.sqrt(m.K)
-    return at_most(norm(official - paper), off, size=m.n * m.d, scale=norm(m.Z) * m.K)
+    distance = case.asarray(np.asarray(norm(official - paper)))
+    return at_most(distance, off, size=m.n * m.d, scale=norm(m.Z) * m.K)
 
 
 @claim(
