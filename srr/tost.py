@@ -209,7 +209,7 @@ def memberships_official(Z: Array, U: Array, *, scale: Array | None = None) -> A
     TypeError, ValueError
         An argument of the wrong kind, shape or value; the message names it.
     """
-    return _official_memberships(Z, U, scale, None, _over_tokens, floor=1e-24)
+    return _VISION.memberships(Z, U, scale)
 
 
 def memberships_official_causal(
@@ -233,7 +233,7 @@ def memberships_official_causal(
     TypeError, ValueError
         An argument of the wrong kind, shape or value; the message names it.
     """
-    return _official_memberships(Z, U, scale, denominator_bias, _up_to_token, floor=1e-12)
+    return _LANGUAGE.memberships(Z, U, scale, denominator_bias)
 
 
 # --- the operators ------------------------------------------------------------------------------------------
@@ -315,8 +315,7 @@ def tssa_official(
     -----
     ``tost_vision``, ``AttentionTSSA``, its qkv without bias. v_k divides by n_k + 10⁻⁸, as there.
     """
-    Pi = memberships_official(Z, U, scale=scale)
-    return _official(Z, U, Pi, output, bias, _over_tokens)
+    return _VISION.attend(Z, U, output, bias, scale)
 
 
 def tssa_official_causal(
@@ -336,8 +335,7 @@ def tssa_official_causal(
     -----
     ``tost_lang``, ``CausalSelfAttention_TSSA``.
     """
-    Pi = memberships_official_causal(Z, U, scale=scale, denominator_bias=denominator_bias)
-    return _official(Z, U, Pi, output, bias, _up_to_token)
+    return _LANGUAGE.attend(Z, U, output, bias, scale, denominator_bias)
 
 
 def flops(n: int, d: int, K: int, p: int) -> int:
@@ -350,51 +348,55 @@ def flops(n: int, d: int, K: int, p: int) -> int:
     return 4 * n * d * K * p + 2 * n * K * p
 
 
-Total = Callable[[Namespace, Array], Array]
-"""A sum over tokens, the last axis but one: of all, or up to each."""
+@dataclass(frozen=True)
+class _Code:
+    """What the two forms of the official code do differently: how they sum, and what they keep from zero."""
 
+    total: Callable[[Namespace, Array], Array]
+    floor: float
+    """Of the sums of squares."""
 
-def _over_tokens(xp: Namespace, a: Array) -> Array:
-    return xp.sum(a, axis=-2, keepdims=True)
-
-
-def _up_to_token(xp: Namespace, a: Array) -> Array:
-    return xp.cumulative_sum(a, axis=-2)
-
-
-def _official_memberships(
-    Z: Array, U: Array, scale: Array | None, denominator_bias: Array | None, total: Total, *, floor: float
-) -> Array:
-    # The code takes norms of at least 10⁻¹² in the image models, sums of squares of at least 10⁻¹² in the causal ones.
-    xp = _check(Z, U)
-    _require_heads(U, Z.shape[-2], scale, denominator_bias)
-    W, K, p = side_by_side(U), U.shape[0], U.shape[-1]
-
-    def shares(Z: Array) -> tuple[Array]:
-        square = project(Z, W, K) ** 2
-        logits = xp.sum(square / xp.clip(total(xp, square), min=floor), axis=-1)
+    def shares(self, xp: Namespace, Y: Array, scale: Array | None, denominator_bias: Array | None) -> Array:
+        """π ``(b, K, n)`` of heads ``(b, K, n, p)``."""
+        square = Y**2
+        logits = xp.sum(square / xp.clip(self.total(xp, square), min=self.floor), axis=-1)
         if denominator_bias is not None:
-            logits = logits + p * denominator_bias
-        if scale is not None:
-            logits = scale[:, None] * logits
-        return (xp.matrix_transpose(_softmax(xp, logits)),)
+            logits = logits + Y.shape[-1] * denominator_bias
+        return _softmax(xp, logits if scale is None else scale[:, None] * logits)
 
-    return map_blocks(shares, Z)[0]
+    def memberships(self, Z: Array, U: Array, scale: Array | None, denominator_bias: Array | None = None) -> Array:
+        xp, W = _check_heads(Z, U, scale, denominator_bias), side_by_side(U)
+
+        def shares(Z: Array) -> tuple[Array]:
+            return (xp.matrix_transpose(self.shares(xp, project(Z, W, U.shape[0]), scale, denominator_bias)),)
+
+        return map_blocks(shares, Z)[0]
+
+    def attend(
+        self,
+        Z: Array,
+        U: Array,
+        output: Array | None,
+        bias: Array | None,
+        scale: Array | None,
+        denominator_bias: Array | None = None,
+    ) -> Array:
+        xp, W = _check_heads(Z, U, scale, denominator_bias), side_by_side(U)
+        require_output(U, output, bias)
+        to = W if output is None else output
+
+        def attend(Z: Array) -> tuple[Array]:
+            Y = project(Z, W, U.shape[0])
+            pi = self.shares(xp, Y, scale, denominator_bias)[..., None]
+            v = self.total(xp, pi * Y**2) / (self.total(xp, pi) + 1e-8)
+            return (-unproject(pi * Y / (1 + v), to),)
+
+        attended = map_blocks(attend, Z)[0]
+        return attended if bias is None else attended + bias
 
 
-def _official(Z: Array, U: Array, Pi: Array, output: Array | None, bias: Array | None, total: Total) -> Array:
-    xp = namespace(Z=Z, U=U)
-    require_output(U, output, bias)
-    W = side_by_side(U)
-    to = W if output is None else output
-
-    def attend(Z: Array, Pi: Array) -> tuple[Array]:
-        Y, pi = project(Z, W, U.shape[0]), xp.matrix_transpose(Pi)[..., None]
-        v = total(xp, pi * Y**2) / (total(xp, pi) + 1e-8)
-        return (-unproject(pi * Y / (1 + v), to),)
-
-    attended = map_blocks(attend, Z, Pi)[0]
-    return attended if bias is None else attended + bias
+_VISION = _Code(lambda xp, a: xp.sum(a, axis=-2, keepdims=True), 1e-24)  # a norm of at least 10⁻¹²
+_LANGUAGE = _Code(lambda xp, a: xp.cumulative_sum(a, axis=-2), 1e-12)
 
 
 def _moments(xp: Namespace, Y: Array, pi: Array) -> Array:
@@ -414,6 +416,12 @@ def _check(Z: Array, U: Array) -> Namespace:
     xp = namespace(Z=Z, U=U)
     require_tokens(Z)
     require_bases(U, Z.shape[-1])
+    return xp
+
+
+def _check_heads(Z: Array, U: Array, scale: Array | None, denominator_bias: Array | None) -> Namespace:
+    xp = _check(Z, U)
+    _require_heads(U, Z.shape[-2], scale, denominator_bias)
     return xp
 
 
