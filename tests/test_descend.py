@@ -14,6 +14,7 @@ import pytest
 import srr
 from verify import decide, digits, files, subspaces
 from verify.cli import main
+from verify.layer_families import FAMILIES
 from verify.promises import compression, promises_of
 
 SMALL = ["--n", "8", "--d", "4", "--K", "2", "--p", "2", "--layers", "2"]
@@ -58,7 +59,7 @@ def test_a_broken_promise_exits_1(capsys):
     assert "compress Rc            rose 2 of 2; first in layer 1" in out
 
 
-@pytest.mark.parametrize("family", ["exact", "neumann", "derived", "residual", "conceptual", "official", "descent"])
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("more", [[], ["--pre-norm"]])
 def test_the_table_fits_80_columns(capsys, family, more):
     code, out = told(capsys, family, *SMALL, *more)
@@ -139,6 +140,23 @@ def save(kind, path, **arrays):
         from safetensors.numpy import save_file
 
         save_file(arrays, path)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_takes_tokens_of_ones_own(capsys, mixture, family):
+    np.save("Z.npy", mixture.Z)
+    code, data = data_of(capsys, family, "--tokens", "Z.npy", "--K", "2", "--p", "2", "--layers", "2")
+    assert code in (0, 1)
+    assert {step["layer"] for step in data["steps"]} == {1, 2}
+    assert all(step["verdict"] not in ("undecided", "not finite") for step in data["steps"])
+
+
+@pytest.mark.parametrize("family", ["tost", "tost-official", "cbsa"])
+def test_what_keeps_its_promise(capsys, family):
+    _, data = data_of(capsys, family, *SMALL)
+    first = [step for step in data["steps"] if step["half"] == "compress"]
+    assert [step["verdict"] for step in first] == ["fell", "fell"]
+    assert {step["must_not_raise"] for step in first} == {"Rc" if family == "cbsa" else "Rvar"}
 
 
 @pytest.mark.parametrize("kind", ["npy", "npz", "safetensors"])
@@ -335,6 +353,8 @@ def test_bad_input_is_one_clear_error(broken, capsys, arguments, message):
     [
         (["descent", "--eta", "0.1"], "eta must be left out with descent, which has no such step, got 0.1"),
         (["descent", "--kappa", "1"], "kappa must be left out with descent, which has no such step, got 1"),
+        (["tost", "--kappa", "1"], "kappa must be left out with tost, which has no such step, got 1"),
+        (["cbsa-official", "--kappa", "1"], "kappa must be left out with cbsa-official, which has no such step"),
         (["official", "--kappa", "1"], "kappa must be left out with official, which has no such step, got 1"),
         (["crate"], "crate"),
     ],
