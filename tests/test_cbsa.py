@@ -176,6 +176,13 @@ def test_symmetries_and_batches():
         near(f(batch, U, A), np.stack([f(z, U, A) for z in batch[:, 0]])[:, None], size=20, scale=20)
 
 
+def test_products_are_counted_and_nothing_else():
+    A, B = np.ones((5, 2, 3)), np.ones((3, 4))
+    assert multiplications(lambda A, B: A @ B + np.sum(A), A, B) == 5 * 2 * 3 * 4
+    assert multiplications(lambda A, B: np.matmul(np.exp(A), B)[0] @ B.T, A, B) == 5 * 2 * 3 * 4 + 2 * 4 * 3
+    assert multiplications(lambda A: A * A, A) == 0
+
+
 # --- cost and layers --------------------------------------------------------------------------------------------
 
 

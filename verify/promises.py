@@ -205,9 +205,9 @@ def noise_share(U: Array, half: str = "compress") -> Promise:
     def change(before: Array, after: Array) -> Decision:
         return decide.noise_share_change(before, after, nearest(before), bases)
 
-    def slope(_: Array, after: Array) -> float:  # N is a square form of at most (1 + ‖U‖²)², so is N + S
+    def slope(_: Array, after: Array) -> float:  # N is a form of at most (1 + ‖U‖²)²; N + S is at least ¾‖Z‖²
         size = 1 + max(float(np.linalg.norm(basis, 2)) for basis in bases) ** 2
-        return 4 * size**2 / max(_norm(after), float(np.finfo(float).tiny))
+        return 6 * size**2 / max(_norm(after), float(np.finfo(float).tiny))
 
     return Promise(half, "noise share", change, slope)
 

@@ -278,11 +278,13 @@ def snr_grows_at_every_depth(case: Case) -> Outcome:
     depth = min(DEPTH, _foretold(m)) if case.twin else DEPTH
     Z, factor = m.Z, 1 + m.eta * m.tau
     for layer in range(depth):
-        before = to_numpy(snr(Z, m.Pi, m.U))
-        Z = m.step(Z, m.tau)
-        after = to_numpy(snr(Z, m.Pi, m.U))
+        moved = m.step(Z, m.tau)
+        before, after = (to_numpy(snr(tokens, m.Pi, m.U)) for tokens in (Z, moved))
         if not np.all(np.abs(after / before / factor - 1) < 1e-3):
-            return equal(after, factor * before, size=1, scale=before, first_failing_layer=layer + 1)
+            share = decide.noise_share_change(Z, moved, m.Pi, m.U)
+            ratio = equal(after, factor * before, size=1, scale=before, first_failing_layer=layer + 1)
+            return all_of(ratio, decided(share, "<"))  # where the noise's share even grows, that is certain
+        Z = moved
     return exactly(True, layers=depth)
 
 

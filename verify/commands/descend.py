@@ -48,6 +48,9 @@ def descend(
         The first half: the exact gradient step on Rc, its neumann or derived (attention) approximation,
         the paper's residual Z + MSSA, conceptual (without the factor p/(n eps^2)) or official, as in the code.
         The second half: ISTA. Or descent, the layer that provably lowers the loss.
+        Token statistics: tost, or tost-official as in the code. Attention only: aot, thresholded as in its
+        theorem, or aot-softmax. A quarter of the tokens as representatives: cbsa, the gradient step on their
+        rate, cbsa-attention, contracted by attention, or cbsa-official; the second half: ISTA.
     data
         A synthetic mixture, or patches of the digits.
     tokens
