@@ -24,7 +24,7 @@ from verify.arrays import to_numpy
 from verify.case import Case
 from verify.claims._instances import complete_family, direction, norm
 from verify.claims._sources import CBSA, N23
-from verify.claims._steps import assume_visible, inner
+from verify.claims._steps import assume_visible, comparison, inner
 from verify.derivatives import rate_along
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.multiplications import multiplications
@@ -164,6 +164,63 @@ def exact_on_constant_pools(case: Case) -> Outcome:
     kappa = curvature.compression_step(U, Z.shape[0], eps=eps)
     ours, exact = cbsa_step(Z, U, A, eps=eps, step=kappa), attention.exact_step(Z, U, eps=eps, step=kappa)
     return equal(ours, exact, size=Z.shape[0] * K * p, scale=norm(Z))
+
+
+@claim(
+    "cbsa.principal-representatives-are-exact",
+    title="Principal directions for representatives, p in each head, make the exact step",
+    statement=r"Y_k=V_k\Sigma_kL_k^\top,\ A_k=\sqrt{r/n}\,L_k^\top,\ r=\min(n,p)\ \Longrightarrow\ "
+    r"\sum_kU_k\nabla R(Q_k)A_k=\nabla R^c(Z\mid U_{[K]})",
+    source=f"derived; {CBSA}, which names attention along the channels as a case of its operator",
+    relation="=",
+    hypotheses="any tokens, subspaces orthogonal or overlapping",
+    expect=HOLDS,
+    twin="other orthonormal directions of the tokens",
+    uses=("cbsa.chain-rule",),
+    instances=100,
+)
+def principal_representatives_are_exact(case: Case) -> Outcome:
+    """A_kᵀA_k is r/n times the projection onto the rows of Y_k, in which the exact gradient lies. So p representatives
+    are enough, whatever the number of tokens; which, it takes a singular value decomposition to know.
+    """
+    m = _contracted(case, bases=("orthogonal", "overlapping"), contractions=("pooled",))
+    Y = np.einsum("nd,kdp->knp", to_numpy(m.Z), to_numpy(m.U))
+    left = np.linalg.svd(Y, full_matrices=False)[0].swapaxes(1, 2)
+    if case.twin:
+        left = np.linalg.qr(case.rng("other").standard_normal(left.swapaxes(1, 2).shape))[0].swapaxes(1, 2)
+    A = case.asarray(math.sqrt(left.shape[1] / m.n) * left)
+    kappa = curvature.compression_step(m.U, m.n, eps=m.eps)
+    ours = cbsa_step(m.Z, m.U, A, eps=m.eps, step=kappa)
+    exact = attention.exact_step(m.Z, m.U, eps=m.eps, step=kappa)
+    beta = m.p / (m.n * m.eps**2)
+    return equal(ours, exact, size=m.n * m.K * m.p, scale=norm(m.Z) * (1 + beta * norm(m.Z) ** 2))
+
+
+@claim(
+    "cbsa.pooled-representatives-keep-the-constraint",
+    title="The rate of pooled representatives is at most that of the tokens",
+    statement=r"\sum_kR(U_k^\top ZA^\top)\le\sum_kR(U_k^\top Z)",
+    source=f"{CBSA}, the constraint R(U_k^T Q) - R(U_k^T Z) <= tau under which it compresses representatives",
+    relation="<=",
+    hypotheses="equal pools of consecutive tokens, fewer than tokens; orthogonal or overlapping subspaces",
+    expect=HOLDS,
+    twin="the contraction by attention, for a head of its own",
+    uses=("cbsa.exact-on-constant-pools",),
+    instances=150,
+)
+def pooled_representatives_keep_the_constraint(case: Case) -> Outcome:
+    """β_r QQᵀ = βYPYᵀ with a projection P. So the constraint is met at τ = 0. The contraction by attention breaks it:
+    when all representatives attend to the longest token, their rate is that of n such tokens. Both are enclosed.
+    """
+    even = tuple(s for s in SIZES if s[0] % s[1] == 0 and s[0] > s[1])
+    m = _contracted(case, bases=("orthogonal", "overlapping"), contractions=("pooled",), sizes=even)
+    xp, Z, U, A = array_namespace(m.Z), m.Z, m.U, m.A
+    if case.twin:
+        U = U[:1, ...]
+        A = attention_contraction(Z, U, A)[0, ...]
+    Q = xp.matmul(A, Z)
+    few, all_ = (decide.subspace_rate_change(0 * T, T, U, eps=m.eps) for T in (Q, Z))
+    return decided(comparison(few, all_), representatives=few.midpoint, tokens=all_.midpoint)
 
 
 # --- descent ------------------------------------------------------------------------------------------------

@@ -30,8 +30,7 @@ from verify.case import Case
 from verify.claims import _instances
 from verify.claims._instances import direction, norm, rotation
 from verify.claims._sources import BOOK, TOST
-from verify.claims._steps import assume_visible, inner
-from verify.decide import Decision
+from verify.claims._steps import assume_visible, comparison, inner
 from verify.derivatives import partition_rate_along, rational
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.outcome import at_most, decided, equal, exactly
@@ -131,7 +130,7 @@ def concave_sum_over_a_basis(case: Case) -> Outcome:
     hypotheses="any tokens, a complete orthonormal basis",
     expect=HOLDS,
     twin="a basis of half the length",
-    proof=("variational-bound-on-the-rate",),
+    proof=("variational-bound-on-the-rate", "log-det-at-most-sum-over-the-diagonal"),
     uses=("tost.concave-sum-over-a-basis",),
 )
 def variational_bound(case: Case) -> Outcome:
@@ -226,7 +225,7 @@ def bound_with_softmax_memberships(case: Case) -> Outcome:
     nothing = 0 * m.Z
     rate = decide.partition_rate_change(nothing, m.Z, m.Pi, eps=m.eps)
     above = decide.variational_rate_change(nothing, m.Z, m.Pi, U, eps=m.eps)
-    return decided(_comparison(rate, above), rate=rate.midpoint, variational=above.midpoint)
+    return decided(comparison(rate, above), rate=rate.midpoint, variational=above.midpoint)
 
 
 @claim(
@@ -371,7 +370,7 @@ def layer_descends(case: Case) -> Outcome:
     nothing = 0 * m.Z
     old = decide.variational_rate_change(nothing, m.Z, m.Pi, m.U, eps=m.eps)
     new = decide.variational_rate_change(nothing, after, now, m.U, eps=m.eps)
-    return decided(_comparison(new, old), before=old.midpoint, after=new.midpoint)
+    return decided(comparison(new, old), before=old.midpoint, after=new.midpoint)
 
 
 @claim(
@@ -652,12 +651,3 @@ def _slope(m: Classes, H: np.ndarray) -> float:
             s = sum((w * a * b for w, a, b in zip(weights, y, h, strict=True)), fmpq(0)) / size
             total += size / m.n * c * s / (1 + c * v)
     return int(total.p) / int(total.q)
-
-
-def _comparison(left: Decision, right: Decision) -> int | None:
-    """The sign of left − right of two enclosed values; None if they overlap."""
-    if left.upper < right.lower:
-        return -1
-    if left.lower > right.upper:
-        return 1
-    return 0 if left.lower == left.upper == right.lower == right.upper else None
