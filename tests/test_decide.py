@@ -297,6 +297,26 @@ def test_the_bound_covers_a_projection_that_cancels(seed):
 
 
 @pytest.mark.parametrize("seed", range(20))
+def test_the_bounds_of_moments_and_noise_cover_what_cancels(seed):
+    rng = np.random.default_rng(seed)
+    first = 1e8 * rng.random((20, 1))
+    Z, U = np.hstack([first, first + rng.random((20, 1))]), np.array([[[1.0], [-1.0]]]) / np.sqrt(2)
+    one = np.ones((20, 1))
+    value, bound = roundoff.variational_rate(Z, one, U, 0.05)
+    (_, moment), *_ = moments(Z, one, U, np.sqrt(2 / 0.05))
+    with ctx.workprec(300):
+        v = (moment - 1) / (fmpq(2) / oracle.rational(np.sqrt(2 / 0.05)) ** 2)
+        exact = (1 + arb(oracle.rational(0.05) * v)).log() / 2
+        assert enclosed((value, bound), exact)
+        assert abs(arb(value) - exact) > 1e-14  # far above the rounding of the value, 0.01 at most
+    along = np.array([[[1.0], [1.0]]]) / np.sqrt(2)  # what is outside is the small difference
+    value, bound = roundoff.noise_share(Z, one, along)
+    exact = noise_share(Z, one, along)
+    with ctx.workprec(300):
+        assert enclosed((value, bound), arb(exact))
+
+
+@pytest.mark.parametrize("seed", range(20))
 def test_the_bound_covers_a_residual_that_cancels(seed):
     rng = np.random.default_rng(seed)
     A, D = rng.standard_normal((20, 1)), rng.standard_normal((4, 1))
