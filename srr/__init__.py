@@ -3,7 +3,22 @@
 Tokens are rows, ``(..., n, d)``, in NumPy, CuPy, torch or JAX arrays; rates are in nats.
 """
 
-from srr import attention, curvature, denoising, enclosure, flops, layers, mcr2, mixtures, objective, prox, rates
+from srr import (
+    aot,
+    attention,
+    cbsa,
+    curvature,
+    denoising,
+    enclosure,
+    flops,
+    layers,
+    mcr2,
+    mixtures,
+    objective,
+    prox,
+    rates,
+    tost,
+)
 from srr._arrays import FactorisationError, PrecisionWarning
 from srr.layers import HalfStep, Layer, unroll
 from srr.objective import SparseRateReduction
@@ -26,7 +41,9 @@ __all__ = [
     "PrecisionWarning",
     "RateReport",
     "SparseRateReduction",
+    "aot",
     "attention",
+    "cbsa",
     "coding_rate",
     "coding_rate_and_gradient",
     "curvature",
@@ -45,5 +62,6 @@ __all__ = [
     "rates",
     "subspace_coding_rate",
     "subspace_coding_rate_and_gradient",
+    "tost",
     "unroll",
 ]

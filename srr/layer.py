@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from srr._arrays import Array, namespace, positive, require_finite, require_shape, require_tokens
 
-__all__ = ["HalfStep", "Layer", "PreNorm", "layer_norm", "unroll"]
+__all__ = ["AttentionOnly", "HalfStep", "Layer", "PreNorm", "layer_norm", "unroll"]
 
 
 HALVES = ("compress", "sparsify")
@@ -56,6 +56,16 @@ class Layer(ABC):
         """Z^ℓ to Z^{ℓ+1}."""
         for half in self.order:
             Z = getattr(self, half)(Z)
+        return Z
+
+
+class AttentionOnly(Layer):
+    """A layer without a second half: one that adds nothing to its tokens."""
+
+    residual: ClassVar[tuple[str, ...]] = HALVES
+
+    def sparsify(self, Z: Array) -> Array:
+        """Z as it is."""
         return Z
 
 

@@ -1,20 +1,28 @@
 """All layers by name: what a layer is, and one builder for each kind."""
 
+from srr.aot import Aot, aot
 from srr.causal import Causal, CausalOvercomplete, crate_causal, crate_causal_overcomplete
+from srr.cbsa import CONTRACTIONS, Cbsa, CbsaOfficial, cbsa, cbsa_official
 from srr.crate import RULES, Crate, Official, crate, official
 from srr.crate_alpha import Alpha, AlphaOfficial, crate_alpha, crate_alpha_official
 from srr.decoder import Decoder, DecoderOfficial, crate_autoencoder, crate_decoder, crate_decoder_official
 from srr.descent import Descent, descent
-from srr.layer import HalfStep, Layer, PreNorm, layer_norm, unroll
+from srr.layer import AttentionOnly, HalfStep, Layer, PreNorm, layer_norm, unroll
+from srr.tost import Tost, TostOfficial, tost, tost_official
 from srr.variants import VARIANTS, crate_variant, output_matrix
 
 __all__ = [
+    "CONTRACTIONS",
     "RULES",
     "VARIANTS",
     "Alpha",
     "AlphaOfficial",
+    "Aot",
+    "AttentionOnly",
     "Causal",
     "CausalOvercomplete",
+    "Cbsa",
+    "CbsaOfficial",
     "Crate",
     "Decoder",
     "DecoderOfficial",
@@ -23,6 +31,11 @@ __all__ = [
     "Layer",
     "Official",
     "PreNorm",
+    "Tost",
+    "TostOfficial",
+    "aot",
+    "cbsa",
+    "cbsa_official",
     "crate",
     "crate_alpha",
     "crate_alpha_official",
@@ -36,5 +49,7 @@ __all__ = [
     "layer_norm",
     "official",
     "output_matrix",
+    "tost",
+    "tost_official",
     "unroll",
 ]

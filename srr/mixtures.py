@@ -15,7 +15,7 @@ from array_api_compat import array_namespace
 from srr import _arrays
 from srr._arrays import Array, count, namespace, nonnegative, require_orthonormal
 from srr._heads import require_subspaces
-from srr._scalars import as_array
+from srr._scalars import as_array, flag
 
 __all__ = ["Mixture", "coherence", "principal_angles", "sample"]
 
@@ -64,6 +64,8 @@ class Law:
     """Shares of the subspaces, ``(K,)``; None: as equal as n allows."""
     noise: float
     """σ."""
+    confined: bool
+    """Whether the noise lies in the other subspaces only."""
     seed: int
 
     def tokens(self, n: int, index: int) -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.int64]]]:
@@ -76,8 +78,13 @@ class Law:
             labels = rng.choice(K, size=n, p=self.weights)
         code = np.zeros((n, K, p))
         code[np.arange(n), labels] = rng.standard_normal((n, p)) * np.sqrt(self.spectrum)[labels]
-        clean = code.reshape(n, K * p) @ self.bases.transpose(0, 2, 1).reshape(K * p, d)
-        return clean + self.noise * rng.standard_normal((n, d)), labels
+        span = self.bases.transpose(0, 2, 1).reshape(K * p, d)
+        clean = code.reshape(n, K * p) @ span
+        if not self.confined:
+            return clean + self.noise * rng.standard_normal((n, d)), labels
+        stray = rng.standard_normal((n, K, p))
+        stray[np.arange(n), labels] = 0
+        return clean + self.noise * stray.reshape(n, K * p) @ span, labels
 
 
 def sample(
@@ -87,6 +94,7 @@ def sample(
     K: int,
     p: int,
     noise: float = 0.0,
+    confined: bool = False,
     spectrum: Sequence[float] | Sequence[Sequence[float]] | None = None,
     weights: Sequence[float] | None = None,
     coherence: str | float | Sequence[float] = "orthogonal",
@@ -101,6 +109,9 @@ def sample(
         Tokens, their dimension, subspaces, dimension of each.
     noise : float
         σ ≥ 0, per coordinate of the whole space.
+    confined : bool
+        Noise in the other subspaces only: z = U_s a + σ Σ_{j ≠ s} U_j e_j, e_j ~ N(0, I), the noisy mixture of low-rank
+        Gaussians of Wang et al. 2025 (arXiv 2506.03790).
     spectrum : sequence of p floats, or K of them, optional
         Variances ≥ 0 along the basis vectors; ones by default.
     weights : sequence of K floats, optional
@@ -136,6 +147,7 @@ def sample(
         _spectrum(spectrum, K, p),
         None if weights is None else _weights(weights, K),
         nonnegative(noise, "noise"),
+        flag(confined, "confined"),
         seed,
     )
     Z, labels = law.tokens(n, 0)

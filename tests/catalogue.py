@@ -11,7 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from srr import attention, curvature, denoising, enclosure, flops, layers, mcr2, mixtures, objective, prox, rates
+from srr import (
+    aot,
+    attention,
+    cbsa,
+    curvature,
+    denoising,
+    enclosure,
+    flops,
+    layers,
+    mcr2,
+    mixtures,
+    objective,
+    prox,
+    rates,
+    tost,
+)
 
 n, d, K, p, m = 5, 4, 3, 2, 6
 
@@ -74,6 +89,7 @@ STEP = Argument("positive scalar", 0.3)
 OPTIONAL_STEP = Argument("positive scalar", 0.3, optional=True)
 SIGNED_STEP = Argument("scalar", -0.3)
 LAM = Argument("nonnegative scalar", 0.1)
+THRESHOLD = Argument("threshold", 0.6, optional=True)
 METHOD = Argument("choice", "auto")
 RULE = Argument("choice", "derived")
 VARIANT = Argument("choice", "fixed")
@@ -108,12 +124,25 @@ _sample = {
     "K": count(2),
     "p": count(2),
     "noise": NONNEGATIVE,
+    "confined": FLAG,
     "spectrum": Argument("sequence", [1.0, 0.5], (2,), optional=True),
     "weights": Argument("distribution", [0.75, 0.25], (2,), optional=True),
     "coherence": Argument("coherence", [0.3, 1.2]),
     "seed": count(3, least=0),
 }
 LIKE = Argument("example", np.zeros(1), ("...",), optional=True)
+PI_OF_U = replace(PI, shape=("...", n, K))
+OUTPUT = Argument("array", _draw(d, K * p, seed=5), (d, K * p), optional=True)
+BIAS = Argument("array", _draw(d, seed=6), (d,), optional=True)
+PER_HEAD = Argument("array", _draw(K, seed=7), (K,))
+OPTIONAL_PER_HEAD = replace(PER_HEAD, optional=True)
+POOLS = Argument("array", cbsa.pooling(n, 2), ("r", n))
+_heads = {"scale": OPTIONAL_PER_HEAD, "output": OUTPUT, "bias": BIAS}
+_causal = {
+    "scale": OPTIONAL_PER_HEAD,
+    "denominator_bias": Argument("array", _draw(K, n, seed=8), (K, n), optional=True),
+}
+_steps = {"contract": PER_HEAD, "broadcast": replace(PER_HEAD, example=_draw(K, seed=9))}
 
 
 def _of(cls, method, fields):
@@ -314,6 +343,32 @@ CALLS = {
             "lam": LAM,
         },
     ),
+    "layers.tost": Call(
+        _on_tokens(layers.tost),
+        {
+            "Z": Z,
+            "U": Argument("dictionary", U.example, ("K", "d", "p")),
+            "eps": EPS,
+            "eta": STEP,
+            "step": OPTIONAL_STEP,
+        },
+    ),
+    "layers.tost_official": Call(_on_tokens(layers.tost_official), {"Z": Z, "U": FREE_U, **_heads}),
+    "layers.aot": Call(_on_tokens(layers.aot), {"Z": Z, "U": FREE_U, "step": SIGNED_STEP, "threshold": THRESHOLD}),
+    "layers.cbsa": Call(
+        _on_tokens(layers.cbsa),
+        {
+            "Z": Z,
+            "U": FREE_U,
+            "D": SQUARE_D,
+            "r": count(2),
+            "contraction": Argument("choice", "attention"),
+            "eps": EPS,
+            "kappa": OPTIONAL_STEP,
+            "eta": STEP,
+            "lam": LAM,
+        },
+    ),
     "layers.crate_decoder": Call(
         _on_tokens(layers.crate_decoder), {"Z": Z, "U": FREE_U, "D": SQUARE_D, "eps": OPTIONAL_EPS, "kappa": STEP}
     ),
@@ -324,6 +379,54 @@ CALLS = {
         lambda **given: len(layers.crate_autoencoder(**given)),
         {"layers": Argument("layers", [layers.official(_draw(K, d, p), _draw(d, d))] * 2)},
     ),
+    "layers.cbsa_official": Call(
+        _on_tokens(layers.cbsa_official),
+        {
+            "Z": Z,
+            "U": FREE_U,
+            "D": SQUARE_D,
+            "r": count(2),
+            **{name: replace(argument, optional=True) for name, argument in _steps.items()},
+            "output": OUTPUT,
+            "bias": BIAS,
+            "eta": STEP,
+            "lam": LAM,
+        },
+    ),
+    "tost.variational_rate": Call(tost.variational_rate, {"Z": Z, "Pi": PI_OF_U, "U": U, "eps": EPS}),
+    "tost.variational_rate_and_gradient": Call(
+        tost.variational_rate_and_gradient, {"Z": Z, "Pi": PI_OF_U, "U": U, "eps": EPS}
+    ),
+    "tost.descent_step": Call(
+        tost.descent_step,
+        {"U": Argument("dictionary", U.example, ("K", "d", "p")), "n": count(n), "eps": EPS},
+    ),
+    "tost.memberships": Call(tost.memberships, {"Z": Z, "U": U, "eta": STEP}),
+    "tost.memberships_official": Call(tost.memberships_official, {"Z": Z, "U": U, "scale": OPTIONAL_PER_HEAD}),
+    "tost.memberships_official_causal": Call(tost.memberships_official_causal, {"Z": Z, "U": U, **_causal}),
+    "tost.tssa": Call(tost.tssa, {"Z": Z, "Pi": PI_OF_U, "U": U, "eps": EPS, "step": STEP}),
+    "tost.tssa_causal": Call(tost.tssa_causal, {"Z": Z, "Pi": PI_OF_U, "U": U, "eps": EPS, "step": STEP}),
+    "tost.tssa_official": Call(tost.tssa_official, {"Z": Z, "U": U, **_heads}),
+    "tost.tssa_official_causal": Call(tost.tssa_official_causal, {"Z": Z, "U": U, **_causal, **_heads}),
+    "tost.flops": Call(tost.flops, {name: count(2) for name in "ndKp"}),
+    "aot.attention_weights": Call(aot.attention_weights, {**_attention, "threshold": THRESHOLD}),
+    "aot.mssa_thresholded": Call(aot.mssa_thresholded, {**_attention, "threshold": THRESHOLD}),
+    "aot.denoising_step": Call(aot.denoising_step, {**_attention, "step": SIGNED_STEP, "threshold": THRESHOLD}),
+    "aot.snr": Call(aot.snr, {"Z": Z, "Pi": PI_OF_U, "U": U}),
+    "aot.flops": Call(aot.flops, {name: count(2) for name in "ndKp"}),
+    "cbsa.pooling": Call(cbsa.pooling, {"n": count(5), "r": count(3), "beside": LIKE}),
+    "cbsa.grid_pooling": Call(
+        cbsa.grid_pooling,
+        {"height": count(4), "width": count(5), "rows": count(2), "columns": count(3), "beside": LIKE},
+    ),
+    "cbsa.attention_contraction": Call(cbsa.attention_contraction, {**_attention, "A": POOLS}),
+    "cbsa.representatives": Call(cbsa.representatives, {**_attention, "A": POOLS}),
+    "cbsa.cbsa_step": Call(cbsa.cbsa_step, {**_attention, "A": POOLS, "eps": EPS, "step": STEP}),
+    "cbsa.contract_and_broadcast_official": Call(
+        cbsa.contract_and_broadcast_official,
+        {**_attention, "A": POOLS, **_steps, "output": OUTPUT, "bias": BIAS},
+    ),
+    "cbsa.flops": Call(cbsa.flops, {name: count(2) for name in "ndKpr"}),
     "layers.descent": Call(
         _on_tokens(layers.descent),
         {"Z": Z, "U": FREE_U, "eps": EPS, "lam": NONNEGATIVE, "nonnegative": FLAG},
@@ -392,6 +495,12 @@ RESULTS = {
     "layers.DecoderOfficial",
     "layers.Descent",
     "mcr2.Optimum",
+    "layers.AttentionOnly",
+    "layers.Tost",
+    "layers.TostOfficial",
+    "layers.Aot",
+    "layers.Cbsa",
+    "layers.CbsaOfficial",
     "mixtures.Mixture",
 }
 """Public classes that srr makes for its callers, or that callers derive from."""

@@ -169,6 +169,12 @@ def bad_nonnegative(argument):
     yield Bad("negative", -0.25, ValueError, r"-0\.25")
 
 
+def bad_threshold(argument):
+    yield from _bad_numbers(argument)
+    for value in (0, 1, 1.5, -0.25):
+        yield Bad(str(value), value, ValueError, re.escape(str(value)))
+
+
 def bad_count(argument):
     least = argument.shape[0]
     yield Bad("too small", least - 1, ValueError, str(least - 1))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import srr
 from srr import enclosure
 from verify import decide
+from verify import moments as enclosures_of_moments
 
 BITS = 8192
 SIZES = (1, 2, 3, 5)
@@ -128,6 +129,69 @@ def test_partition_rate_change(pair, K, kind):
             assert_decided(decision, value)
 
 
+def moments(Z, Pi, U, eps):
+    """(n_k/n, 1 + c v_ki) for every class and column, ToST's."""
+    Z, weights = oracle.matrix(Z), oracle.matrix(Pi).transpose().tolist()
+    c = fmpq(Z.ncols()) / oracle.rational(eps) ** 2
+    for members, basis in zip(weights, U, strict=True):
+        size = sum(members, fmpq(0))
+        for column in (Z * oracle.matrix(basis)).transpose().tolist() if size else ():
+            v = sum((w * y * y for w, y in zip(members, column, strict=True)), fmpq(0)) / size
+            yield size / Z.nrows(), 1 + c * v
+
+
+@given(
+    pairs(),
+    st.integers(1, 3),
+    st.sampled_from(("soft", "hard", "empty class")),
+    st.sampled_from(("orthonormal", "any")),
+)
+def test_variational_rate_change(pair, K, members, kind):
+    tokens, Z, after = pair
+    U = tokens.bases(K, 1 + tokens.seed % tokens.d, kind).astype(np.float64)
+    Pi = tokens.memberships(K, members).astype(np.float64)
+    Pi /= Pi.sum(-1, keepdims=True)
+    exact = log_ratio(*(list(moments(A, Pi, U, tokens.eps)) for A in (Z, after)))
+    decision = decide.variational_rate_change(Z, after, Pi, U, eps=tokens.eps)
+    if decision.sign is None:
+        assert members == "soft"
+        assert exact.contains(0)
+    else:
+        assert_decided(decision, exact)
+
+
+def noise_share(Z, Pi, U):
+    """N/(N + S) as a rational number."""
+    Z, signal, noise = oracle.matrix(Z), fmpq(0), fmpq(0)
+    for members, basis in zip(oracle.matrix(Pi).transpose().tolist(), U, strict=True):
+        basis = oracle.matrix(basis)
+        inside = Z * basis
+        outside = Z - inside * basis.transpose()
+        for w, a, b in zip(members, inside.tolist(), outside.tolist(), strict=True):
+            signal += w * sum((x * x for x in a), fmpq(0))
+            noise += w * sum((x * x for x in b), fmpq(0))
+    return noise / (noise + signal) if noise + signal else fmpq(0)
+
+
+@given(
+    pairs(),
+    st.integers(1, 3),
+    st.sampled_from(("soft", "hard", "empty class")),
+    st.sampled_from(("orthonormal", "any")),
+)
+def test_noise_share_change(pair, K, members, kind):
+    tokens, Z, after = pair
+    U = tokens.bases(K, 1 + tokens.seed % tokens.d, kind).astype(np.float64)
+    Pi = tokens.memberships(K, members).astype(np.float64)
+    Pi /= Pi.sum(-1, keepdims=True)
+    exact = noise_share(after, Pi, U) - noise_share(Z, Pi, U)
+    decision = decide.noise_share_change(Z, after, Pi, U)
+    assert decision.sign == (exact > 0) - (exact < 0)
+    with ctx.workprec(BITS):
+        assert arb(decision.lower) <= arb(exact)
+        assert arb(decision.upper) >= arb(exact)
+
+
 @given(pairs(), st.integers(1, 3), st.sampled_from((0.0, 0.1, 3.0)))
 def test_loss_sparse_rate_and_rate_reduction(pair, K, lam):
     tokens, Z, after = pair
@@ -183,6 +247,8 @@ def test_every_bound_of_float64_holds(seed, monkeypatch):
         lambda: decide.rate_change(Z, after, eps=eps),
         lambda: decide.subspace_rate_change(Z, after, U, eps=eps),
         lambda: decide.partition_rate_change(Z, after, Pi, eps=eps),
+        lambda: decide.variational_rate_change(Z, after, Pi, U, eps=eps),
+        lambda: decide.noise_share_change(Z, after, Pi, U),
         lambda: decide.lasso_change(Z, D, Z, after, lam=lam),
         lambda: decide.loss_change(Objective(U, eps, lam), Z, after),
     )
@@ -270,6 +336,26 @@ def test_the_bound_covers_a_projection_that_cancels(seed):
         assert enclosed(bounds, exact)
         plain = np.log1p(np.sum((Z @ U[0]) ** 2) / 20) / 2
         assert abs(arb(float(plain)) - exact) > 1e-12  # so that it is the projection's error which the bound covers
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_bounds_of_moments_and_noise_cover_what_cancels(seed):
+    rng = np.random.default_rng(seed)
+    first = 1e8 * rng.random((20, 1))
+    Z, U = np.hstack([first, first + rng.random((20, 1))]), np.array([[[1.0], [-1.0]]]) / np.sqrt(2)
+    one = np.ones((20, 1))
+    found = enclosures_of_moments.variational_rate(Z, one, U, 0.05)
+    (_, moment), *_ = moments(Z, one, U, np.sqrt(2 / 0.05))
+    with ctx.workprec(300):
+        v = (moment - 1) / (fmpq(2) / oracle.rational(np.sqrt(2 / 0.05)) ** 2)
+        exact = (1 + arb(oracle.rational(0.05) * v)).log() / 2
+        assert enclosed(found, exact)
+        assert abs(arb(float(found.midpoint)) - exact) > 1e-14  # far above the rounding of the value, 0.01 at most
+    along = np.array([[[1.0], [1.0]]]) / np.sqrt(2)  # what is outside is the small difference
+    found = enclosures_of_moments.noise_share(Z, one, along)
+    exact = noise_share(Z, one, along)
+    with ctx.workprec(300):
+        assert enclosed(found, arb(exact))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -364,11 +450,15 @@ def test_the_same_decision_on_every_library(backend):
             decide.rate_change(*given_arrays[:2], eps=0.5),
             decide.subspace_rate_change(*given_arrays[:3], eps=0.5),
             decide.partition_rate_change(given_arrays[0], given_arrays[1], given_arrays[3], eps=0.5),
+            decide.variational_rate_change(given_arrays[0], given_arrays[1], given_arrays[3], given_arrays[2], eps=0.5),
+            decide.noise_share_change(given_arrays[0], given_arrays[1], given_arrays[3], given_arrays[2]),
         )
     assert found == (
         decide.rate_change(Z, after, eps=0.5),
         decide.subspace_rate_change(Z, after, U, eps=0.5),
         decide.partition_rate_change(Z, after, Pi.astype(np.float32), eps=0.5),
+        decide.variational_rate_change(Z, after, Pi.astype(np.float32), U, eps=0.5),
+        decide.noise_share_change(Z, after, Pi.astype(np.float32), U),
     )
 
 
@@ -407,6 +497,10 @@ d, Z, U = decide, np.ones((3, 2)), np.eye(2)[None]
             ValueError,
             "Pi must have rows that sum to 1",
         ),
+        (lambda: d.variational_rate_change(Z, Z, Z / 2, U, eps=1), ValueError, r"Pi must have shape \(3, 1\)"),
+        (lambda: d.variational_rate_change(Z, Z, Z[:, :1], U, eps=0), ValueError, "eps must be > 0, got 0"),
+        (lambda: d.noise_share_change(Z, Z, Z / 2, U), ValueError, r"Pi must have shape \(3, 1\)"),
+        (lambda: d.noise_share_change(Z, Z, Z[:, :1], U[:, :1]), ValueError, r"U must have shape \(K, 2, p\)"),
         (lambda: d.sparse_rate_change(Z, Z, eps=1, lam=-1), ValueError, "lam must be >= 0, got -1"),
         (lambda: d.lasso_change(Z[:2], U[0], Z, Z, lam=1), ValueError, r"Z must have shape \(3, d\)"),
         (lambda: d.lasso_change(Z, U[0][:1], Z, Z, lam=1), ValueError, r"D must have shape \(2, 2\)"),

@@ -144,6 +144,23 @@ def save(kind, path, **arrays):
         save_file(arrays, path)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_takes_tokens_of_ones_own(capsys, mixture, family):
+    np.save("Z.npy", mixture.Z)
+    code, data = data_of(capsys, family, "--tokens", "Z.npy", "--K", "2", "--p", "2", "--layers", "2")
+    assert code in (0, 1)
+    assert {step["layer"] for step in data["steps"]} == {1, 2}
+    assert all(step["verdict"] not in ("undecided", "not finite") for step in data["steps"])
+
+
+@pytest.mark.parametrize("family", ["tost", "tost-official", "cbsa"])
+def test_what_keeps_its_promise(capsys, family):
+    _, data = data_of(capsys, family, *SMALL)
+    first = [step for step in data["steps"] if step["half"] == "compress"]
+    assert [step["verdict"] for step in first] == ["fell", "fell"]
+    assert {step["must_not_raise"] for step in first} == {"Rc" if family == "cbsa" else "Rvar"}
+
+
 @pytest.mark.parametrize("kind", ["npy", "npz", "safetensors"])
 def test_tokens_and_bases_from_files(capsys, mixture, kind):
     save(kind, f"Z.{kind}", Z=mixture.Z)
@@ -353,6 +370,8 @@ def test_bad_input_is_one_clear_error(broken, capsys, arguments, message):
     [
         (["descent", "--eta", "0.1"], "eta must be left out with descent, which has no such step, got 0.1"),
         (["descent", "--kappa", "1"], "kappa must be left out with descent, which has no such step, got 1"),
+        (["tost", "--kappa", "1"], "kappa must be left out with tost, which has no such step, got 1"),
+        (["cbsa-official", "--kappa", "1"], "kappa must be left out with cbsa-official, which has no such step"),
         (["official", "--kappa", "1"], "kappa must be left out with official, which has no such step, got 1"),
         (["crate"], "crate"),
     ],

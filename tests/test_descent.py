@@ -331,11 +331,49 @@ def test_every_kind_of_layer_has_its_promises():
         layers.PreNorm(crate): ["Rc", "lasso, normed", "loss"],
         layers.official(MIXTURE.U, D): ["Rc", "lasso", "loss"],
         layers.descent(MIXTURE.U, eps=0.5, lam=0.1): ["Rc - R", "|Z|_1", "loss"],
+        layers.cbsa(MIXTURE.U, D, r=2, eps=0.5): ["Rc", "lasso", "loss"],
+        layers.cbsa_official(MIXTURE.U, D, r=2): ["Rc", "lasso", "loss"],
     }
     for layer, quantities in named.items():
         promises = promises_of(layer, OBJECTIVE)
         assert [promise.quantity for promise in promises] == quantities
         assert [promise.half for promise in promises] == list(HALVES)
+    alone = {
+        layers.tost(MIXTURE.U, eps=0.5): "Rvar",
+        layers.tost_official(MIXTURE.U): "Rvar",
+        layers.aot(MIXTURE.U): "noise share",
+        layers.PreNorm(layers.aot(MIXTURE.U)): "Rc",
+    }
+    for layer, quantity in alone.items():
+        promises = promises_of(layer, OBJECTIVE)
+        assert [(promise.half, promise.quantity) for promise in promises] == [("compress", quantity), ("layer", "loss")]
+
+
+def test_token_statistics_keep_their_promise_and_lose_it_uphill():
+    for layer in (layers.tost(MIXTURE.U, eps=0.5), layers.tost_official(MIXTURE.U)):
+        promise = promises_of(layer, OBJECTIVE)[0]
+        for Z in DRAWS:
+            after = layer.compress(Z)
+            assert promise.judge(Z, after).word == "fell"
+            assert promise.judge(Z, 2 * Z - after).word == "rose"
+            assert 0 < promise.rounding(Z, after) < 1e-10
+    longer = layers.tost(MIXTURE.U, eps=0.5, step=1e3)
+    assert promises_of(longer, OBJECTIVE)[0].judge(DRAWS[0], longer.compress(DRAWS[0])).word == "rose"
+
+
+def test_the_noise_share_is_that_of_the_nearest_subspaces():
+    mixture = srr.mixtures.sample(n=8, d=48, K=2, p=24, noise=0.05, confined=True, seed=0)
+    objective = srr.SparseRateReduction(mixture.U, 0.5, 0.1)
+    layer = layers.aot(mixture.U)
+    promise = promises_of(layer, objective)[0]
+    after = layer.compress(mixture.Z)
+    judged = promise.judge(mixture.Z, after)
+    squares = [np.sum(srr.aot.snr(Z, mixture.Pi, mixture.U) ** 2) for Z in (mixture.Z, after)]
+    assert judged.word == "fell"
+    assert squares[1] > 1.5 * squares[0]
+    assert promise.judge(after, mixture.Z).word == "rose"
+    assert promise.judge(mixture.Z, 2 * mixture.Z).word in ("level", "rounding")
+    assert 0 < promise.rounding(mixture.Z, after) < 1e-10
 
 
 def test_other_promises_may_be_judged():

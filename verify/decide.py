@@ -24,9 +24,9 @@ from flint import arb, arb_mat, ctx, fmpq
 
 from srr import enclosure
 from srr._arrays import require_bases, require_finite, require_membership, require_shape
-from srr._intervals import intersection, negative, times, total
+from srr._intervals import between, intersection, negative, times, total
 from srr.enclosure import Enclosure
-from verify import rationals
+from verify import moments, rationals
 from verify.arrays import to_numpy
 from verify.rationals import Ratio
 
@@ -134,6 +134,25 @@ def partition_rate_reduction_change(before: Array, after: Array, Pi: Array, *, e
     old, new = _pair(before, after)
     memberships, precision = _memberships(Pi, len(old)), _positive(eps, "eps")
     return _decide(old, new, _rate(old, new, precision), -_partition_rate(old, new, memberships, precision))
+
+
+def variational_rate_change(before: Array, after: Array, Pi: Array, U: Array, *, eps: Number) -> Decision:
+    """Sign of R^var(after, Pi|U) - R^var(before, Pi|U), ToST's rate; bases ``(K, d, p)`` and memberships held fixed."""
+    old, new = _pair(before, after)
+    bases, memberships = _bases(U, old.shape[1]), _memberships(Pi, len(old))
+    require_shape(memberships, (len(old), len(bases)), "Pi")
+    return _decide(old, new, _variational_rate(old, new, memberships, bases, _positive(eps, "eps")))
+
+
+def noise_share_change(before: Array, after: Array, Pi: Array, U: Array) -> Decision:
+    """Sign of the change of N/(N + S): the share of the tokens' squares outside the subspaces of their classes.
+
+    It falls where the ratio of S to N, the square of a signal-to-noise ratio over all classes, rises.
+    """
+    old, new = _pair(before, after)
+    bases, memberships = _bases(U, old.shape[1]), _memberships(Pi, len(old))
+    require_shape(memberships, (len(old), len(bases)), "Pi")
+    return _decide(old, new, _noise_share(old, new, memberships, bases))
 
 
 def l1_change(before: Array, after: Array) -> Decision:
@@ -291,6 +310,25 @@ def _partition_rate(old: np.ndarray, new: np.ndarray, Pi: np.ndarray, eps: fmpq)
         lambda Z: enclosure.partition_coding_rate(Z, Pi, eps=precision),
         lambda: enclosure.partition_coding_rate_change(old, new, Pi, eps=precision),
         lambda: rationals.partition_coding_rate(old, new, Pi, eps),
+    )
+
+
+def _variational_rate(old: np.ndarray, new: np.ndarray, Pi: np.ndarray, U: np.ndarray, eps: fmpq) -> _Term:
+    c = between(_fraction(fmpq(old.shape[1]) / (eps * eps)))[0]
+    return _Term(
+        rationals.ONE,
+        lambda Z: moments.variational_rate(Z, Pi, U, c),
+        lambda: moments.NOTHING,
+        lambda: rationals.variational_rate(old, new, Pi, U, eps),
+    )
+
+
+def _noise_share(old: np.ndarray, new: np.ndarray, Pi: np.ndarray, U: np.ndarray) -> _Term:
+    return _Term(
+        rationals.ONE,
+        lambda Z: moments.noise_share(Z, Pi, U),
+        lambda: moments.NOTHING,
+        lambda: rationals.noise_share(old, new, Pi, U),
     )
 
 

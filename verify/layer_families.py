@@ -124,6 +124,42 @@ def _autoencoder(setting: Setting) -> tuple[srr.Layer, ...]:
     return layers.crate_autoencoder(_crate("residual").build(setting))
 
 
+def _tost(setting: Setting) -> tuple[srr.Layer, ...]:
+    loss = setting.objective
+    return (layers.tost(loss.U, eps=loss.eps),) * setting.depth
+
+
+def _tost_official(setting: Setting) -> tuple[srr.Layer, ...]:
+    return (layers.tost_official(setting.objective.U),) * setting.depth
+
+
+def _aot(threshold: float | None) -> Family:
+    def build(setting: Setting) -> tuple[srr.Layer, ...]:
+        return (layers.aot(setting.objective.U, threshold=threshold),) * setting.depth
+
+    return Family(build)
+
+
+def _representatives(setting: Setting) -> int:
+    return -(-len(setting.Z) // 4)  # a quarter of the tokens, as 8 x 8 of the 16 x 16 patches of an image
+
+
+def _cbsa(contraction: str) -> Family:
+    def build(setting: Setting) -> tuple[srr.Layer, ...]:
+        loss, r = setting.objective, _representatives(setting)
+        layer = layers.cbsa(
+            loss.U, setting.D, r=r, contraction=contraction, eps=loss.eps, lam=loss.lam, **setting.steps
+        )
+        return (layer,) * setting.depth
+
+    return Family(build, ("kappa", "eta"))
+
+
+def _cbsa_official(setting: Setting) -> tuple[srr.Layer, ...]:
+    loss, r = setting.objective, _representatives(setting)
+    return (layers.cbsa_official(loss.U, setting.D, r=r, lam=loss.lam, **setting.steps),) * setting.depth
+
+
 FAMILIES = {
     **{rule: _crate(rule) for rule in layers.RULES},
     **{variant: _variant(variant) for variant in layers.VARIANTS if variant not in layers.RULES},
@@ -136,6 +172,13 @@ FAMILIES = {
     "decoder-official": Family(_decoder_official),
     "autoencoder": Family(_autoencoder, ("kappa", "eta")),
     "descent": Family(_descent),
+    "tost": Family(_tost),
+    "tost-official": Family(_tost_official),
+    "aot": _aot(0.6),
+    "aot-softmax": _aot(None),
+    "cbsa": _cbsa("pooled"),
+    "cbsa-attention": _cbsa("attention"),
+    "cbsa-official": Family(_cbsa_official, ("eta",)),
 }
 
 

@@ -14,6 +14,11 @@ LETTERS = {
     "β": "p/(nε²), which some papers write γ",
     "R": "the coding rate ½ log det(I + αZZᵀ), in nats, as all rates",
     "Rᶜ": "the rate within the subspaces, Rᶜ(Z|U) = ½ Σ_k log det(I + βY_kᵀY_k), or within the classes, Rᶜ(Z|Π)",
+    "R^var": "ToST's variational rate ½ Σ_k (n_k/n) Σ_i log(1 + cv_ki), c = d/ε², v_ki = Σ_j π_jk(Y_k)_ij²/n_k; D_k is "
+    "the diagonal matrix of c/(1 + cv_ki)",
+    "TSSA": "−τ∇R^var with the memberships held fixed",
+    "SNR_k": "of the tokens Z_k of class k: ‖U_kU_kᵀZ_k‖ over ‖Z_k − U_kU_kᵀZ_k‖ (Frobenius)",
+    "Q_k, A_k": "the r representatives of head k, Q_k = Y_kA_kᵀ, and what contracts the tokens to them; β_r = p/(rε²)",
     "ΔR": "the rate reduction R − Rᶜ",
     "ℒ": "the loss Rᶜ − R + λ‖Z‖₁, which a layer should lower",
     "L_c": "β λ_max(Σ_k U_kU_kᵀ), the largest curvature of Rᶜ(Z|U)",
@@ -63,6 +68,14 @@ WORKS = {
     "an LDR via Minimaxing Rate Reduction. Entropy 24",
     _sources.REDUNET: "Chan, Yu, You, Qi, Wright and Ma: ReduNet: A White-box Deep Network from the Principle of "
     "Maximizing Rate Reduction. JMLR 23",
+    _sources.TOST: "Wu, Ding, Lu, Pai, Zhang, Wang, Yu, Ma and Haeffele: Token Statistics Transformer: Linear-Time "
+    "Attention via Variational Rate Reduction. ICLR 2025",
+    _sources.AOT: "Wang, Lu, Yu, Pai, Qu and Ma: Attention-Only Transformers via Unrolled Subspace Denoising. ICML "
+    "2025",
+    _sources.CBSA: "Wen, Huang and Li: Towards Interpretable and Efficient Attention: Compressing All by Contracting a "
+    "Few. NeurIPS 2025",
+    _sources.MAE: "Pai, Wu, Buchanan, Yu and Ma: Masked Completion via Structured Diffusion with White-Box "
+    "Transformers. ICLR 2024",
     _sources.FISTA: "A Fast Iterative Shrinkage-Thresholding Algorithm for Linear Inverse Problems",
     "Higham 2002": "Accuracy and Stability of Numerical Algorithms, second edition. SIAM",
     "Rump 2010": "Verification methods: Rigorous results using floating-point arithmetic. Acta Numerica 19",

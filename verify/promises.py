@@ -13,7 +13,20 @@ from typing import Any
 import numpy as np
 
 import srr
-from srr.layers import Alpha, AlphaOfficial, CausalOvercomplete, Decoder, DecoderOfficial, Descent, PreNorm
+from srr import tost
+from srr.layers import (
+    Alpha,
+    AlphaOfficial,
+    Aot,
+    AttentionOnly,
+    CausalOvercomplete,
+    Decoder,
+    DecoderOfficial,
+    Descent,
+    PreNorm,
+    Tost,
+    TostOfficial,
+)
 from verify import decide
 from verify.arrays import to_numpy, unit_roundoff
 from verify.decide import Decision, as_float64
@@ -112,11 +125,18 @@ def promises_of(layer: srr.Layer, objective: srr.SparseRateReduction) -> tuple[P
     """The promises of a layer of this kind.
 
     CRATE's first half promises Rᶜ(Z|U), its second the lasso of the tokens in D, started at the tokens.
-    CRATE-α starts its lasso at zero. `Descent` takes both rates in its first half and shrinks in its second. A layer
-    of another class promises what the theory asks of the two halves: Rᶜ(Z|U), and λ‖Z‖₁ − R(Z). The whole of every
+    CRATE-α starts its lasso at zero. `Descent` takes both rates in its first half and shrinks in its second. ToST
+    promises its variational rate, the memberships held fixed, its official form at the precision ε² = d; AoT the
+    noise's share in the tokens, each of the class whose subspace is nearest. A layer of another class promises what
+    the theory asks of the two halves: Rᶜ(Z|U), and λ‖Z‖₁ − R(Z), or of the one half that it has. The whole of every
     layer promises the loss. A decoder promises the opposite: that what an encoder lowers does not fall.
     """
     return compression(objective), _second_half(layer, objective), loss(objective)
+
+
+@promises_of.register
+def _(layer: AttentionOnly, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
+    return compression(objective), loss(objective)
 
 
 @promises_of.register
@@ -156,6 +176,21 @@ def _normed(inner: Promise, layer: PreNorm) -> Promise:
     )
 
 
+@promises_of.register
+def _(layer: Tost, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
+    return variational_rate(layer, eps=layer.eps), loss(objective)
+
+
+@promises_of.register
+def _(layer: TostOfficial, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
+    return variational_rate(layer, eps=math.sqrt(layer.U.shape[1])), loss(objective)
+
+
+@promises_of.register
+def _(layer: Aot, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
+    return noise_share(layer.U), loss(objective)
+
+
 def _second_half(layer: Any, objective: srr.SparseRateReduction) -> Promise:
     if hasattr(layer, "D") and hasattr(layer, "lam"):
         return lasso(layer.D, lam=float(layer.lam))
@@ -185,6 +220,35 @@ def smooth(objective: srr.SparseRateReduction, half: str = "compress") -> Promis
         lambda before, after: -decide.rate_reduction_change(before, after, U, eps=eps),
         lambda _, Z: _norm(objective.smooth_gradient(Z)),
     )
+
+
+def variational_rate(layer: Tost | TostOfficial, *, eps: float, half: str = "compress") -> Promise:
+    """R^var(Z, Π|U), Π the memberships of the tokens before."""
+
+    def change(before: Array, after: Array) -> Decision:
+        return decide.variational_rate_change(before, after, layer.memberships(before), layer.U, eps=eps)
+
+    def slope(before: Array, after: Array) -> float:
+        return _norm(tost.variational_rate_and_gradient(after, layer.memberships(before), layer.U, eps=eps)[1])
+
+    return Promise(half, "Rvar", change, slope)
+
+
+def noise_share(U: Array, half: str = "compress") -> Promise:
+    """N/(N + S): S the squares of the tokens before in the subspace nearest to each, N those outside."""
+    bases = as_float64(U, "U")
+
+    def nearest(before: Array) -> Array:
+        return np.eye(len(bases))[np.sum((as_float64(before, "before") @ bases) ** 2, axis=2).argmax(axis=0)]
+
+    def change(before: Array, after: Array) -> Decision:
+        return decide.noise_share_change(before, after, nearest(before), bases)
+
+    def slope(_: Array, after: Array) -> float:  # N is a form of at most (1 + ‖U‖²)²; N + S is at least ¾‖Z‖²
+        size = 1 + max(float(np.linalg.norm(basis, 2)) for basis in bases) ** 2
+        return 6 * size**2 / max(_norm(after), float(np.finfo(float).tiny))
+
+    return Promise(half, "noise share", change, slope)
 
 
 def sparse_rate(objective: srr.SparseRateReduction, half: str = "sparsify") -> Promise:

@@ -64,6 +64,34 @@ def partition_coding_rate(old: np.ndarray, new: np.ndarray, Pi: np.ndarray, eps:
     return ratios
 
 
+def variational_rate(old: np.ndarray, new: np.ndarray, Pi: np.ndarray, U: np.ndarray, eps: fmpq) -> list[Ratio]:
+    """R^var(new, Pi|U) - R^var(old, Pi|U), ToST's: the determinants are products over the columns of each U_k."""
+    n, d = old.shape
+    ratios = []
+    for pi, basis in zip(Pi.T, U, strict=True):
+        members = pi > 0
+        if not members.any():
+            continue
+        (weights,), w = _integers(pi[None, members])
+        tokens, z = _integers(old[members], new[members])
+        (columns,), u = _integers(basis)
+        total = sum(weights.entries())
+        scale = (z * u) ** 2 * d / (total * eps * eps)
+        before, after = (_spread(Z * columns, weights.entries(), scale) for Z in tokens)
+        ratios.append(Ratio(w * total / n, before, after))
+    return ratios
+
+
+def noise_share(old: np.ndarray, new: np.ndarray, Pi: np.ndarray, U: np.ndarray) -> fmpq:
+    """N/(N + S) of new less that of old; N and S the squares outside and inside the subspaces of the classes."""
+    (weights,), _ = _integers(Pi)
+    tokens, _ = _integers(old, new)
+    bases, u = _integers(*U)
+    columns = weights.transpose().tolist()
+    before, after = (_noise_share(Z, columns, bases, u * u) for Z in tokens)
+    return after - before
+
+
 def l1(old: np.ndarray, new: np.ndarray) -> fmpq:
     """|new|₁ - |old|₁."""
     (before, after), unit = _integers(old, new)
@@ -104,6 +132,26 @@ def _weighted_gram(Z: fmpz_mat, weights: list[Any]) -> fmpz_mat:
     n, d = Z.nrows(), Z.ncols()  # det(I + ΠZZᵀ) = det(I + ZᵀΠZ)
     weighted = fmpz_mat(n, d, [weights[i // d] * x for i, x in enumerate(Z.entries())])
     return weighted * Z.transpose() if n < d else Z.transpose() * weighted
+
+
+def _spread(Y: fmpz_mat, weights: list[Any], scale: fmpq) -> fmpz_mat:
+    # The product over i of 1 + scale Σ_j w_j Y_ji², times a power of the denominator of the scale.
+    product = 1
+    for column in Y.transpose().tolist():
+        product *= sum(w * y * y for w, y in zip(weights, column, strict=True)) * scale.p + scale.q
+    return fmpz_mat(1, 1, [product])
+
+
+def _noise_share(Z: fmpz_mat, columns: list[Any], bases: list[fmpz_mat], square: fmpq) -> fmpq:
+    # Z and the bases in their units, ``square`` that of the bases squared; N and S both times its denominator squared.
+    signal = noise = 0
+    for column, basis in zip(columns, bases, strict=True):
+        Y = Z * basis
+        outside = Z * square.q - Y * basis.transpose() * square.p
+        for w, inner, outer in zip(column, Y.tolist(), outside.tolist(), strict=True):
+            signal += w * sum(x * x for x in inner) * square.p * square.q
+            noise += w * sum(x * x for x in outer)
+    return fmpq(noise, noise + signal) if noise + signal else ZERO
 
 
 def _shifted(gram: fmpz_mat, scale: fmpq) -> fmpz_mat:

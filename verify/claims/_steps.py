@@ -11,6 +11,7 @@ from srr import coding_rate
 from verify.arrays import to_numpy, unit_roundoff
 from verify.case import Case
 from verify.claims._instances import norm
+from verify.decide import Decision
 from verify.outcome import THRESHOLD
 
 Array = Any
@@ -57,6 +58,15 @@ def inner(a: Array, b: Array) -> float:
 def coarseness(a: Array) -> float:
     """The unit roundoff of an array in units of float64's, for float64 numbers that were computed from it."""
     return unit_roundoff(a) / unit_roundoff(1.0)
+
+
+def comparison(left: Decision, right: Decision) -> int | None:
+    """The sign of left − right of two enclosed values; None if the enclosures overlap."""
+    if left.upper < right.lower:
+        return -1
+    if left.lower > right.upper:
+        return 1
+    return 0 if left.lower == left.upper == right.lower == right.upper else None
 
 
 def assume_visible(case: Case, promised: float, before: Array, after: Array, slope: float) -> None:
