@@ -3,7 +3,7 @@
 Tokens are rows, ``(..., n, d)``, in NumPy, CuPy, torch or JAX arrays; rates are in nats.
 """
 
-from srr import attention, curvature, denoising, layers, mixtures, objective, prox, rates
+from srr import attention, curvature, denoising, layers, mixtures, objective, prox, rates, redunet, redunet_fourier
 from srr._arrays import FactorisationError, PrecisionWarning
 from srr.layers import HalfStep, Layer, unroll
 from srr.objective import SparseRateReduction
@@ -40,6 +40,8 @@ __all__ = [
     "rate_reduction",
     "rate_reduction_and_gradient",
     "rates",
+    "redunet",
+    "redunet_fourier",
     "subspace_coding_rate",
     "subspace_coding_rate_and_gradient",
     "unroll",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import srr
-from srr.layers import Descent, PreNorm
+from srr.layers import Descent, PreNorm, ReduNet
 from verify import decide
 from verify.arrays import to_numpy, unit_roundoff
 from verify.decide import Decision, as_float64
@@ -112,9 +112,10 @@ def promises_of(layer: srr.Layer, objective: srr.SparseRateReduction) -> tuple[P
     """The promises of a layer of this kind.
 
     CRATE's first half promises Rᶜ(Z|U), its second the lasso of the tokens in D, started at the tokens.
-    `Descent` takes both rates in its first half and shrinks in its second. A layer of another class
-    promises what the theory asks of the two halves: Rᶜ(Z|U), and λ‖Z‖₁ − R(Z). The whole of every layer
-    promises the loss.
+    `Descent` takes both rates in its first half and shrinks in its second. `ReduNet` raises the rate
+    reduction ΔR(Z|Π) of the classes it was built for, its second half goes onto the sphere, and its whole
+    promises ΔR once more. A layer of another class promises what the theory asks of the two halves:
+    Rᶜ(Z|U), and λ‖Z‖₁ − R(Z). The whole of every other layer promises the loss.
     """
     return compression(objective), _second_half(layer, objective), loss(objective)
 
@@ -122,6 +123,12 @@ def promises_of(layer: srr.Layer, objective: srr.SparseRateReduction) -> tuple[P
 @promises_of.register
 def _(layer: Descent, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
     return smooth(objective), l1(objective), loss(objective)
+
+
+@promises_of.register
+def _(layer: ReduNet, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
+    Pi, eps = layer.Pi, layer.eps
+    return labelled_reduction(Pi, eps=eps), sphere(), labelled_reduction(Pi, eps=eps, half="layer")
 
 
 def _second_half(layer: Any, objective: srr.SparseRateReduction) -> Promise:
@@ -161,6 +168,26 @@ def smooth(objective: srr.SparseRateReduction, half: str = "compress") -> Promis
         lambda before, after: -decide.rate_reduction_change(before, after, U, eps=eps),
         lambda _, Z: _norm(objective.smooth_gradient(Z)),
     )
+
+
+def labelled_reduction(Pi: Array, *, eps: float, half: str = "compress") -> Promise:
+    """−ΔR(Z|Π) = Rᶜ(Z|Π) − R(Z)."""
+    return Promise(
+        half,
+        "-dR(Z|Pi)",
+        lambda before, after: -decide.partition_rate_reduction_change(before, after, Pi, eps=eps),
+        lambda _, Z: _norm(srr.rate_reduction_and_gradient(Z, Pi=Pi, eps=eps)[1]),
+    )
+
+
+def sphere(half: str = "sparsify") -> Promise:
+    """Σ_i (‖z_i‖² − 1)²."""
+
+    def slope(_: Array, Z: Array) -> float:
+        tokens = as_float64(Z, "Z")
+        return 4 * _norm((np.sum(tokens * tokens, axis=1, keepdims=True) - 1) * tokens)
+
+    return Promise(half, "off sphere", decide.off_sphere_change, slope)
 
 
 def sparse_rate(objective: srr.SparseRateReduction, half: str = "sparsify") -> Promise:

@@ -23,6 +23,7 @@ def descend(
     tokens: Place = None,
     bases: Place = None,
     dictionary: Place = None,
+    labels: Place = None,
     n: Count = None,
     d: Count = None,
     K: Annotated[Whole | None, Parameter(name="--K", show_default=False)] = None,
@@ -47,7 +48,8 @@ def descend(
     layer
         The first half: the exact gradient step on Rc, its neumann or derived (attention) approximation,
         the paper's residual Z + MSSA, conceptual (without the factor p/(n eps^2)) or official, as in the code.
-        The second half: ISTA. Or descent, the layer that provably lowers the loss.
+        The second half: ISTA. Or descent, the layer that provably lowers the loss. Or redunet, built from the
+        tokens and their labels, with the labels kept (-gradient) or as in its code (-official).
     data
         A synthetic mixture, or patches of the digits.
     tokens
@@ -56,6 +58,9 @@ def descend(
         Their subspaces, (K, d, p); fitted to the tokens if left out.
     dictionary
         D of ISTA, (d, d); by default orthonormal, beginning with the bases.
+    labels
+        The class of each token for redunet, n integers, a file as for the tokens; by default those of the mixture,
+        or else the nearest of the subspaces.
     n
         Tokens; 64 by default.
     d
@@ -77,7 +82,7 @@ def descend(
     kappa
         Step of the compression: 1/L_c by default, 1 for the residual families.
     eta
-        Step of ISTA; 0.1 by default.
+        Step of ISTA, 0.1 by default; of redunet, 0.5 by default, or the longest that is safe if it keeps the labels.
     pre_norm
         LayerNorm in front of each half, as in the official code.
     layers
@@ -103,7 +108,7 @@ def descend(
     with user_input():
         if figure is not None:
             require_figure(figure)
-        wanted = Tokens(data, tokens, bases, dictionary, n, d, K, p, noise, coherence, scale, seed)
+        wanted = Tokens(data, tokens, bases, dictionary, labels, n, d, K, p, noise, coherence, scale, seed)
         choice = Choice(layer, eps, lam, kappa, eta, pre_norm, layers)
         problem = load(wanted, choice)
         found = trace(problem.layers, problem.objective, problem.Z)
