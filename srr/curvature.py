@@ -306,10 +306,10 @@ def sphere_step_at(Z: Array, Pi: Array, *, eps: float) -> Scalar:
 
     Notes
     -----
-    Let G = ∇ΔR(Z|Π), with rows g_i, and ∇²ΔR ≥ −L. With η_i = η/(1 + ηρ_i), v_i = η_i(g_i − ρ_i z_i), which is tangent,
-    and s_i = √(1 + ‖v_i‖²), the new token is (z_i + v_i)/s_i. The quadratic bound from below on ΔR leaves for each token
-    ((s_i − 1)/s_i) ((s_i + 1)/η_i − ρ_i − L) beside the gain without normalisation, and (s_i + 1)/η_i ≥ 2/η + 2ρ_i. So
-    2/η ≥ L − ρ_i suffices: with L = 9α/8, the size above. Derived here.
+    Let g_i be the rows of ∇ΔR(Z|Π), and ∇²ΔR ≥ −L. With η_i = η/(1 + ηρ_i), v_i = η_i(g_i − ρ_i z_i), which is
+    tangent, and s_i = √(1 + ‖v_i‖²), the new token is (z_i + v_i)/s_i. By the quadratic bound from below, ΔR gains at
+    least Σ_i ((s_i − 1)/s_i) ((s_i + 1)/η_i − ρ_i − L), and (s_i + 1)/η_i ≥ 2/η + 2ρ_i. So 2/η ≥ L − ρ_i suffices:
+    with L = 9α/8, the size above. Derived here; `redunet.step-limit-is-sharp` of the ledger says how sharp it is.
     """
     xp = namespace(Z=Z, Pi=Pi)
     gradient = rate_reduction_and_gradient(detached(Z), Pi=detached(Pi), eps=eps)[1]

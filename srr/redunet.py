@@ -7,8 +7,8 @@ With memberships Π, α = d/(n ε²) and α_k = d/(n_k ε²), in rows of tokens 
 
     ∇ΔR(Z|Π) = Z E − Σ_k γ_k Diag(π_k) Z C_k
 
-A layer stores E, C_k and γ_k of the features that it was built from, and moves any tokens by η times that, then onto the
-sphere. Tokens without a label are given the memberships softmax_k(−λ‖C_k z‖).
+A layer stores E, C_k and γ_k of the features that it was built from, and moves any tokens by η times that, then onto
+the sphere. Tokens without a label are given the memberships softmax_k(−λ‖C_k z‖).
 """
 
 from __future__ import annotations
@@ -341,7 +341,7 @@ def redunet(
         Their memberships, as in `operators`.
     rule : {"network", "gradient", "official"}
         ``"network"``, the papers' layer: it estimates the memberships of all tokens, also those it was built from, by
-        `soft_memberships`. ``"gradient"`` keeps Π, so that it takes no tokens but as many as it was built from, in their
+        `soft_memberships`. ``"gradient"`` keeps Π, so that it takes only as many tokens as it was built from, in their
         order: projected gradient ascent on ΔR(Z|Π), for which steps up to `curvature.sphere_step` are safe.
         ``"official"``, the published code: ``"network"`` with γ rounded to float32 and norms of at least 1e-8.
     eps : float

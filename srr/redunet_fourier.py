@@ -1,14 +1,14 @@
-r"""Shift-invariant ReduNet: all cyclic shifts of a signal belong to its class, and a Fourier transform diagonalises them.
+r"""Shift-invariant ReduNet: all cyclic shifts of a signal are of its class, and a Fourier transform diagonalises them.
 
-A token is a signal of C channels on a cycle of T samples, ``(n, C, T)``, or on a torus ``(n, C, H, W)``; S is the number
-of samples. Counted with all their shifts the tokens are nS, of dimension CS, so that α = CS/(nS ε²) = C/(n ε²). Their
-Gram matrix has C × C circulant blocks, and so have E and C_k (Chan et al. 2022, arXiv 2105.10446). At each frequency, with
-the discrete Fourier transform ẑ = Σ_t z_t e^{−2πi⟨p,t⟩} of the tokens, un-normalised,
+A token is a signal of C channels on a cycle of T samples, ``(n, C, T)``, or on a torus ``(n, C, H, W)``; S is the
+number of samples. Counted with all their shifts the tokens are nS, of dimension CS, so that α = C/(n ε²). Their Gram
+matrix has C × C circulant blocks, and so have E and C_k (Chan et al. 2022, arXiv 2105.10446). At each frequency p, with
+ẑ the discrete Fourier transform of the tokens, un-normalised,
 
     Ê(p) = α (I_C + α Σ_i ẑ_i(p) ẑ_i(p)*)⁻¹,        E z = the inverse transform of Ê(p) ẑ(p),
 
-S inverses of size C, of which real signals need half. The published code takes the unitary transform with the same α, and so
-has α/S inside the inverse; it is ``scaling="official"``.
+S inverses of size C, of which real signals need half. The published code takes the unitary transform with the same α,
+and so has α/S inside the inverse; it is ``scaling="official"``.
 """
 
 from __future__ import annotations
@@ -59,9 +59,7 @@ def all_shifts(Z: Array) -> Array:
     return xp.reshape(xp.stack(shifted, axis=1), (Z.shape[0] * len(shifted), -1))
 
 
-def shift_invariant_operators(
-    Z: Array, Pi: Array, *, eps: float, scaling: str = "paper"
-) -> tuple[Array, Array, Array]:
+def shift_invariant_operators(Z: Array, Pi: Array, *, eps: float, scaling: str = "paper") -> tuple[Array, Array, Array]:
     """Ê(p) and Ĉ_k(p) at the frequencies of a real transform, and γ_k.
 
     Parameters
@@ -151,7 +149,8 @@ class ShiftInvariantReduNet(Layer):
             require_shape(Z, (self.Pi.shape[0], *Z.shape[1:]), "Z")
             Pi = self.Pi
         else:
-            Pi = softmin(self.sharpness * xp.linalg.vector_norm(xp.reshape(by_class, (*by_class.shape[:2], -1)), axis=-1))
+            flat = xp.reshape(by_class, (*by_class.shape[:2], -1))
+            Pi = softmin(self.sharpness * xp.linalg.vector_norm(flat, axis=-1))
         weights = xp.reshape(self.gamma[:, None] * xp.matrix_transpose(Pi), (*by_class.shape[:2], *(1,) * (Z.ndim - 1)))
         return Z + self.eta * (self._applied(self.E, spectrum) - xp.sum(weights * by_class, axis=0))
 
@@ -250,7 +249,7 @@ def _resolvent(gram: Array) -> Array:
 
 
 def _half_logdet(gram: Array, last: int) -> Array:
-    """½ Σ_p log det(I + gram(p)), over all frequencies: those of the half spectrum count twice that have a mirror image."""
+    """½ Σ_p log det(I + gram(p)) over all frequencies: those with a mirror image count twice."""
     xp = compat.array_namespace(gram)
     logdet = xp.linalg.slogdet(_shifted(gram))[1]
     twice = xp.sum(logdet) - xp.sum(logdet[..., 0]) / 2
