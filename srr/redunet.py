@@ -22,8 +22,8 @@ from srr import _partition
 from srr._arrays import (
     Array,
     FactorisationError,
-    cholesky,
     choice,
+    cholesky,
     count,
     detached,
     inverse_of_factored,
@@ -33,6 +33,7 @@ from srr._arrays import (
     nonnegative,
     quiet,
     require_broadcast,
+    require_finite,
     require_membership,
     require_orthonormal,
     require_shape,
@@ -177,6 +178,7 @@ def soft_memberships(Z: Array, C: Array, *, sharpness: Scalar = 500.0) -> Array:
     xp = namespace(Z=Z, C=C)
     require_tokens(Z)
     require_shape(C, ("...", "K", Z.shape[-1], Z.shape[-1]), "C")
+    require_finite(C, "C")
     weight = nonnegative_scalar(sharpness, Z, "sharpness")
     return softmin(weight * xp.linalg.vector_norm(xp.matmul(Z[..., None, :, :], C), axis=-1))
 

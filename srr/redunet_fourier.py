@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import array_api_compat as compat
 
 from srr._arrays import Array, choice, namespace, positive, require_finite, require_membership, require_shape
-from srr._scalars import Scalar, alpha, nonnegative_scalar, positive_scalar
+from srr._scalars import Scalar, alpha, as_array, nonnegative_scalar, positive_scalar
 from srr.layer import Layer
 from srr.redunet import RULES, official_shares, require_no_empty_class, softmin, unit
 
@@ -117,7 +117,7 @@ def shift_invariant_rate_reduction(Z: Array, Pi: Array, *, eps: float) -> Array:
     for k in range(Pi.shape[1]):
         part = a / share[k] * _gram(spectrum * Pi[:, k, None], spectrum)
         value = value - share[k] * _half_logdet(part, Z.shape[-1])
-    return value / math.prod(Z.shape[2:])
+    return as_array(value / math.prod(Z.shape[2:]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,8 +164,9 @@ class ShiftInvariantReduNet(Layer):
         # operator (*frequencies, C, C) on every column ẑ(p) of spectrum (*frequencies, n, C), back as (n, C, *size).
         xp = compat.array_namespace(spectrum)
         moved = xp.matmul(spectrum, xp.matrix_transpose(operator))
-        moved = xp.permute_dims(moved, (*range(-2, 0), *range(len(self.size))))
-        return xp.fft.irfftn(moved, s=self.size, axes=tuple(range(-len(self.size), 0)))
+        axes = len(self.size)
+        moved = xp.permute_dims(moved, (axes, axes + 1, *range(axes)))
+        return xp.fft.irfftn(moved, s=self.size, axes=tuple(range(2, 2 + axes)))
 
 
 def shift_invariant_redunet(
