@@ -13,6 +13,7 @@ the sphere. Tokens without a label are given the memberships softmax_k(−λ‖C
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -98,17 +99,18 @@ def operators(Z: Array, Pi: Array, *, eps: float) -> tuple[Array, Array, Array]:
     """
     xp = _check(Z, Pi, eps)
     n, d = Z.shape[-2:]
-    whole, root = alpha(d, n, eps), (d**0.5) / float(eps)
+    whole, root = float(alpha(d, n, eps)), math.sqrt(d) / float(eps)
 
     def invert(Z: Array, Pi: Array) -> tuple[Array, ...]:
-        E = whole * _resolvent((whole**0.5) * Z)
+        E = whole * _resolvent(math.sqrt(whole) * Z)
         parts = _partition.gather(Z, Pi)  # whose weights are π_jk/n_k: they bring the n_k of α_k
         C = parts.join([_resolvent(root * xp.sqrt(w)[..., None] * tokens) for tokens, w in parts.groups])
         return E, (whole / parts.share)[..., None, None] * C, parts.share
 
     with quiet():
         E, C, gamma = map_blocks(invert, Z, Pi)
-    if is_concrete(C) and 0 not in C.shape and not bool(xp.all(xp.isfinite(detached(xp.sum(E) + xp.sum(C))))):
+        size = xp.sum((root * detached(Z)) ** 2) + xp.sum(detached(E)) + xp.sum(detached(C))  # of an infinite one, zero
+    if is_concrete(size) and not math.isfinite(float(size)):
         raise FactorisationError(f"Z and eps must leave I + αZᵀZ a Cholesky factor in {Z.dtype}, got eps = {eps!r}")
     return E, C, gamma
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import array_api_compat as compat
 
-from srr._arrays import Array, choice, namespace, positive, require_finite, require_membership, require_shape
+from srr._arrays import Array, choice, namespace, require_finite, require_membership, require_shape
 from srr._scalars import Scalar, alpha, as_array, nonnegative_scalar, positive_scalar
 from srr.layer import Layer
 from srr.redunet import RULES, official_shares, require_no_empty_class, softmin, unit
@@ -224,7 +224,7 @@ def _check(Z: Array, Pi: Array, eps: float) -> tuple[Array, float]:
     require_shape(Pi, (Z.shape[0], "K"), "Pi")
     require_membership(Pi, Z.shape[0])
     require_no_empty_class(Pi)
-    return xp, alpha(Z.shape[1], Z.shape[0], positive(eps, "eps"))
+    return xp, float(alpha(Z.shape[1], Z.shape[0], eps))
 
 
 def _by_frequency(Z: Array) -> Array:

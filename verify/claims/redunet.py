@@ -304,7 +304,7 @@ def step_limit_is_sharp(case: Case) -> Outcome:
     excess = case.log_uniform("s - 1", 0.1, 9.0)
     m = math.ceil(20 / min(excess, 1) ** 2)
     Z = np.repeat(np.eye(3), (4 * m, m + 1, 4 * m - 1), axis=0)
-    one, tilt = 4 * m, 1e-4
+    one, tilt = 4 * m, 5 * unit_roundoff(case.asarray(np.ones(1))) ** 0.3
     Z[one] = (math.sin(tilt), math.cos(tilt), 0)
     first = (np.arange(len(Z)) == one) | (Z[:, 2] == 1)
     alpha = math.sqrt(5 / (18 * m))
@@ -443,12 +443,11 @@ def _never_falls(case: Case, Z: Array, Pi: Array, **network: Any) -> Outcome:
     # rounding may decide.
     eps, (n, d) = network["eps"], Z.shape
     features = _features(Z, Pi, **network)
-    values = to_numpy(srr.rate_reduction(features, Pi=Pi, eps=eps))
-    slope = d / (math.sqrt(n) * eps**2)  # α √n, the longest that the gradient can be
-    rounding = THRESHOLD * max(n, d) * unit_roundoff(Z) * 2 * math.sqrt(n) * slope
-    rises = np.diff(values)
-    case.assume(np.any(np.abs(rises) > rounding))
-    worst = int(np.argmin(np.where(np.abs(rises) > rounding, rises, np.inf)))
+    values, gradients = map(to_numpy, srr.rate_reduction_and_gradient(features, Pi=Pi, eps=eps))
+    slopes = np.linalg.norm(gradients, axis=(1, 2))[1:]
+    seen = np.abs(rises := np.diff(values)) > THRESHOLD * max(n, d) * unit_roundoff(Z) * 2 * math.sqrt(n) * slopes
+    case.assume(np.any(seen))
+    worst = int(np.argmin(np.where(seen, rises, np.inf)))
     before, after = features[worst, ...], features[worst + 1, ...]
     decision = partition_rate_reduction_change(before, after, Pi, eps=eps)
     return decided(decision, ">=", layer=worst + 1, values=values[worst : worst + 2])
@@ -693,7 +692,8 @@ def clusters_become_orthogonal(case: Case) -> Outcome:
     )
     best = case.wrong(_rank_one_optimum(3, 3, eps), _rank_one_optimum(2, 2, eps))
     slack = 1e-3 * best
-    return at_most(abs(last - (best - slack / 2)), slack / 2, size=60, scale=best, last=last, best=best)
+    short = case.asarray(np.array(abs(last - (best - slack / 2))))
+    return at_most(short, slack / 2, size=60, scale=best, last=last, best=best)
 
 
 @claim(
