@@ -19,7 +19,18 @@ from dataclasses import dataclass
 
 import array_api_compat as compat
 
-from srr._arrays import Array, choice, namespace, require_finite, require_membership, require_shape
+from srr._arrays import (
+    Array,
+    FactorisationError,
+    choice,
+    detached,
+    is_concrete,
+    namespace,
+    quiet,
+    require_finite,
+    require_membership,
+    require_shape,
+)
 from srr._scalars import Scalar, alpha, as_array, nonnegative_scalar, positive_scalar
 from srr.layer import Layer
 from srr.redunet import RULES, official_shares, require_no_empty_class, softmin, unit
@@ -84,8 +95,14 @@ def shift_invariant_operators(Z: Array, Pi: Array, *, eps: float, scaling: str =
     ------
     TypeError, ValueError
         An argument of the wrong kind, shape or value; the message names it.
+    FactorisationError
+        Signals so large that what is to be inverted leaves the range of floats.
     """
     xp, a = _check(Z, Pi, eps)
+    with quiet():
+        size = math.prod(Z.shape[2:]) * Z.shape[0] * a * xp.sum(detached(Z) ** 2)
+    if is_concrete(size) and not math.isfinite(float(size)):
+        raise FactorisationError(f"Z and eps must leave I + α Σ ẑẑ* finite in {Z.dtype}, got eps = {eps!r}")
     inside = a / (1 if choice(scaling, SCALINGS, "scaling") == "paper" else math.prod(Z.shape[2:]))
     spectrum = _by_frequency(Z)
     share = xp.mean(Pi, axis=0)

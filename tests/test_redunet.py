@@ -64,8 +64,11 @@ def test_an_empty_class_has_no_operator():
 
 def test_tokens_beyond_the_precision_have_no_operator():
     Z, Pi = instance()
-    with pytest.raises(srr.FactorisationError, match="Z and eps must leave"):
-        redunet.operators(1e200 * Z, Pi, eps=EPS)
+    for size in (1e160, 1e200, 1e300):
+        with pytest.raises(srr.FactorisationError, match="Z and eps must leave"):
+            redunet.operators(size * Z, Pi, eps=EPS)
+        with pytest.raises(srr.FactorisationError, match="Z and eps must leave"):
+            redunet_fourier.shift_invariant_operators(size * Z[..., None], Pi, eps=EPS)
 
 
 # --- memberships, sphere, subspaces -------------------------------------------------------------------------

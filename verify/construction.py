@@ -122,11 +122,9 @@ def load(path: Path, settings: Settings) -> State:
         It is no such file, or that of another construction, or of one with more layers.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            state = State(
-                int(file["layer"]), file["Z"], file["held_out"], tuple(Row(**r) for r in json.loads(str(file["rows"])))
-            )
-            kept = str(file["settings"])
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            rows = tuple(Row(**row) for row in json.loads(str(file["rows"])))
+            state, kept = State(int(file["layer"]), file["Z"], file["held_out"], rows), str(file["settings"])
     except Exception as error:  # NumPy and zipfile have many ways to refuse a broken file
         raise ValueError(f"state must be a whole file that this command wrote, got {path}") from error
     if kept != settings.kept:
