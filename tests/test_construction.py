@@ -1,4 +1,4 @@
-"""`srr redunet`: what it prints, that it goes on where it was killed, its exit codes, and one clear error for bad input."""
+"""`srr redunet`: what it prints, that it goes on where it was killed, exit codes, and one clear error for bad input."""
 
 import json
 import subprocess
