@@ -17,6 +17,8 @@ from srr import (
     objective,
     prox,
     rates,
+    redunet,
+    redunet_fourier,
     tost,
 )
 from srr._arrays import FactorisationError, PrecisionWarning
@@ -60,6 +62,8 @@ __all__ = [
     "rate_reduction",
     "rate_reduction_and_gradient",
     "rates",
+    "redunet",
+    "redunet_fourier",
     "subspace_coding_rate",
     "subspace_coding_rate_and_gradient",
     "tost",

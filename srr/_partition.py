@@ -19,7 +19,7 @@ class Parts(NamedTuple):
     groups: Sequence[tuple[Array, Array]]
     """Tokens ``(g, m, d)`` and weights π_jk / n_k ``(g, m)`` of g parts, padded to m by any token with weight zero."""
     join: Callable[[Sequence[Array]], Array]
-    """What the groups say of each part, arrays ``(g)``, as one ``(b, K)``."""
+    """What the groups say of each part, arrays ``(g, …)``, as one ``(b, K, …)``."""
     collect: Callable[[Sequence[Array]], Array]
     """Adds up what the parts say of each token, arrays ``(g, m, d)``, by their shares: ``(b, n, d)``."""
 
@@ -41,7 +41,7 @@ def gather(Z: Array, Pi: Array) -> Parts:
     everyone = xp.reshape(xp.broadcast_to(Z[:, None, ...], (b, K, n, d)), (b * K, n, d))
 
     def join(values: Sequence[Array]) -> Array:
-        return xp.reshape(values[0], (b, K))
+        return xp.reshape(values[0], (b, K, *values[0].shape[1:]))
 
     def collect(parts: Sequence[Array]) -> Array:
         return xp.sum(share[..., None, None] * xp.reshape(parts[0], (b, K, n, d)), axis=1)
@@ -74,7 +74,7 @@ def _gather_members(Z: Array, share: Array, weights: Array, member: Array) -> Pa
     back = xp.argsort(xp.concat(chosen))
 
     def join(values: Sequence[Array]) -> Array:
-        return xp.reshape(_rows(xp.concat(list(values)), back), (b, K))
+        return xp.reshape(_rows(xp.concat(list(values)), back), (b, K, *values[0].shape[1:]))
 
     def collect(parts: Sequence[Array]) -> Array:
         # Each token reads its places in the parts it belongs to: one place if all are hard.

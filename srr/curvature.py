@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import math
 
-from srr._arrays import Array, count, namespace, positive
+from srr._arrays import Array, count, detached, is_concrete, namespace, positive
 from srr._heads import require_subspaces, side_by_side
 from srr._scalars import Scalar, alpha, in_range, spectral_norm
+from srr.rates import rate_reduction_and_gradient
 
 __all__ = [
     "coding_rate_bounds",
@@ -31,6 +32,11 @@ __all__ = [
     "loss_step",
     "overlap",
     "partition_rate_bounds",
+    "partition_step",
+    "rate_reduction_bounds",
+    "reduction_step",
+    "sphere_step",
+    "sphere_step_at",
     "subspace_rate",
     "subspace_rate_bounds",
 ]
@@ -78,6 +84,20 @@ def partition_rate_bounds(n: int, d: int, *, eps: float) -> tuple[float, float]:
     ‖H‖², the rows of Π being on the simplex. Neither the number of parts nor the smallest of them enters.
     """
     return coding_rate_bounds(n, d, eps=eps)
+
+
+def rate_reduction_bounds(n: int, d: int, *, eps: float) -> tuple[float, float]:
+    """(−9α/8, 9α/8), α = d/(n ε²): between them lies the Hessian in Z of ΔR(Z|Π), for every fixed Π.
+
+    Parameters, result and errors as in `coding_rate_bounds`.
+
+    Notes
+    -----
+    The ranges of R and of Rᶜ(·|Π), subtracted. The upper end is approached as a class becomes rare; for the lower one
+    −α is conjectured, and approached.
+    """
+    upper = 9 * coding_rate_bounds(n, d, eps=eps)[1] / 8
+    return -upper, upper
 
 
 def subspace_rate_bounds(U: Array, n: int, *, eps: float) -> tuple[Scalar, Scalar]:
@@ -218,6 +238,85 @@ def loss_step(U: Array, n: int, *, eps: float) -> Scalar:
     both = math.hypot(heads, whole) if isinstance(heads, float) else (heads * heads + whole * whole) ** 0.5
     root = math.sqrt(count(n, "n")) * positive(eps, "eps") / both
     return _square(root, "U and eps must keep the step", f"a norm of {norm} and eps = {eps!r}")
+
+
+def partition_step(n: int, d: int, *, eps: float) -> float:
+    """1/α: gradient steps on Rᶜ(·|Π) of this size, and of any size up to twice this, do not raise it.
+
+    Parameters and errors as in `coding_rate_bounds`.
+
+    Returns
+    -------
+    float
+    """
+    return 1 / coding_rate_bounds(n, d, eps=eps)[1]
+
+
+def reduction_step(n: int, d: int, *, eps: float) -> float:
+    """8/(9α): ascent steps on ΔR(·|Π) of this size, and of any size up to twice this, do not lower it.
+
+    Parameters and errors as in `coding_rate_bounds`.
+
+    Returns
+    -------
+    float
+    """
+    return 1 / rate_reduction_bounds(n, d, eps=eps)[1]
+
+
+def sphere_step(n: int, d: int, *, eps: float) -> float:
+    """16/(17α): an ascent step on ΔR(·|Π) of up to this size, then onto the sphere, does not lower it.
+
+    The tokens must be on the sphere, and the memberships those of ΔR: ReduNet with true labels.
+
+    Parameters and errors as in `coding_rate_bounds`.
+
+    Returns
+    -------
+    float
+
+    Notes
+    -----
+    `sphere_step_at` for the worst tokens: |ρ| ≤ α, as a token's gradient is no longer than α.
+    """
+    return 16 / 17 / coding_rate_bounds(n, d, eps=eps)[1]
+
+
+def sphere_step_at(Z: Array, Pi: Array, *, eps: float) -> Scalar:
+    """2/(9α/8 + max(0, −min_i ρ_i)), ρ_i = ⟨z_i, g_i⟩: the same for the tokens at hand, from 16/(17α) to 16/(9α).
+
+    Parameters
+    ----------
+    Z : array, shape (n, d)
+        Tokens on the sphere.
+    Pi : array, shape (n, K)
+        Hard memberships: the bound |ρ_i| ≤ α is that of a token in one class.
+    eps : float
+        Precision ε > 0.
+
+    Returns
+    -------
+    float
+        A 0-d array where values cannot be read.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind, shape or value; the message names it.
+
+    Notes
+    -----
+    Let g_i be the rows of ∇ΔR(Z|Π), and ∇²ΔR ≥ −L. With η_i = η/(1 + ηρ_i), v_i = η_i(g_i − ρ_i z_i), which is
+    tangent, and s_i = √(1 + ‖v_i‖²), the new token is (z_i + v_i)/s_i. By the quadratic bound from below, ΔR gains at
+    least Σ_i ((s_i − 1)/s_i) ((s_i + 1)/η_i − ρ_i − L), and (s_i + 1)/η_i ≥ 2/η + 2ρ_i. So 2/η ≥ L − ρ_i suffices:
+    with L = 9α/8, the size above. Derived here; `redunet.step-limit-is-sharp` of the ledger says how sharp it is.
+    """
+    xp = namespace(Z=Z, Pi=Pi)
+    gradient = rate_reduction_and_gradient(detached(Z), Pi=detached(Pi), eps=eps)[1]
+    n, d = Z.shape[-2:]
+    inward = xp.max(xp.clip(-xp.sum(detached(Z) * gradient, axis=-1), min=0.0))
+    upper = rate_reduction_bounds(n, d, eps=eps)[1]
+    return 2 / (upper + float(inward)) if is_concrete(inward) else 2 / (upper + inward)
 
 
 def _norm(U: Array) -> Scalar:

@@ -8,6 +8,8 @@ from srr.crate_alpha import Alpha, AlphaOfficial, crate_alpha, crate_alpha_offic
 from srr.decoder import Decoder, DecoderOfficial, crate_autoencoder, crate_decoder, crate_decoder_official
 from srr.descent import Descent, descent
 from srr.layer import AttentionOnly, HalfStep, Layer, PreNorm, layer_norm, unroll
+from srr.redunet import ReduNet, redunet
+from srr.redunet_fourier import ShiftInvariantReduNet, shift_invariant_redunet
 from srr.tost import Tost, TostOfficial, tost, tost_official
 from srr.variants import VARIANTS, crate_variant, output_matrix
 
@@ -31,6 +33,8 @@ __all__ = [
     "Layer",
     "Official",
     "PreNorm",
+    "ReduNet",
+    "ShiftInvariantReduNet",
     "Tost",
     "TostOfficial",
     "aot",
@@ -49,6 +53,8 @@ __all__ = [
     "layer_norm",
     "official",
     "output_matrix",
+    "redunet",
+    "shift_invariant_redunet",
     "tost",
     "tost_official",
     "unroll",

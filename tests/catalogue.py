@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
 
 from srr import (
     aot,
@@ -25,6 +26,8 @@ from srr import (
     objective,
     prox,
     rates,
+    redunet,
+    redunet_fourier,
     tost,
 )
 
@@ -78,6 +81,8 @@ FREE_D = Argument("dictionary", D.example, ("d", "m"))
 CODE = Argument("array", np.abs(_draw(2, n, m, seed=3)), ("...", n, m))
 OPTIONAL_CODE = Argument("array", CODE.example, ("...", n, m), optional=True)
 ANY = Argument("array", _draw(2, n, d, seed=4), ("...",))
+SIGNALS = Argument("signals", _draw(n, 2, d, seed=9), ("...",))
+SIGNAL_PI = Argument("memberships", PI.example, (n, "K"))
 
 # --- numbers ----------------------------------------------------------------------------------------------------
 
@@ -94,6 +99,7 @@ METHOD = Argument("choice", "auto")
 RULE = Argument("choice", "derived")
 VARIANT = Argument("choice", "fixed")
 FLAG = Argument("flag", False)
+SCALING = Argument("choice", "paper")
 
 
 def count(example, least=1):
@@ -109,6 +115,7 @@ _official = {
     "bias": Argument("array", _draw(d, seed=6), (d,), optional=True),
     "scale": OPTIONAL_STEP,
 }
+_redunet = {"Pi": PI, "rule": Argument("choice", "network"), "eps": EPS, "eta": STEP, "sharpness": LAM}
 _objective = {"U": FREE_U, "eps": EPS, "lam": NONNEGATIVE}
 _mixture = {
     "U": FREE_BASES,
@@ -160,6 +167,11 @@ def _on_tokens(build):
     return lambda Z, **arguments: build(**arguments)(Z)
 
 
+def _on_tokens_built_from(build):
+    """A layer builder as a function of its arguments, among them the tokens, which the layer is then given."""
+    return lambda Z, **arguments: build(Z, **arguments)(Z)
+
+
 class Halves(layers.Layer):
     """The least a layer can be."""
 
@@ -168,6 +180,17 @@ class Halves(layers.Layer):
 
     def sparsify(self, Z):
         return Z * 3
+
+
+def _real(build):
+    """Complex results as real and imaginary parts."""
+
+    def call(**arguments):
+        *operators, gamma = build(**arguments)
+        xp = array_namespace(gamma)
+        return [part(a) for a in operators for part in (xp.real, xp.imag)], gamma
+
+    return call
 
 
 def _prenorm(Z, layer, first, second):
@@ -235,6 +258,11 @@ CALLS = {
     "curvature.partition_rate_bounds": Call(
         curvature.partition_rate_bounds, {"n": count(n), "d": count(d), "eps": EPS}
     ),
+    **{
+        f"curvature.{name}": Call(getattr(curvature, name), {"n": count(n), "d": count(d), "eps": EPS})
+        for name in ("rate_reduction_bounds", "partition_step", "reduction_step", "sphere_step")
+    },
+    "curvature.sphere_step_at": Call(curvature.sphere_step_at, {"Z": Z, "Pi": PI, "eps": EPS}),
     "curvature.expansion": Call(curvature.expansion, {"n": count(n), "d": count(d), "eps": EPS}),
     "curvature.expansion_step": Call(curvature.expansion_step, {"n": count(n), "d": count(d), "eps": EPS}),
     "curvature.overlap": Call(curvature.overlap, {"U": FREE_U}),
@@ -431,6 +459,37 @@ CALLS = {
         _on_tokens(layers.descent),
         {"Z": Z, "U": FREE_U, "eps": EPS, "lam": NONNEGATIVE, "nonnegative": FLAG},
     ),
+    "layers.redunet": Call(_on_tokens_built_from(layers.redunet), {"Z": Z, **_redunet}),
+    "layers.shift_invariant_redunet": Call(
+        _on_tokens_built_from(layers.shift_invariant_redunet),
+        {**_redunet, "Z": SIGNALS, "Pi": SIGNAL_PI, "scaling": SCALING},
+    ),
+    "redunet.construct": Call(
+        lambda **given: [Z for _, Z in redunet.construct(**given)], {"Z": Z, **_redunet, "layers": count(2)}
+    ),
+    "redunet.operators": Call(redunet.operators, {"Z": Z, "Pi": PI, "eps": EPS}),
+    "redunet.soft_memberships": Call(
+        redunet.soft_memberships,
+        {"Z": Z, "C": Argument("array", _draw(K, d, d, seed=10), ("...", "K", d, d)), "sharpness": LAM},
+    ),
+    "redunet.on_sphere": Call(redunet.on_sphere, {"Z": Z, "floor": NONNEGATIVE}),
+    "redunet.class_subspaces": Call(
+        lambda **given: (lambda U: array_namespace(U).abs(U))(redunet.class_subspaces(**given)),
+        {"Z": Z, "Pi": PI, "p": count(p)},
+    ),
+    "redunet.nearest_subspace": Call(
+        redunet.nearest_subspace, {"Z": Argument("array", Z.example, ("...", "n", d)), "U": FREE_BASES}
+    ),
+    "redunet.parameters": Call(redunet.parameters, {"d": count(d), "K": count(K)}),
+    "redunet.flops": Call(redunet.flops, {"n": count(n), "d": count(d), "K": count(K)}),
+    "redunet_fourier.all_shifts": Call(redunet_fourier.all_shifts, {"Z": SIGNALS}),
+    "redunet_fourier.shift_invariant_operators": Call(
+        _real(redunet_fourier.shift_invariant_operators),
+        {"Z": SIGNALS, "Pi": SIGNAL_PI, "eps": EPS, "scaling": SCALING},
+    ),
+    "redunet_fourier.shift_invariant_rate_reduction": Call(
+        redunet_fourier.shift_invariant_rate_reduction, {"Z": SIGNALS, "Pi": SIGNAL_PI, "eps": EPS}
+    ),
     "layers.layer_norm": Call(
         layers.layer_norm,
         {
@@ -494,13 +553,15 @@ RESULTS = {
     "layers.Decoder",
     "layers.DecoderOfficial",
     "layers.Descent",
-    "mcr2.Optimum",
-    "layers.AttentionOnly",
-    "layers.Tost",
-    "layers.TostOfficial",
     "layers.Aot",
+    "layers.AttentionOnly",
     "layers.Cbsa",
     "layers.CbsaOfficial",
+    "layers.ReduNet",
+    "layers.ShiftInvariantReduNet",
+    "layers.Tost",
+    "layers.TostOfficial",
+    "mcr2.Optimum",
     "mixtures.Mixture",
 }
 """Public classes that srr makes for its callers, or that callers derive from."""

@@ -94,6 +94,12 @@ def _bad_shapes(argument):
         yield Bad(label, array, ValueError, re.escape(str(array.shape)))
 
 
+def bad_signals(argument):
+    yield from bad_array(argument)
+    for shape in ((5, 2), (5, 2, 2, 2, 2), (5, 0, 4), (5, 2, 0)):
+        yield Bad(f"shape {shape}", np.zeros(shape), ValueError, re.escape(str(shape)))
+
+
 def bad_orthonormal(argument):
     yield from bad_array(argument)
     yield Bad("columns too long", 1.01 * argument.example, ValueError, r"0\.0201")

@@ -233,6 +233,13 @@ def large(seed):
     return Z, Z * (1 + step * rng.standard_normal(Z.shape)), rng, 10.0 ** rng.uniform(-3, 2)
 
 
+@given(pairs())
+def test_off_sphere_change(pair):
+    _, Z, after = pair
+    old, new = (sum((sum(Fraction(x) ** 2 for x in row) - 1) ** 2 for row in A.tolist()) for A in (Z, after))
+    assert_decided(decide.off_sphere_change(Z, after), as_arb(new - old))
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_every_bound_of_float64_holds(seed, monkeypatch):
     # The decision with and without float64 is one and the same, and the enclosures overlap.
@@ -250,6 +257,8 @@ def test_every_bound_of_float64_holds(seed, monkeypatch):
         lambda: decide.variational_rate_change(Z, after, Pi, U, eps=eps),
         lambda: decide.noise_share_change(Z, after, Pi, U),
         lambda: decide.lasso_change(Z, D, Z, after, lam=lam),
+        lambda: decide.off_sphere_change(Z, after),
+        lambda: decide.off_sphere_change(Z / np.linalg.norm(Z, axis=1, keepdims=True), after / np.linalg.norm(after)),
         lambda: decide.loss_change(Objective(U, eps, lam), Z, after),
     )
     quick = [ask() for ask in questions]

@@ -466,3 +466,49 @@ def test_the_promise_of_the_first_half_is_that_of_the_theory():
     layer = srr.layers.crate(mixture.U, np.eye(4), rule="exact", eps=0.5)
     assert promises_of(layer, objective)[0].quantity == compression(objective).quantity
     assert math.isfinite(promises_of(layer, objective)[0].rounding(mixture.Z, layer.compress(mixture.Z)))
+
+
+# --- ReduNet ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", ["redunet", "redunet-gradient", "redunet-official"])
+def test_redunet_raises_the_rate_reduction_of_the_labels(capsys, family):
+    code, data = data_of(capsys, family, *SMALL)
+    assert code == 0
+    mixture = srr.mixtures.sample(n=8, d=4, K=2, p=2, noise=0.1, seed=0)
+    Z = srr.redunet.on_sphere(mixture.Z)
+    rule = {"redunet": "network"}.get(family, family.removeprefix("redunet-"))
+    eta = srr.curvature.sphere_step(8, 4, eps=0.5) if rule == "gradient" else 0.5
+    layer = srr.layers.redunet(Z, mixture.Pi, rule=rule, eps=0.5, eta=eta)
+    change = decide.partition_rate_reduction_change(Z, layer.compress(Z), mixture.Pi, eps=0.5)
+    assert data["steps"][0]["must_not_raise"] == "-dR(Z|Pi)"
+    assert data["steps"][0]["change"] == [-change.upper, -change.lower]
+    assert [s["must_not_raise"] for s in data["steps"][:3]] == ["-dR(Z|Pi)", "off sphere", "-dR(Z|Pi)"]
+    assert {s["verdict"] for s in data["steps"]} == {"fell"}
+
+
+def test_redunet_breaks_its_promise_with_a_long_step(capsys):
+    assert told(capsys, "redunet-gradient", *SMALL, "--eta", "50", "--eps", "0.3")[0] == 1
+    assert told(capsys, "redunet-gradient", *SMALL, "--eps", "0.3")[0] == 0
+
+
+def test_redunet_with_labels_from_a_file(capsys, mixture):
+    np.save("Z.npy", mixture.Z)
+    np.save("labels.npy", 3 - 2 * mixture.labels)  # any integers
+    np.savez("both.npz", Z=mixture.Z, labels=mixture.labels.astype(np.int8))
+    given = ["redunet", "--tokens", "Z.npy", "--K", "2", "--p", "2"]
+    _, data = data_of(capsys, *given, "--labels", "labels.npy")
+    _, again = data_of(capsys, *given, "--labels", "both.npz")
+    assert data["steps"] == again["steps"]
+    Z = srr.redunet.on_sphere(mixture.Z)
+    half = srr.layers.redunet(Z, mixture.Pi, eps=0.5).compress(Z)
+    assert data["steps"][0]["terms"]["R"] == pytest.approx(float(srr.coding_rate(half, eps=0.5)))
+    assert told(capsys, *given)[0] in (0, 1)  # of the nearest subspace
+
+
+@pytest.mark.parametrize("labels", [np.zeros(9, int), np.zeros((10, 1), int), np.zeros(10)])
+def test_bad_labels(capsys, mixture, labels):
+    np.save("Z.npy", mixture.Z)
+    np.save("labels.npy", labels)
+    assert main(["descend", "redunet", "--tokens", "Z.npy", "--labels", "labels.npy"]) == 2
+    assert "labels in labels.npy must be 10 integers, got" in capsys.readouterr().err

@@ -161,6 +161,12 @@ def l1_change(before: Array, after: Array) -> Decision:
     return _decide(old, new, _l1(old, new))
 
 
+def off_sphere_change(before: Array, after: Array) -> Decision:
+    """Sign of the change of Σ_i (|z_i|² - 1)², how far the tokens are from the sphere."""
+    old, new = _pair(before, after)
+    return _decide(old, new, _off_sphere(old, new))
+
+
 def sparse_rate_change(before: Array, after: Array, *, eps: Number, lam: Number) -> Decision:
     """Sign of the change of λ|Z|₁ - R(Z), what the sparsification half is meant to lower (N23 eq. 13)."""
     old, new = _pair(before, after)
@@ -334,6 +340,15 @@ def _noise_share(old: np.ndarray, new: np.ndarray, Pi: np.ndarray, U: np.ndarray
 
 def _l1(old: np.ndarray, new: np.ndarray) -> _Term:
     return _Term(rationals.ONE, enclosure.l1, lambda: enclosure.l1_change(old, new), lambda: rationals.l1(old, new))
+
+
+def _off_sphere(old: np.ndarray, new: np.ndarray) -> _Term:
+    return _Term(
+        rationals.ONE,
+        moments.off_sphere,
+        lambda: moments.NOTHING,
+        lambda: rationals.off_sphere(old, new),
+    )
 
 
 def _half_squared_residual(Z: np.ndarray, D: np.ndarray, old: np.ndarray, new: np.ndarray) -> _Term:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from verify.decide import Decision
+from verify.layer_families import FAMILIES
 from verify.problem import Problem
 from verify.results import plain
 from verify.terminal import page
@@ -64,7 +65,8 @@ def _step_data(step: Step) -> dict:
 def _layers_said(problem: Problem) -> str:
     choice = problem.choice
     norm = ", LayerNorm before each half" if choice.pre_norm else ""
-    return f"{len(problem.layers)} x {choice.family}{norm}, eps={choice.eps:g} lam={choice.lam:g}"
+    sphere = ", tokens of norm 1" if FAMILIES[choice.family].sphere else ""
+    return f"{len(problem.layers)} x {choice.family}{norm}{sphere}, eps={choice.eps:g} lam={choice.lam:g}"
 
 
 def _table(trace: Trace) -> Table:

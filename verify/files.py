@@ -28,11 +28,7 @@ def load(source: str, name: str, *, key: str) -> np.ndarray:
         The file is missing, unreadable, truncated, pickled or of another kind; it has no such array, or the array is
         of another dtype or not finite.
     """
-    path, wanted = _split(source)
-    if path.suffix not in SUFFIXES:
-        raise ValueError(f"{name} must be a file {', '.join(SUFFIXES)}, got {source!r}")
-    if not path.is_file():
-        raise ValueError(f"{name} must be a file that exists, got {str(path)!r}")
+    path, wanted = _existing(source, name)
     array = _chosen(_arrays(path, name), wanted, key, f"{name} in {path.name}")
     native = array.dtype.newbyteorder("=")
     if native not in (np.float32, np.float64):
@@ -41,6 +37,30 @@ def load(source: str, name: str, *, key: str) -> np.ndarray:
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{name} in {path.name} must be finite, got {array[index]} at index {index}")
     return np.ascontiguousarray(array, dtype=native)
+
+
+def load_labels(source: str, n: int) -> np.ndarray:
+    """The n integers of a file named as in `load`, renumbered from 0 without gaps.
+
+    Raises
+    ------
+    ValueError
+        As `load` does; or they are no n integers.
+    """
+    path, wanted = _existing(source, "labels")
+    array = _chosen(_arrays(path, "labels"), wanted, "labels", f"labels in {path.name}")
+    if array.dtype.kind not in "iu" or array.shape != (n,):
+        raise ValueError(f"labels in {path.name} must be {n} integers, got {array.dtype} of shape {array.shape}")
+    return np.unique(array, return_inverse=True)[1]
+
+
+def _existing(source: str, name: str) -> tuple[Path, str | None]:
+    path, wanted = _split(source)
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{name} must be a file {', '.join(SUFFIXES)}, got {source!r}")
+    if not path.is_file():
+        raise ValueError(f"{name} must be a file that exists, got {str(path)!r}")
+    return path, wanted
 
 
 def _split(source: str) -> tuple[Path, str | None]:

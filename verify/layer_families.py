@@ -23,6 +23,8 @@ class Setting:
     objective : SparseRateReduction
     D : array, shape (d, d)
         Dictionary.
+    Pi : array, shape (n, K)
+        Memberships of the tokens, hard.
     steps : mapping
         The step sizes that were asked for, by name.
     depth : int
@@ -32,6 +34,7 @@ class Setting:
     Z: np.ndarray
     objective: srr.SparseRateReduction
     D: np.ndarray
+    Pi: np.ndarray
     depth: int
     steps: Mapping[str, float] = field(default_factory=dict)
 
@@ -46,10 +49,13 @@ class Family:
         `Setting` to its layers.
     steps : tuple of str
         The names of the step sizes that they have.
+    sphere : bool
+        Whether they are for tokens of norm 1.
     """
 
     build: Callable[[Setting], tuple[srr.Layer, ...]]
     steps: tuple[str, ...] = ()
+    sphere: bool = False
 
 
 def _crate(rule: str) -> Family:
@@ -160,6 +166,16 @@ def _cbsa_official(setting: Setting) -> tuple[srr.Layer, ...]:
     return (layers.cbsa_official(loss.U, setting.D, r=r, lam=loss.lam, **setting.steps),) * setting.depth
 
 
+def _redunet(rule: str) -> Family:
+    def build(setting: Setting) -> tuple[srr.Layer, ...]:
+        Z, eps = setting.Z, setting.objective.eps
+        eta = setting.steps.get("eta", srr.curvature.sphere_step(*Z.shape, eps=eps) if rule == "gradient" else 0.5)
+        built = srr.redunet.construct(Z, setting.Pi, layers=setting.depth, rule=rule, eps=eps, eta=eta)
+        return tuple(layer for layer, _ in built)
+
+    return Family(build, ("eta",), sphere=True)
+
+
 FAMILIES = {
     **{rule: _crate(rule) for rule in layers.RULES},
     **{variant: _variant(variant) for variant in layers.VARIANTS if variant not in layers.RULES},
@@ -179,6 +195,9 @@ FAMILIES = {
     "cbsa": _cbsa("pooled"),
     "cbsa-attention": _cbsa("attention"),
     "cbsa-official": Family(_cbsa_official, ("eta",)),
+    "redunet": _redunet("network"),
+    "redunet-gradient": _redunet("gradient"),
+    "redunet-official": _redunet("official"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Enclosures of what is read off second moments: ToST's rate, and the share of noise in tokens.
+"""Enclosures of what is read off second moments: ToST's rate, the share of noise, the distance from the sphere.
 
 In float64, with bounds on everything that rounding can have done, after Higham, *Accuracy and Stability of Numerical
 Algorithms* (2002), eq. 3.5; the assumptions are those of ``srr/_verified.py``.
@@ -58,6 +58,17 @@ def noise_share(Z: np.ndarray, Pi: np.ndarray, U: np.ndarray) -> Enclosure:
         return NOTHING
     moved = 1.1 * (d_noise * signal + d_signal * noise + d_noise * d_signal) / (noise + signal) ** 2 * 4
     return _around(noise / (noise + signal), moved + room)
+
+
+def off_sphere(Z: np.ndarray) -> Enclosure:
+    """Σ_i (‖z_i‖² − 1)²."""
+    if not _tame(Z):
+        return NOTHING
+    squares = np.sum(Z * Z, axis=1)
+    off, wrong = np.abs(squares - 1), 1.1 * gamma(Z.shape[1] + 2) * (squares + 1)
+    value = float(np.sum(off * off))
+    bound = float(np.sum((2 * off + wrong) * wrong)) + gamma(Z.size + 2) * value
+    return _around(value, 1.1 * bound + UNDERFLOW)
 
 
 def _around(value: float, bound: float) -> Enclosure:

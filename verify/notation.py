@@ -22,6 +22,11 @@ LETTERS = {
     "ΔR": "the rate reduction R − Rᶜ",
     "ℒ": "the loss Rᶜ − R + λ‖Z‖₁, which a layer should lower",
     "L_c": "β λ_max(Σ_k U_kU_kᵀ), the largest curvature of Rᶜ(Z|U)",
+    "E, C_k, γ_k": "ReduNet's expansion α(I + αZZᵀ)⁻¹, the compression α_k(I + α_kZΠ_kZᵀ)⁻¹ of class k and its share "
+    "n_k/n; M = E/α, M_k = C_k/α_k",
+    "π̂_k": "ReduNet's estimated membership, the softmax of −λ‖C_kz‖ over the classes",
+    "ρ_i": "⟨z_i, g_i⟩ of a token and its row of the gradient of ΔR(Z|Π)",
+    "circ, S": "all cyclic shifts of a signal of C channels, as tokens, and how many they are",
     "κ, η, s": "steps: of compression, of sparsification, of the descent layer",
     "SSA, MSSA": "attention of one head, Y_kS_k with S_k = softmax(Y_kᵀY_k), and the sum Σ_k U_k SSA, with the factor "
     "β or without it",

@@ -9,17 +9,18 @@ import numpy as np
 import srr
 from srr._arrays import count, positive, require_bases, require_shape
 from verify import digits, files, layer_families, subspaces
-from verify.layer_families import Setting
+from verify.layer_families import FAMILIES, Setting
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Which tokens, and which bases and dictionary for them; None where nothing was asked for."""
+    """Which tokens, and which bases, dictionary and labels for them; None where nothing was asked for."""
 
     data: str
     tokens: str | None
     bases: str | None
     dictionary: str | None
+    labels: str | None
     n: int | None
     d: int | None
     K: int | None
@@ -65,11 +66,14 @@ def load(wanted: Tokens, choice: Choice) -> Problem:
     """
     count(wanted.seed, "seed", least=0)
     Z, U, tokens_said, bases_said = _tokens_and_bases(wanted)
+    Pi = _memberships(wanted, Z, U)
     Z = _scaled(Z, wanted.scale)
+    if FAMILIES[choice.family].sphere:
+        Z = srr.redunet.on_sphere(Z)
     objective = srr.SparseRateReduction(U, choice.eps, choice.lam)
     D = _dictionary(wanted, U)
     steps = {name: step for name, step in (("kappa", choice.kappa), ("eta", choice.eta)) if step is not None}
-    layers = layer_families.build(choice.family, Setting(Z, objective, D, choice.layers, steps))
+    layers = layer_families.build(choice.family, Setting(Z, objective, D, Pi, choice.layers, steps))
     if choice.pre_norm:
         layers = tuple(map(srr.layers.PreNorm, layers))
     return Problem(Z, objective, layers, choice, tokens_said, bases_said)
@@ -124,14 +128,34 @@ def _from_digits(wanted: Tokens) -> tuple[np.ndarray, np.ndarray, str, str]:
 
 
 def _from_mixture(wanted: Tokens) -> tuple[np.ndarray, np.ndarray, str, str]:
+    mixture = _mixture(wanted)
+    (n, d), (K, _, p) = mixture.Z.shape, mixture.U.shape
+    said = f"{n} tokens of dimension {d}, a mixture of Gaussian subspaces, noise {mixture.law.noise:g}"
+    return mixture.Z, mixture.U, said, f"{K} of dimension {p}, {_coherence(wanted)}, those of the mixture"
+
+
+def _mixture(wanted: Tokens) -> srr.mixtures.Mixture:
     n = 64 if wanted.n is None else wanted.n
     d = count(16 if wanted.d is None else wanted.d, "d")
     K, p = _sizes(wanted, d)
     noise = 0.1 if wanted.noise is None else wanted.noise
-    coherence = wanted.coherence or "orthogonal"
-    mixture = srr.mixtures.sample(n=n, d=d, K=K, p=p, noise=noise, coherence=coherence, seed=wanted.seed)
-    said = f"{n} tokens of dimension {d}, a mixture of Gaussian subspaces, noise {noise:g}"
-    return mixture.Z, mixture.U, said, f"{K} of dimension {p}, {coherence}, those of the mixture"
+    return srr.mixtures.sample(n=n, d=d, K=K, p=p, noise=noise, coherence=_coherence(wanted), seed=wanted.seed)
+
+
+def _coherence(wanted: Tokens) -> str:
+    return wanted.coherence or "orthogonal"
+
+
+def _memberships(wanted: Tokens, Z: np.ndarray, U: np.ndarray) -> np.ndarray:
+    """From the labels given, those of the mixture, or else the nearest of the subspaces; no class is empty."""
+    if wanted.labels is not None:
+        labels = files.load_labels(wanted.labels, len(Z))
+    elif wanted.tokens is None and wanted.data == "mixture":
+        labels = _mixture(wanted).labels
+    else:
+        labels = srr.redunet.nearest_subspace(Z, U)
+    present = np.unique(labels)
+    return (labels[:, None] == present).astype(Z.dtype)
 
 
 def _fitted(wanted: Tokens, Z: np.ndarray, everything: np.ndarray, said: str, to: str) -> tuple[np.ndarray, str, str]:

@@ -24,6 +24,7 @@ from srr.layers import (
     DecoderOfficial,
     Descent,
     PreNorm,
+    ReduNet,
     Tost,
     TostOfficial,
 )
@@ -129,7 +130,9 @@ def promises_of(layer: srr.Layer, objective: srr.SparseRateReduction) -> tuple[P
     promises its variational rate, the memberships held fixed, its official form at the precision ε² = d; AoT the
     noise's share in the tokens, each of the class whose subspace is nearest. A layer of another class promises what
     the theory asks of the two halves: Rᶜ(Z|U), and λ‖Z‖₁ − R(Z), or of the one half that it has. The whole of every
-    layer promises the loss. A decoder promises the opposite: that what an encoder lowers does not fall.
+    layer promises the loss. A decoder promises the opposite: that what an encoder lowers does not fall. `ReduNet`
+    raises the rate reduction ΔR(Z|Π) of the classes it was built for, its second half goes onto the sphere, and its
+    whole promises ΔR once more.
     """
     return compression(objective), _second_half(layer, objective), loss(objective)
 
@@ -191,6 +194,12 @@ def _(layer: Aot, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
     return noise_share(layer.U), loss(objective)
 
 
+@promises_of.register
+def _(layer: ReduNet, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
+    Pi, eps = layer.Pi, layer.eps
+    return labelled_reduction(Pi, eps=eps), sphere(), labelled_reduction(Pi, eps=eps, half="layer")
+
+
 def _second_half(layer: Any, objective: srr.SparseRateReduction) -> Promise:
     if hasattr(layer, "D") and hasattr(layer, "lam"):
         return lasso(layer.D, lam=float(layer.lam))
@@ -249,6 +258,26 @@ def noise_share(U: Array, half: str = "compress") -> Promise:
         return 6 * size**2 / max(_norm(after), float(np.finfo(float).tiny))
 
     return Promise(half, "noise share", change, slope)
+
+
+def labelled_reduction(Pi: Array, *, eps: float, half: str = "compress") -> Promise:
+    """−ΔR(Z|Π) = Rᶜ(Z|Π) − R(Z)."""
+    return Promise(
+        half,
+        "-dR(Z|Pi)",
+        lambda before, after: -decide.partition_rate_reduction_change(before, after, Pi, eps=eps),
+        lambda _, Z: _norm(srr.rate_reduction_and_gradient(Z, Pi=Pi, eps=eps)[1]),
+    )
+
+
+def sphere(half: str = "sparsify") -> Promise:
+    """Σ_i (‖z_i‖² − 1)²."""
+
+    def slope(_: Array, Z: Array) -> float:
+        tokens = as_float64(Z, "Z")
+        return 4 * _norm((np.sum(tokens * tokens, axis=1, keepdims=True) - 1) * tokens)
+
+    return Promise(half, "off sphere", decide.off_sphere_change, slope)
 
 
 def sparse_rate(objective: srr.SparseRateReduction, half: str = "sparsify") -> Promise:

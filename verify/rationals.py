@@ -110,6 +110,15 @@ def half_squared_residual(Z: np.ndarray, D: np.ndarray, old: np.ndarray, new: np
     return unit * unit * (after - before) / 2
 
 
+def off_sphere(old: np.ndarray, new: np.ndarray) -> fmpq:
+    """The change of Σ_i (|z_i|² - 1)²."""
+    tokens, unit = _integers(old, new)
+    before, after = (
+        sum(((unit * unit * sum(x * x for x in row) - 1) ** 2 for row in Z.tolist()), ZERO) for Z in tokens
+    )
+    return after - before
+
+
 def _integers(*arrays: np.ndarray) -> tuple[list[fmpz_mat], fmpq]:
     # Integer matrices and one power of two, the unit, with array = unit * matrix.
     parts = [np.frexp(a) for a in arrays]

@@ -103,6 +103,17 @@ def half_squared_residual(Z: np.ndarray, D: np.ndarray, A: np.ndarray) -> tuple[
     return value, 1.1 * bound + UNDERFLOW
 
 
+def off_sphere(Z: np.ndarray) -> tuple[float, float]:
+    """Σ_i (|z_i|² - 1)²."""
+    if not _tame(Z):
+        return 0.0, math.inf
+    squares = np.sum(Z * Z, axis=1)
+    residual, wrong = np.abs(squares - 1), 1.1 * _gamma(Z.shape[1] + 2) * (squares + 1)
+    value = float(np.sum(residual * residual))
+    bound = float(np.sum((2 * residual + wrong) * wrong)) + _gamma(len(Z) + 2) * value
+    return value, 1.1 * bound + UNDERFLOW
+
+
 def _half_log_dets(
     Y: np.ndarray, alpha: np.ndarray, projection: np.ndarray, weights: np.ndarray | None = None
 ) -> tuple[float, float]:

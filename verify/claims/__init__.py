@@ -18,6 +18,7 @@ THEMES = (
     "tost",
     "aot",
     "cbsa",
+    "redunet",
     "mcr2",
     "code",
     "plain",

@@ -34,6 +34,9 @@ class Given:
         Their subspaces, (K, d, p); fitted to the tokens if left out.
     dictionary
         D of ISTA, (d, d); by default orthonormal, beginning with the bases.
+    labels
+        The class of each token for redunet, n integers, a file as for the tokens; by default those of the mixture,
+        or else the nearest of the subspaces.
     n
         Tokens; 64 by default.
     d
@@ -55,7 +58,7 @@ class Given:
     kappa
         Step of the compression: 1/L_c by default, 1 for the residual families.
     eta
-        Step of ISTA; 0.1 by default.
+        Step of ISTA, 0.1 by default; of redunet, 0.5 by default, or the longest that is safe if it keeps the labels.
     pre_norm
         LayerNorm in front of each half, as in the official code.
     seed
@@ -66,6 +69,7 @@ class Given:
     tokens: Place = None
     bases: Place = None
     dictionary: Place = None
+    labels: Place = None
     n: Count = None
     d: Count = None
     K: Annotated[Whole | None, Parameter(name="--K", show_default=False)] = None

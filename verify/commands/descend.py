@@ -28,8 +28,10 @@ def descend(
         the paper's residual Z + MSSA, conceptual (without the factor p/(n eps^2)) or official, as in the code;
         attention with another output matrix: negative, transpose, fixed or identity; or causal. The second half:
         ISTA. Over 4d atoms, started at zero: alpha, alpha-official, causal-overcomplete. What undoes a layer:
-        decoder, decoder-official; an encoder and its decoder: autoencoder. Or descent, the layer that provably
-        lowers the loss.
+        decoder, decoder-official; an encoder and its decoder: autoencoder. Token
+        statistics: tost, tost-official. Attention only: aot, aot-softmax. Representatives: cbsa, cbsa-attention,
+        cbsa-official. Built from the tokens and their labels: redunet, with the labels kept (-gradient) or as in
+        its code (-official). Or descent, the layer that provably lowers the loss.
     layers
         How many.
     figure
