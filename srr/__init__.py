@@ -3,7 +3,7 @@
 Tokens are rows, ``(..., n, d)``, in NumPy, CuPy, torch or JAX arrays; rates are in nats.
 """
 
-from srr import attention, curvature, denoising, layers, mixtures, objective, prox, rates
+from srr import attention, curvature, denoising, implicit, layers, mixtures, objective, prox, rates
 from srr._arrays import FactorisationError, PrecisionWarning
 from srr.layers import HalfStep, Layer, unroll
 from srr.objective import SparseRateReduction
@@ -31,6 +31,7 @@ __all__ = [
     "coding_rate_and_gradient",
     "curvature",
     "denoising",
+    "implicit",
     "layers",
     "mixtures",
     "objective",

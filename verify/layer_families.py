@@ -71,10 +71,16 @@ def _descent(setting: Setting) -> tuple[srr.Layer, ...]:
     return (layers.descent(loss.U, eps=loss.eps, lam=loss.lam),) * setting.depth
 
 
+def _implicit_descent(setting: Setting) -> tuple[srr.Layer, ...]:
+    loss = setting.objective
+    return (layers.implicit_descent(loss.U, eps=loss.eps, lam=loss.lam),) * setting.depth
+
+
 FAMILIES = {
     **{rule: _crate(rule) for rule in layers.RULES},
     "official": Family(_official, ("eta",)),
     "descent": Family(_descent),
+    "implicit-descent": Family(_implicit_descent),
 }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import srr
-from srr.layers import Descent, PreNorm
+from srr.layers import Descent, ImplicitDescent, PreNorm
 from verify import decide
 from verify.arrays import to_numpy, unit_roundoff
 from verify.decide import Decision, as_float64
@@ -112,7 +112,8 @@ def promises_of(layer: srr.Layer, objective: srr.SparseRateReduction) -> tuple[P
     """The promises of a layer of this kind.
 
     CRATE's first half promises Rᶜ(Z|U), its second the lasso of the tokens in D, started at the tokens.
-    `Descent` takes both rates in its first half and shrinks in its second. A layer of another class
+    `Descent` takes both rates in its first half and shrinks in its second; so does `ImplicitDescent`, whose
+    first half promises the loss once its tokens are shrunk. A layer of another class
     promises what the theory asks of the two halves: Rᶜ(Z|U), and λ‖Z‖₁ − R(Z). The whole of every layer
     promises the loss.
     """
@@ -122,6 +123,11 @@ def promises_of(layer: srr.Layer, objective: srr.SparseRateReduction) -> tuple[P
 @promises_of.register
 def _(layer: Descent, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
     return smooth(objective), l1(objective), loss(objective)
+
+
+@promises_of.register
+def _(layer: ImplicitDescent, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
+    return shrunk_loss(layer, objective), l1(objective), loss(objective)
 
 
 def _second_half(layer: Any, objective: srr.SparseRateReduction) -> Promise:
@@ -200,6 +206,17 @@ def loss(objective: srr.SparseRateReduction, half: str = "layer") -> Promise:
         "loss",
         lambda before, after: decide.loss_change(objective, before, after),
         lambda _, Z: _norm(objective.smooth_gradient(Z)) + objective.lam * _root_size(Z),
+    )
+
+
+def shrunk_loss(layer: srr.Layer, objective: srr.SparseRateReduction, half: str = "compress") -> Promise:
+    """Rᶜ(Z|U) − R(Z) + λ‖Z‖₁ before the half-step, and of what the second half makes of the tokens after it."""
+    whole = loss(objective)
+    return Promise(
+        half,
+        "loss, shrunk",
+        lambda before, after: whole.change(before, layer.sparsify(after)),
+        lambda before, after: whole.slope(before, layer.sparsify(after)),
     )
 
 

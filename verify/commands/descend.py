@@ -46,8 +46,9 @@ def descend(
     ----------
     layer
         The first half: the exact gradient step on Rc, its neumann or derived (attention) approximation,
-        the paper's residual Z + MSSA, conceptual (without the factor p/(n eps^2)) or official, as in the code.
-        The second half: ISTA. Or descent, the layer that provably lowers the loss.
+        the implicit or semi-implicit step on Rc, the paper's residual Z + MSSA, conceptual (without the factor
+        p/(n eps^2)) or official, as in the code. The second half: ISTA. Or descent, the layer that provably
+        lowers the loss, or implicit-descent, which does so with longer steps.
     data
         A synthetic mixture, or patches of the digits.
     tokens
