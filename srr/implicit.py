@@ -96,7 +96,7 @@ def _weight(xp: Namespace, beside: Array, beta: float, step: Scalar) -> Array:
     return xp.clip(beta * step, max=most)
 
 
-NEWTON = 24
+NEWTON = 32
 """Steps of Newton's method: 8 reach the last digit but beside the triple root κβ = 8, βs² = 27."""
 
 

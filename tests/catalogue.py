@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from srr import attention, curvature, denoising, layers, mixtures, objective, prox, rates
+from srr import attention, curvature, denoising, implicit, layers, mixtures, objective, prox, rates
 
 n, d, K, p, m = 5, 4, 3, 2, 6
 
@@ -53,6 +53,8 @@ U = Argument("array", _draw(K, d, p, seed=1), ("K", d, "p"))
 FREE_U = Argument("array", U.example, ("K", "d", "p"))
 BASES = Argument("orthonormal", _orthonormal(K, d, p, seed=1), ("K", d, "p"))
 FREE_BASES = Argument("orthonormal", BASES.example, ("K", "d", "p"))
+FAMILY = Argument("orthonormal", _orthonormal(d, d, seed=9).reshape(d, 2, 2).swapaxes(0, 1), ("K", d, "p"))
+"""Mutually orthogonal bases."""
 PI = Argument("memberships", np.eye(K)[np.arange(n) % K] * 0.5 + np.eye(K)[np.arange(n) // 2] * 0.5, ("...", n, "K"))
 OPTIONAL_U, OPTIONAL_PI = replace(U, optional=True), replace(PI, optional=True)
 D = Argument("array", _draw(d, m, seed=2), (d, "m"))
@@ -175,6 +177,7 @@ CALLS = {
         curvature.partition_rate_bounds, {"n": count(n), "d": count(d), "eps": EPS}
     ),
     "curvature.expansion": Call(curvature.expansion, {"n": count(n), "d": count(d), "eps": EPS}),
+    "curvature.expansion_at": Call(curvature.expansion_at, {"Z": Z, "eps": EPS}),
     "curvature.expansion_step": Call(curvature.expansion_step, {"n": count(n), "d": count(d), "eps": EPS}),
     "curvature.overlap": Call(curvature.overlap, {"U": FREE_U}),
     "curvature.subspace_rate": Call(curvature.subspace_rate, {"U": FREE_U, "n": count(n), "eps": EPS}),
@@ -212,6 +215,10 @@ CALLS = {
             "scale": OPTIONAL_STEP,
         },
     ),
+    "implicit.shrink": Call(implicit.shrink, {"s": ANY, "beta": POSITIVE, "step": STEP}),
+    "implicit.implicit_step": Call(implicit.implicit_step, {"Z": Z, "U": FAMILY, "eps": EPS, "step": STEP}),
+    "implicit.cyclic_step": Call(implicit.cyclic_step, {"Z": Z, "U": BASES, "eps": EPS, "step": STEP}),
+    "implicit.semi_implicit_step": Call(implicit.semi_implicit_step, {**_attention, "eps": EPS, "step": STEP}),
     "layers.crate": Call(
         _on_tokens(layers.crate),
         {
@@ -242,6 +249,10 @@ CALLS = {
     "layers.descent": Call(
         _on_tokens(layers.descent),
         {"Z": Z, "U": FREE_U, "eps": EPS, "lam": NONNEGATIVE, "nonnegative": FLAG},
+    ),
+    "layers.implicit_descent": Call(
+        _on_tokens(layers.implicit_descent),
+        {"Z": Z, "U": FREE_U, "eps": EPS, "lam": NONNEGATIVE, "nonnegative": FLAG, "iterations": count(3)},
     ),
     "layers.layer_norm": Call(
         layers.layer_norm,
@@ -291,6 +302,7 @@ RESULTS = {
     "layers.Crate",
     "layers.Official",
     "layers.Descent",
+    "layers.ImplicitDescent",
     "mixtures.Mixture",
 }
 """Public classes that srr makes for its callers, or that callers derive from."""

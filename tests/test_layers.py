@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import srr
-from srr import attention, curvature, layers, prox
+from srr import attention, curvature, implicit, layers, prox
 
 EPS, LAM = 0.7, 0.15
 
@@ -25,10 +25,20 @@ def instance(n=7, d=6, K=3, p=2, seed=0):
     return rng.standard_normal((n, d)), U, rng.standard_normal((d, d)) / np.sqrt(d)
 
 
+def instance_for(rule):
+    """As `instance`; the implicit rule asks for subspaces that do not overlap."""
+    Z, U, D = instance()
+    if rule == "implicit":
+        U = np.linalg.qr(np.hstack([*U]))[0].reshape(6, 3, 2).swapaxes(0, 1)
+    return Z, U, D
+
+
 COMPRESS = {
     "exact": lambda Z, U, kappa: attention.exact_step(Z, U, eps=EPS, step=kappa),
     "neumann": lambda Z, U, kappa: attention.neumann_step(Z, U, eps=EPS, step=kappa),
     "derived": lambda Z, U, kappa: attention.derived_step(Z, U, eps=EPS, step=kappa),
+    "implicit": lambda Z, U, kappa: implicit.implicit_step(Z, U, eps=EPS, step=kappa),
+    "semi-implicit": lambda Z, U, kappa: implicit.semi_implicit_step(Z, U, eps=EPS, step=kappa),
     "residual": lambda Z, U, kappa: attention.residual_step(Z, U, eps=EPS, step=kappa),
     "conceptual": lambda Z, U, kappa: attention.residual_step(Z, U, step=kappa),
 }
@@ -44,7 +54,7 @@ def test_every_rule_has_its_test():
 @parametrize(NUMPY, CPU, GPU)
 @pytest.mark.parametrize("rule", COMPRESS)
 def test_crate_is_the_rule_and_then_ista(backend, rule):
-    arrays = rounded(backend, *instance())
+    arrays = rounded(backend, *instance_for(rule))
     with backend.active():
         Z, U, D = (backend.array(a) for a in arrays)
         layer = layers.crate(U, D, rule=rule, eps=EPS, kappa=0.2, eta=0.3, lam=LAM)
@@ -56,15 +66,16 @@ def test_crate_is_the_rule_and_then_ista(backend, rule):
 
 
 def test_default_steps():
-    Z, U, D = instance()
-    safe = curvature.compression_step(U, len(Z), eps=EPS)
     for rule, compress in COMPRESS.items():
+        Z, U, D = instance_for(rule)
+        safe = curvature.compression_step(U, len(Z), eps=EPS)
         kappa = 1.0 if rule in ("residual", "conceptual") else safe
         layer = layers.crate(U, D, rule=rule, eps=EPS)
         near(layer.compress(Z), compress(Z, U, kappa), size=20, scale=20)
         if kappa is safe:  # which is proportional to the number of tokens
             near(layer.compress(Z[:3]), compress(Z[:3], U, 3 / 7 * safe), size=20, scale=20)
         assert np.array_equal(layer.sparsify(Z), prox.ista_step(Z, D, step=0.1, lam=0.1))
+    Z, U, D = instance()
     assert np.array_equal(layers.crate(U, D, eps=EPS)(Z), layers.crate(U, D, rule="residual", eps=EPS)(Z))
 
 
@@ -78,7 +89,7 @@ def test_signed_codes_and_negative_steps():
 
 @pytest.mark.parametrize("rule", COMPRESS)
 def test_a_layer_is_equivariant_to_permutations_of_the_tokens(rule):
-    Z, U, D = instance()
+    Z, U, D = instance_for(rule)
     order = np.random.default_rng(1).permutation(len(Z))
     layer = layers.crate(U, D, rule=rule, eps=EPS)
     near(layer(Z[order]), layer(Z)[order], size=20, scale=20)
