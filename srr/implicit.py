@@ -83,8 +83,9 @@ def shrink(s: Array, *, beta: float, step: Scalar) -> Array:
     sigma = math.sqrt(beta) * xp.abs(s)
     r = _ratio(xp, detached(sigma), detached(c))
     if tracks(s, c):  # two steps of Newton's method at the root carry its derivatives
+        g, rest, e = _coefficients(xp, sigma, c)
         for _ in range(2):
-            r = r - _value(xp, r, sigma, c) / _slope(xp, r, sigma, c)
+            r = r - _value(r, g, rest, e) / _slope(r, g, rest)
     return r * s
 
 
@@ -96,49 +97,54 @@ def _weight(xp: Namespace, beside: Array, beta: float, step: Scalar) -> Array:
     return xp.clip(beta * step, max=most)
 
 
-NEWTON = 32
-"""Steps of Newton's method: 8 reach the last digit but beside the triple root κβ = 8, βs² = 27."""
+LAGUERRE = 10
+"""Steps of Laguerre's method: 4 reach the last digit, and 7 beside the triple root κβ = 8, βs² = 27."""
 
 
 def _ratio(xp: Namespace, sigma: Array, c: Array) -> Array:
-    # r = t/s, the minimiser of ½ log(1 + (σr)²) + σ²(1 − r)²/2c. The cubic gr³ − gr² + (1 − g)r − e, of coefficients
-    # that cannot overflow, is concave below r = 1/3 and convex above. So Newton's method is monotone to the smallest
-    # root from the left and to the largest from 1. Below it is in units of 1/(1 + c), or digits of small roots are
-    # lost: r = v/(1 + c), v = 1 + bv²(1 − v/(1 + c)). Where one of the two does not exist, its place holds an r of no
-    # use, which is no minimiser.
+    # r = t/s, the minimiser of ½ log(1 + (σr)²) + σ²(1 − r)²/2c. The cubic of r, of `_coefficients`, is concave below
+    # r = 1/3 and convex above: its smallest root is sought from the left, its largest from 1. Below it is in units of
+    # 1/(1 + c), or digits of small roots are lost: r = v/(1 + c), 1 − v + bv²(1 − v/(1 + c)) = 0. Where one of the two
+    # does not exist, its place holds an r that is no minimiser, and the values tell.
     unit = 1 / (1 + c)
     with quiet():
-        b = (sigma * unit) ** 2
+        b, (g, rest, e) = (sigma * unit) ** 2, _coefficients(xp, sigma, c)
         low, high, last = xp.ones_like(sigma), xp.ones_like(sigma), xp.zeros_like(sigma)
-        for _ in range(NEWTON):
-            value, slope = 1 - low + b * low * low * (1 - low * unit), 1 - b * low * (2 - 3 * low * unit)
-            low = xp.where(slope > 0, low + value / slope, xp.inf)
+        for _ in range(LAGUERRE):
+            part = low * unit
+            value, slope = 1 - low + b * low * low * (1 - part), 1 - b * low * (2 - 3 * part)
+            low = _laguerre(xp, low, value, -slope, 2 * b * (1 - 3 * part), xp.inf)
             low = xp.minimum(xp.maximum(low, xp.ones_like(low)), (1 + c) / 3)
-            value, slope = _value(xp, high, sigma, c), _slope(xp, high, sigma, c)
-            high = xp.clip(xp.where(slope > 0, high - value / slope, 0), min=1 / 3)
+            value, slope = _value(high, g, rest, e), _slope(high, g, rest)
+            high = xp.clip(_laguerre(xp, high, -value, -slope, -2 * g * (3 * high - 1), 0.0), min=1 / 3)
             if is_concrete(sigma) and bool(xp.all(low + high == last)):
                 break
             last = low + high
         low = low * unit
         excess = _log_factor(xp, sigma * low) - _log_factor(xp, sigma * high)
         excess = excess + sigma / c * sigma / 2 * (high - low) * (2 - low - high)
-    return xp.where((excess < 0) | ((excess == 0) & (c > 2)), low, high)  # 0, too, where both squares are below range
+    # 0, too, where both terms are below range
+    return xp.where((excess < 0) | ((excess == 0) & (c > 2)), low, high)
+
+
+def _laguerre(xp: Namespace, x: Array, value: Array, slope: Array, bend: Array, otherwise: float) -> Array:
+    # One step towards a root of a cubic that falls at x, or ``otherwise``; exact for a triple root.
+    root = xp.sqrt(xp.clip(4 * slope * slope - 6 * value * bend, min=0.0))
+    return xp.where(slope < 0, x - 3 * value / (slope - root), otherwise)
 
 
 def _coefficients(xp: Namespace, sigma: Array, c: Array) -> tuple[Array, Array, Array]:
-    # σ², 1 + c and 1, over their sum without the last.
+    # Of gr³ − gr² + (1 − g)r − e: σ², 1 + c and 1 over 1 + c + σ², none of which can overflow.
     root = xp.sqrt(1 + c)
     size = xp.hypot(sigma, root)
     return (sigma / size) ** 2, (root / size) ** 2, (1 / size) ** 2
 
 
-def _value(xp: Namespace, r: Array, sigma: Array, c: Array) -> Array:
-    g, rest, e = _coefficients(xp, sigma, c)
+def _value(r: Array, g: Array, rest: Array, e: Array) -> Array:
     return ((g * r - g) * r + rest) * r - e
 
 
-def _slope(xp: Namespace, r: Array, sigma: Array, c: Array) -> Array:
-    g, rest, _ = _coefficients(xp, sigma, c)
+def _slope(r: Array, g: Array, rest: Array) -> Array:
     return (3 * r - 2) * g * r + rest
 
 
@@ -248,7 +254,7 @@ def weighted_bases(xp: Namespace, Z: Array, U: Array, beta: float) -> Array:
 
 
 def inverse_factor(xp: Namespace, X: Array) -> Array:
-    """T with TTᵀ = (I + XᵀX)⁻¹, from the QR factors of X below I: half the digits are lost that the Gram matrix loses."""
+    """T with TTᵀ = (I + XᵀX)⁻¹, from the QR factors of X below I: its Gram matrix would lose twice the digits."""
     q = X.shape[-1]
     identity = xp.broadcast_to(xp.eye(q, **like(X)), (*X.shape[:-2], q, q))
     R = xp.linalg.qr(xp.concat([identity, X], axis=-2))[1]

@@ -104,8 +104,8 @@ def implicit_descent(
     Notes
     -----
     Both constants are those of the tokens at hand: λ_max(A) ≤ L_c and ℓ ≤ α/8, and far below where every singular
-    value of the heads and of the tokens is well above ε√(n/p) and ε√(n/d). Two factorisations of Z, one a head, and 2nd²
-    flops an iteration.
+    value of the heads and of the tokens is well above ε√(n/p) and ε√(n/d). Two factorisations of Z, one a head, and
+    2nd² flops an iteration.
     """
     objective = SparseRateReduction(U, eps, lam)
     step = curvature.loss_step(U, 1, eps=eps)

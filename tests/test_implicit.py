@@ -1,4 +1,4 @@
-"""Implicit compression: the scalar problem against 60 digits, the steps against what defines them, their derivatives."""
+"""Implicit compression: the scalar problem in 60 digits, the steps against what defines them, their derivatives."""
 
 import mpmath
 import numpy as np
@@ -137,7 +137,9 @@ def test_implicit_step_is_stationary(shape, kappa):
     """Z⁺ + κ∇Rᶜ(Z⁺) = Z, in the papers' columns."""
     Z, U = instance(*shape)
     after = implicit.implicit_step(Z, U, eps=EPS, step=kappa)
-    near(after.T + kappa * paper.gradient(after.T, U, EPS), Z.T, size=sum(shape), scale=10 * (1 + kappa * beta_of(Z, U)))
+    near(
+        after.T + kappa * paper.gradient(after.T, U, EPS), Z.T, size=sum(shape), scale=10 * (1 + kappa * beta_of(Z, U))
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -172,9 +174,7 @@ def test_implicit_step_lowers_the_rate_by_what_it_promises(seed, shape, log_eps,
         assert ours <= (rate(other, U, eps) + np.sum((other - Z) ** 2) / (2 * kappa)) * (1 + 1e-13)
 
 
-@given(
-    seed=st.integers(0, 2**32), shape=st.sampled_from(SHAPES), c=st.floats(0.01, 7.9), log_scale=st.floats(-2, 2)
-)
+@given(seed=st.integers(0, 2**32), shape=st.sampled_from(SHAPES), c=st.floats(0.01, 7.9), log_scale=st.floats(-2, 2))
 def test_lipschitz_below_eight(seed, shape, c, log_scale):
     """⟨P(a) − P(b), a − b⟩ ≥ (1 − κβ/8) ‖P(a) − P(b)‖²: Rᶜ + β‖·‖²/16 is convex."""
     (a, U), (b, _) = instance(*shape, seed=seed), instance(*shape, seed=seed + 1)
@@ -196,10 +196,10 @@ def test_not_nonexpansive():
 def test_symmetries():
     Z, U = instance(9, 6, 3, 2)
     rng = np.random.default_rng(1)
-    O, V = (np.linalg.qr(rng.standard_normal((q, q)))[0] for q in (6, 9))
+    Q, V = (np.linalg.qr(rng.standard_normal((q, q)))[0] for q in (6, 9))
     after = implicit.implicit_step(Z, U, eps=EPS, step=STEP)
     near(implicit.implicit_step(V @ Z, U, eps=EPS, step=STEP), V @ after, size=20, scale=10)
-    near(implicit.implicit_step(Z @ O.T, O @ U, eps=EPS, step=STEP), after @ O.T, size=20, scale=10)
+    near(implicit.implicit_step(Z @ Q.T, Q @ U, eps=EPS, step=STEP), after @ Q.T, size=20, scale=10)
     near(implicit.implicit_step(3 * Z, U, eps=3 * EPS, step=9 * STEP), 3 * after, size=20, scale=10)
     batch = np.stack([Z, 2 * Z])
     near(implicit.implicit_step(batch, U, eps=EPS, step=STEP)[0], after, size=20, scale=10)
@@ -228,7 +228,7 @@ def test_overlapping_subspaces_are_told():
 
 
 @parametrize(NUMPY, CPU, GPU)
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", SHAPES[:2])
 def test_semi_implicit_step_is_its_formula(backend, shape):
     Z, U = rounded(backend, *overlapping(*shape))
     beta = beta_of(Z, U)
@@ -291,7 +291,7 @@ HARD = {
 
 DERIVED = [
     *(("torch", kind, step) for kind in HARD for step in (implicit.implicit_step, implicit.semi_implicit_step)),
-    *(("jax", kind, implicit.implicit_step) for kind in HARD),  # which compiles anew for each
+    *(("jax", kind, implicit.implicit_step) for kind in list(HARD)[:4]),  # one shape: it compiles once
     ("jax", "any", implicit.semi_implicit_step),
     ("torch", "any", implicit.cyclic_step),
 ]
@@ -350,9 +350,7 @@ def test_derivatives_of_shrink():
     nonnegative=st.booleans(),
     iterations=st.integers(1, 6),
 )
-def test_implicit_descent_lowers_the_loss(
-    seed, shape, log_eps, log_lam, log_scale, nonnegative, iterations
-):
+def test_implicit_descent_lowers_the_loss(seed, shape, log_eps, log_lam, log_scale, nonnegative, iterations):
     Z, U = overlapping(*shape, seed=seed, scale=10**log_scale)
     Z, eps, lam = (np.abs(Z) if nonnegative else Z), 10**log_eps, 10**log_lam
     layer = layers.implicit_descent(U, eps=eps, lam=lam, nonnegative=nonnegative, iterations=iterations)
