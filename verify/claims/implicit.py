@@ -234,8 +234,9 @@ def step_is_nonexpansive(case: Case) -> Outcome:
 )
 def shrinks_more_than_explicit(case: Case) -> Outcome:
     """True: at the explicit end e of σ = √β s the cubic has the sign of σ⁴ − cσ² − 1, and one root, which is t where
-    it is zero. The sign is taken in rationals, and the code's t must lie on the side that it says. At κ = 1/L_c, c = 1, the bound is
-    the golden ratio: of tokens above it the implicit step of that size takes off more, of tokens below the explicit.
+    it is zero. The sign is taken in rationals, and the code's t must lie on the side that it says. At κ = 1/L_c, where
+    c = 1, the bound is the golden ratio: of tokens above it the implicit step takes off more, of tokens below the
+    explicit one.
     """
     c, beta = case.log_uniform("kappa beta", 1e-2, 8.0), case.log_uniform("beta", 1e-2, 1e2)
     bound = (c + math.sqrt(c * c + 4)) / 2

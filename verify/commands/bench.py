@@ -1,4 +1,4 @@
-"""``srr bench``: how fast the rates are on this machine."""
+"""``srr bench``: how fast the rates are on this machine, and what implicit compression costs and takes off."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from verify.bench import Timing
+    from verify.implicit_bench import Row
 
 
-def bench(what: Literal["rates"] = "rates", /, *, rounds: Whole = 5, json: bool = False) -> int:
-    """Time the rates against this machine's matrix product and against plain torch.
+def bench(what: Literal["rates", "implicit"] = "rates", /, *, rounds: Whole = 5, json: bool = False) -> int:
+    """Time the rates against this machine's matrix product and plain torch, or implicit against explicit compression.
 
     Parameters
     ----------
     what
-        rates: R, Rc(Z|U), Rc(Z|Pi) and dR, values and gradients.
+        rates: R, Rc(Z|U), Rc(Z|Pi) and dR, values and gradients. implicit: what the implicit steps take off Rc
+        at each precision, beside explicit steps of the same cost.
     rounds
         Measurements of each; the best counts.
     json
@@ -34,11 +36,19 @@ def bench(what: Literal["rates"] = "rates", /, *, rounds: Whole = 5, json: bool 
 
     from srr._arrays import count
     from verify import bench as benchmark
+    from verify import implicit_bench
     from verify.terminal import progress
     from verify.usage import user_input
 
     with user_input():
         count(rounds, "--rounds")
+    if what == "implicit":
+        rows = list(implicit_bench.run(rounds=rounds))
+        if json:
+            print(dumps([asdict(row) for row in rows], indent=2))
+        else:
+            _print_implicit(rows)
+        return 0
     cases = benchmark.cases()
     timings = []
     with progress(len(cases), "measuring") as advance:
@@ -46,8 +56,7 @@ def bench(what: Literal["rates"] = "rates", /, *, rounds: Whole = 5, json: bool 
             timings.append(timing)
             advance("measuring")
     if json:
-        rows = [asdict(t) | {"share": t.share, "speedup": t.speedup} for t in timings]
-        print(dumps(rows, indent=2))
+        print(dumps([asdict(t) | {"share": t.share, "speedup": t.speedup} for t in timings], indent=2))
     else:
         _print(timings)
     return 0
@@ -77,3 +86,21 @@ def _print(timings: Sequence[Timing]) -> None:
             "\nlimit: the flops that are needed, at the rate of a 1024 x 1024 matrix product of\n"
             "the same run; gradient: value and gradient together; torch: as people write it."
         )
+
+
+def _print_implicit(rows: Sequence[Row]) -> None:
+    from rich.table import Table
+
+    from verify.terminal import page
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("eps")
+    table.add_column("step")
+    for heading in ("kappa L_c", "steps", "Mflop", "ms", "off Rc"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        flops = "-" if row.flops is None else f"{row.flops / 1e6:.0f}"
+        steps = (f"{row.length:g}", str(row.steps), flops, f"{row.seconds * 1e3:.1f}", f"{row.removed:.3%}")
+        table.add_row(f"{row.eps:g}", row.step, *steps)
+    with page() as console:
+        console.print(table)
