@@ -331,6 +331,7 @@ def test_every_kind_of_layer_has_its_promises():
         layers.PreNorm(crate): ["Rc", "lasso, normed", "loss"],
         layers.official(MIXTURE.U, D): ["Rc", "lasso", "loss"],
         layers.descent(MIXTURE.U, eps=0.5, lam=0.1): ["Rc - R", "|Z|_1", "loss"],
+        layers.implicit_descent(MIXTURE.U, eps=0.5, lam=0.1): ["loss, shrunk", "|Z|_1", "loss"],
     }
     for layer, quantities in named.items():
         promises = promises_of(layer, OBJECTIVE)

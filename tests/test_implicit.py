@@ -69,7 +69,8 @@ def minimiser(s, beta, kappa):
 
 @given(log_s=st.floats(-150, 150), log_beta=st.floats(-150, 150), log_kappa=st.floats(-150, 150))
 @example(0.0, 0.0, 0.0)
-@example(-140, -94, 52)  # where σ² underflows
+@example(-140, -94, 52)  # where σ² underflows, and t is s
+@example(-140, -94, 100)  # where it does, and t is s/(κβ)
 @example(150, 150, 150)
 @example(150, 150, -150)
 @example(-150, -150, 150)
