@@ -51,7 +51,7 @@ def shrink(s: Array, *, beta: float, step: Scalar) -> Array:
     """t(s), the t that minimises ½ log(1 + βt²) + (t − s)²/(2κ), for every entry s.
 
     It is a root of βt³ − βst² + (1 + κβ)t − s = 0 between 0 and s. For κβ ≤ 8 there is one; for larger κβ there may
-    be three, and t(s) jumps from the smallest to the largest where both are minima: there the smallest is taken.
+    be three, and t(s) jumps from the smallest to the largest where both give the least value: there it is the smallest.
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ def shrink(s: Array, *, beta: float, step: Scalar) -> Array:
 
     Notes
     -----
-    The proximal operator of the Cauchy penalty, which Karakuş, Mayo and Achim 2020 (arXiv 2003.04798) use where it is
-    single-valued, their γ ≥ √μ/2: it is κβ ≤ 8 here. Differentiable in s and κ, three times, where t does not jump.
+    The proximal operator of the Cauchy penalty, as Karakuş, Mayo and Achim 2020 (arXiv 2003.04798) call it, also where
+    it is not single-valued, κβ > 8. Differentiable in s and κ, three times, where t does not jump.
     """
     xp = namespace(s=s)
     require_finite(s, "s")

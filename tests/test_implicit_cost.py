@@ -30,7 +30,7 @@ def test_as_many_explicit_steps_cost_as_much():
 
 
 def test_where_the_implicit_step_pays():
-    """At small ε a step of size 100/L_c takes off many times as much as explicit steps of its cost, at large ε little more."""
+    """A step of size 100/L_c takes off many times as much as explicit steps of its cost, if ε is small."""
     rows = list(implicit_bench.run(n=24, d=12, K=3, p=4, rounds=1))
     for eps, times in ((0.01, 30), (0.1, 50), (1.0, 1.1)):
         here = [row for row in rows if row.eps == eps]
