@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from srr import attention, curvature, prox
+from srr import attention, curvature, implicit, prox
 from srr._arrays import Array, choice, namespace, positive, require_finite, require_shape
 from srr._heads import require_subspaces
 from srr._scalars import Scalar, flag, nonnegative_scalar, positive_scalar, scalar
@@ -19,6 +19,8 @@ _GRADIENT: dict[str, Callable[..., Array]] = {
     "exact": attention.exact_step,
     "neumann": attention.neumann_step,
     "derived": attention.derived_step,
+    "implicit": implicit.implicit_step,
+    "semi-implicit": implicit.semi_implicit_step,
 }
 _RESIDUAL = ("residual", "conceptual")
 RULES = (*_GRADIENT, *_RESIDUAL)
@@ -72,14 +74,15 @@ def crate(
         Bases.
     D : array, shape (d, d)
         Dictionary.
-    rule : {"exact", "neumann", "derived", "residual", "conceptual"}
-        The compression: `attention.exact_step`, `attention.neumann_step`, `attention.derived_step`, or
+    rule : {"exact", "neumann", "derived", "implicit", "semi-implicit", "residual", "conceptual"}
+        The compression: `attention.exact_step`, `attention.neumann_step`, `attention.derived_step`,
+        `implicit.implicit_step`, which asks for mutually orthogonal bases, `implicit.semi_implicit_step`, or
         `attention.residual_step` with and without the prefactor p/(n ε²) of MSSA.
     eps : float
         Precision ε > 0.
     kappa : float or 0-d array, optional
         Step κ of the compression. By default 1 for the last two rules, and for the others 1/L_c
-        (`curvature.compression_step`) of the tokens at hand.
+        (`curvature.compression_step`) of the tokens at hand; the implicit rules compress with any.
     eta, lam : float or 0-d array
         Step η > 0 of ISTA and its λ ≥ 0.
     nonnegative : bool

@@ -19,15 +19,16 @@ from __future__ import annotations
 
 import math
 
-from srr._arrays import Array, count, detached, is_concrete, namespace, positive
+from srr._arrays import Array, count, detached, is_concrete, namespace, positive, require_tokens
 from srr._heads import require_subspaces, side_by_side
-from srr._scalars import Scalar, alpha, in_range, spectral_norm
+from srr._scalars import Scalar, alpha, as_array, in_range, spectral_norm
 from srr.rates import rate_reduction_and_gradient
 
 __all__ = [
     "coding_rate_bounds",
     "compression_step",
     "expansion",
+    "expansion_at",
     "expansion_step",
     "loss_step",
     "overlap",
@@ -187,6 +188,48 @@ def expansion(n: int, d: int, *, eps: float) -> float:
     float
     """
     return -coding_rate_bounds(n, d, eps=eps)[0]
+
+
+def expansion_at(Z: Array, *, eps: float) -> Array:
+    """ℓ(Z) = α max_i min(1/8, u_i, log(1 + u_i)/u_i), u_i = α sᵢ²: how much −R is curved upwards as seen from Z.
+
+    −R(Z + H) ≤ −R(Z) − ⟨∇R(Z), H⟩ + ½ ℓ(Z) ‖H‖² for every H. It is α/8 at most, and where every singular value s of
+    the tokens is far from ε√(n/d), far less: log(α s²)/s² beyond it, which does not grow as ε falls.
+
+    Parameters
+    ----------
+    Z : array, shape (..., n, d)
+        Tokens.
+    eps : float
+        Precision ε > 0.
+
+    Returns
+    -------
+    array, shape (...)
+        Nats per squared unit of the tokens.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument of the wrong kind, shape or value; the message names it.
+
+    Notes
+    -----
+    With φ(t) = −½ log(1 + α t²), ℓ bounds φ(t) − φ(s) − φ'(s)(t − s) by ½ ℓ (t − s)² for t ≥ 0 and each singular value
+    s. Then −R(Y) − ½ ℓ ‖Y‖² = Σ φ(tᵢ) − ½ ℓ tᵢ² lies below its tangent at Z: the gradient there is −P Diag(g(sᵢ) + ℓ
+    sᵢ) Qᵀ if Z = P Diag(sᵢ) Qᵀ, and by von Neumann's trace inequality its product with Y is at least −Σ (g(sᵢ) + ℓ
+    sᵢ) tᵢ, each in order of size. The scalar bound: 1/8 is that of `expansion`. For u ≤ 1/8 the difference of the sides
+    is convex on αt² ≤ 1 and increases beyond, by 1/(2w) + uw ≥ √(2u), w² = αt². For log(1 + u)/u ≤ 1/8, that is u ≥
+    26, it is convex near s and beyond, and positive on αt² ≤ 3, outside of which it bends downwards at most between
+    the two.
+    """
+    xp = namespace(Z=Z)
+    require_tokens(Z)
+    curvature = alpha(Z.shape[-1], Z.shape[-2], eps)
+    x = math.sqrt(curvature) * xp.linalg.svdvals(Z)
+    far = xp.clip(x, min=1.0)  # u ≥ 1, where log(1 + u)/u counts; of its root, so that u need not be in range
+    near, log_ratio = xp.clip(x, max=1.0) ** 2, 2 * xp.log(xp.hypot(far, xp.ones_like(far))) / far / far
+    return as_array(curvature * xp.max(xp.clip(xp.minimum(near, log_ratio), max=1 / 8), axis=-1))
 
 
 def compression_step(U: Array, n: int, *, eps: float) -> Scalar:

@@ -7,6 +7,7 @@ from srr.crate import RULES, Crate, Official, crate, official
 from srr.crate_alpha import Alpha, AlphaOfficial, crate_alpha, crate_alpha_official
 from srr.decoder import Decoder, DecoderOfficial, crate_autoencoder, crate_decoder, crate_decoder_official
 from srr.descent import Descent, descent
+from srr.implicit_descent import ImplicitDescent, implicit_descent
 from srr.layer import AttentionOnly, HalfStep, Layer, PreNorm, layer_norm, unroll
 from srr.redunet import ReduNet, redunet
 from srr.redunet_fourier import ShiftInvariantReduNet, shift_invariant_redunet
@@ -30,6 +31,7 @@ __all__ = [
     "DecoderOfficial",
     "Descent",
     "HalfStep",
+    "ImplicitDescent",
     "Layer",
     "Official",
     "PreNorm",
@@ -50,6 +52,7 @@ __all__ = [
     "crate_decoder_official",
     "crate_variant",
     "descent",
+    "implicit_descent",
     "layer_norm",
     "official",
     "output_matrix",

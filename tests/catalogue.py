@@ -20,6 +20,7 @@ from srr import (
     denoising,
     enclosure,
     flops,
+    implicit,
     layers,
     mcr2,
     mixtures,
@@ -73,6 +74,8 @@ U = Argument("array", _draw(K, d, p, seed=1), ("K", d, "p"))
 FREE_U = Argument("array", U.example, ("K", "d", "p"))
 BASES = Argument("orthonormal", _orthonormal(K, d, p, seed=1), ("K", d, "p"))
 FREE_BASES = Argument("orthonormal", BASES.example, ("K", "d", "p"))
+FAMILY = Argument("orthonormal", _orthonormal(d, d, seed=9).reshape(d, 2, 2).swapaxes(0, 1), ("K", d, "p"))
+"""Mutually orthogonal bases."""
 PI = Argument("memberships", np.eye(K)[np.arange(n) % K] * 0.5 + np.eye(K)[np.arange(n) // 2] * 0.5, ("...", n, "K"))
 OPTIONAL_U, OPTIONAL_PI = replace(U, optional=True), replace(PI, optional=True)
 D = Argument("array", _draw(d, m, seed=2), (d, "m"))
@@ -264,6 +267,7 @@ CALLS = {
     },
     "curvature.sphere_step_at": Call(curvature.sphere_step_at, {"Z": Z, "Pi": PI, "eps": EPS}),
     "curvature.expansion": Call(curvature.expansion, {"n": count(n), "d": count(d), "eps": EPS}),
+    "curvature.expansion_at": Call(curvature.expansion_at, {"Z": Z, "eps": EPS}),
     "curvature.expansion_step": Call(curvature.expansion_step, {"n": count(n), "d": count(d), "eps": EPS}),
     "curvature.overlap": Call(curvature.overlap, {"U": FREE_U}),
     "curvature.subspace_rate": Call(curvature.subspace_rate, {"U": FREE_U, "n": count(n), "eps": EPS}),
@@ -318,6 +322,10 @@ CALLS = {
     "mcr2.regularised_optimum": Call(
         mcr2.regularised_optimum, {"sizes": SIZES, "d": count(d), "eps": EPS, "lam": POSITIVE}
     ),
+    "implicit.shrink": Call(implicit.shrink, {"s": ANY, "beta": POSITIVE, "step": STEP}),
+    "implicit.implicit_step": Call(implicit.implicit_step, {"Z": Z, "U": FAMILY, "eps": EPS, "step": STEP}),
+    "implicit.cyclic_step": Call(implicit.cyclic_step, {"Z": Z, "U": BASES, "eps": EPS, "step": STEP}),
+    "implicit.semi_implicit_step": Call(implicit.semi_implicit_step, {**_attention, "eps": EPS, "step": STEP}),
     "layers.crate": Call(
         _on_tokens(layers.crate),
         {
@@ -490,6 +498,10 @@ CALLS = {
     "redunet_fourier.shift_invariant_rate_reduction": Call(
         redunet_fourier.shift_invariant_rate_reduction, {"Z": SIGNALS, "Pi": SIGNAL_PI, "eps": EPS}
     ),
+    "layers.implicit_descent": Call(
+        _on_tokens(layers.implicit_descent),
+        {"Z": Z, "U": FREE_U, "eps": EPS, "lam": NONNEGATIVE, "nonnegative": FLAG, "iterations": count(3)},
+    ),
     "layers.layer_norm": Call(
         layers.layer_norm,
         {
@@ -562,6 +574,7 @@ RESULTS = {
     "layers.Tost",
     "layers.TostOfficial",
     "mcr2.Optimum",
+    "layers.ImplicitDescent",
     "mixtures.Mixture",
 }
 """Public classes that srr makes for its callers, or that callers derive from."""

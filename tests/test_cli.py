@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 import verify.claims
-from verify import bench
+from verify import bench, implicit_bench
 from verify.claims import _sources
 from verify.cli import COMMANDS, main
 from verify.ledger import Ledger
@@ -314,6 +314,15 @@ def test_bench_tells_of_each_case(monkeypatch, capsys):
     assert row["share"] == pytest.approx(row["limit"] / row["seconds"])
     assert main(["bench", "--rounds", "0"]) == 2
     assert "rounds must be >= 1, got 0" in capsys.readouterr().err
+
+
+def test_bench_compares_implicit_compression(monkeypatch, capsys):
+    row = implicit_bench.Row(0.1, "implicit", 100.0, 1, 55e6, 0.004, 0.25)
+    monkeypatch.setattr(implicit_bench, "run", lambda rounds: iter([row]))
+    assert main(["bench", "implicit"]) == 0
+    assert "0.1  implicit        100      1     55  4.0  25.000%" in capsys.readouterr().out
+    assert main(["bench", "implicit", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [dataclasses.asdict(row)]
 
 
 # --- the command itself ---

@@ -55,6 +55,19 @@ def test_the_descent_layer_exits_0(capsys):
     assert "rose" not in out
 
 
+@pytest.mark.parametrize("eps", ["0.003", "0.5"])
+def test_the_implicit_families_exit_0(capsys, eps):
+    for family in ("implicit", "semi-implicit"):
+        _, out = told(capsys, family, *SMALL, "--eps", eps, "--kappa", "100")
+        (compress,) = (line for line in out.splitlines() if line.startswith("compress Rc"))
+        assert "fell" in compress
+        assert "rose" not in compress
+    code, out = told(capsys, "implicit-descent", *SMALL, "--eps", eps)
+    assert code == 0
+    assert "compress loss, shrunk  fell 2 of 2" in out
+    assert "layer    loss          fell 2 of 2" in out
+
+
 def test_a_broken_promise_exits_1(capsys):
     code, out = told(capsys, "residual", *SMALL)
     assert code == 1

@@ -333,6 +333,7 @@ def test_every_kind_of_layer_has_its_promises():
         layers.descent(MIXTURE.U, eps=0.5, lam=0.1): ["Rc - R", "|Z|_1", "loss"],
         layers.cbsa(MIXTURE.U, D, r=2, eps=0.5): ["Rc", "lasso", "loss"],
         layers.cbsa_official(MIXTURE.U, D, r=2): ["Rc", "lasso", "loss"],
+        layers.implicit_descent(MIXTURE.U, eps=0.5, lam=0.1): ["loss, shrunk", "|Z|_1", "loss"],
     }
     for layer, quantities in named.items():
         promises = promises_of(layer, OBJECTIVE)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import srr
-from srr import attention, curvature, layers, prox
+from srr import attention, curvature, implicit, layers, prox
 
 EPS, LAM = 0.7, 0.15
 
@@ -25,10 +25,18 @@ def instance(n=7, d=6, K=3, p=2, seed=0):
     return rng.standard_normal((n, d)), U, rng.standard_normal((d, d)) / np.sqrt(d)
 
 
+def instance_for(rule):
+    """As `instance`; the implicit rule asks for subspaces that do not overlap, here in every precision."""
+    Z, U, D = instance()
+    return Z, np.eye(6).reshape(6, 3, 2).swapaxes(0, 1) if rule == "implicit" else U, D
+
+
 COMPRESS = {
     "exact": lambda Z, U, kappa: attention.exact_step(Z, U, eps=EPS, step=kappa),
     "neumann": lambda Z, U, kappa: attention.neumann_step(Z, U, eps=EPS, step=kappa),
     "derived": lambda Z, U, kappa: attention.derived_step(Z, U, eps=EPS, step=kappa),
+    "implicit": lambda Z, U, kappa: implicit.implicit_step(Z, U, eps=EPS, step=kappa),
+    "semi-implicit": lambda Z, U, kappa: implicit.semi_implicit_step(Z, U, eps=EPS, step=kappa),
     "residual": lambda Z, U, kappa: attention.residual_step(Z, U, eps=EPS, step=kappa),
     "conceptual": lambda Z, U, kappa: attention.residual_step(Z, U, step=kappa),
 }
@@ -44,7 +52,7 @@ def test_every_rule_has_its_test():
 @parametrize(NUMPY, CPU, GPU)
 @pytest.mark.parametrize("rule", COMPRESS)
 def test_crate_is_the_rule_and_then_ista(backend, rule):
-    arrays = rounded(backend, *instance())
+    arrays = rounded(backend, *instance_for(rule))
     with backend.active():
         Z, U, D = (backend.array(a) for a in arrays)
         layer = layers.crate(U, D, rule=rule, eps=EPS, kappa=0.2, eta=0.3, lam=LAM)
@@ -56,15 +64,16 @@ def test_crate_is_the_rule_and_then_ista(backend, rule):
 
 
 def test_default_steps():
-    Z, U, D = instance()
-    safe = curvature.compression_step(U, len(Z), eps=EPS)
     for rule, compress in COMPRESS.items():
+        Z, U, D = instance_for(rule)
+        safe = curvature.compression_step(U, len(Z), eps=EPS)
         kappa = 1.0 if rule in ("residual", "conceptual") else safe
         layer = layers.crate(U, D, rule=rule, eps=EPS)
         near(layer.compress(Z), compress(Z, U, kappa), size=20, scale=20)
         if kappa is safe:  # which is proportional to the number of tokens
             near(layer.compress(Z[:3]), compress(Z[:3], U, 3 / 7 * safe), size=20, scale=20)
         assert np.array_equal(layer.sparsify(Z), prox.ista_step(Z, D, step=0.1, lam=0.1))
+    Z, U, D = instance()
     assert np.array_equal(layers.crate(U, D, eps=EPS)(Z), layers.crate(U, D, rule="residual", eps=EPS)(Z))
 
 
@@ -78,7 +87,7 @@ def test_signed_codes_and_negative_steps():
 
 @pytest.mark.parametrize("rule", COMPRESS)
 def test_a_layer_is_equivariant_to_permutations_of_the_tokens(rule):
-    Z, U, D = instance()
+    Z, U, D = instance_for(rule)
     order = np.random.default_rng(1).permutation(len(Z))
     layer = layers.crate(U, D, rule=rule, eps=EPS)
     near(layer(Z[order]), layer(Z)[order], size=20, scale=20)
@@ -285,16 +294,18 @@ def test_batched_equals_a_stack_of_singles():
 # --- derivatives and tracing --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [*layers.RULES, "official", "descent"])
+@pytest.mark.parametrize("name", [*layers.RULES, "official", "descent", "implicit descent"])
 def test_layers_are_differentiable_under_jit_and_in_torch(name):
     torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
-    arrays = instance()
+    arrays = instance_for(name)
 
     def run(Z, U, D):
         if name == "official":
             layer = layers.PreNorm(layers.official(U, D))
         elif name == "descent":
             layer = layers.descent(U, eps=EPS, lam=LAM)
+        elif name == "implicit descent":
+            layer = layers.implicit_descent(U, eps=EPS, lam=LAM)
         else:
             layer = layers.crate(U, D, rule=name, eps=EPS)
         return layer(Z)
@@ -311,15 +322,17 @@ def test_layers_are_differentiable_under_jit_and_in_torch(name):
         assert np.sum(gradient * H) == pytest.approx(slope, rel=1e-6, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", [*layers.RULES, "descent"])
+@pytest.mark.parametrize("name", [*layers.RULES, "descent", "implicit descent"])
 def test_layers_map_over_a_batch_axis(name):
     torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
-    Z, U, D = instance()
+    Z, U, D = instance_for(name)
     batch = np.stack([Z, 2 * Z, Z + 1])
 
     def layer(U, D):
         if name == "descent":
             return layers.descent(U, eps=EPS, lam=LAM)
+        if name == "implicit descent":
+            return layers.implicit_descent(U, eps=EPS, lam=LAM)
         return layers.crate(U, D, rule=name, eps=EPS)
 
     expected = layer(U, D)(batch)

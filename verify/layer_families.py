@@ -176,6 +176,11 @@ def _redunet(rule: str) -> Family:
     return Family(build, ("eta",), sphere=True)
 
 
+def _implicit_descent(setting: Setting) -> tuple[srr.Layer, ...]:
+    loss = setting.objective
+    return (layers.implicit_descent(loss.U, eps=loss.eps, lam=loss.lam),) * setting.depth
+
+
 FAMILIES = {
     **{rule: _crate(rule) for rule in layers.RULES},
     **{variant: _variant(variant) for variant in layers.VARIANTS if variant not in layers.RULES},
@@ -198,6 +203,7 @@ FAMILIES = {
     "redunet": _redunet("network"),
     "redunet-gradient": _redunet("gradient"),
     "redunet-official": _redunet("official"),
+    "implicit-descent": Family(_implicit_descent),
 }
 
 

@@ -23,6 +23,7 @@ from srr.layers import (
     Decoder,
     DecoderOfficial,
     Descent,
+    ImplicitDescent,
     PreNorm,
     ReduNet,
     Tost,
@@ -126,7 +127,8 @@ def promises_of(layer: srr.Layer, objective: srr.SparseRateReduction) -> tuple[P
     """The promises of a layer of this kind.
 
     CRATE's first half promises Rᶜ(Z|U), its second the lasso of the tokens in D, started at the tokens.
-    CRATE-α starts its lasso at zero. `Descent` takes both rates in its first half and shrinks in its second. ToST
+    CRATE-α starts its lasso at zero. `Descent` takes both rates in its first half and shrinks in its second; so
+    does `ImplicitDescent`, whose first half promises the loss once its tokens are shrunk. ToST
     promises its variational rate, the memberships held fixed, its official form at the precision ε² = d; AoT the
     noise's share in the tokens, each of the class whose subspace is nearest. A layer of another class promises what
     the theory asks of the two halves: Rᶜ(Z|U), and λ‖Z‖₁ − R(Z), or of the one half that it has. The whole of every
@@ -198,6 +200,11 @@ def _(layer: Aot, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
 def _(layer: ReduNet, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
     Pi, eps = layer.Pi, layer.eps
     return labelled_reduction(Pi, eps=eps), sphere(), labelled_reduction(Pi, eps=eps, half="layer")
+
+
+@promises_of.register
+def _(layer: ImplicitDescent, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
+    return shrunk_loss(layer, objective), l1(objective), loss(objective)
 
 
 def _second_half(layer: Any, objective: srr.SparseRateReduction) -> Promise:
@@ -336,6 +343,17 @@ def loss(objective: srr.SparseRateReduction, half: str = "layer") -> Promise:
         "loss",
         lambda before, after: decide.loss_change(objective, before, after),
         lambda _, Z: _norm(objective.smooth_gradient(Z)) + objective.lam * _root_size(Z),
+    )
+
+
+def shrunk_loss(layer: srr.Layer, objective: srr.SparseRateReduction, half: str = "compress") -> Promise:
+    """Rᶜ(Z|U) − R(Z) + λ‖Z‖₁ before the half-step, and of what the second half makes of the tokens after it."""
+    whole = loss(objective)
+    return Promise(
+        half,
+        "loss, shrunk",
+        lambda before, after: whole.change(before, layer.sparsify(after)),
+        lambda before, after: whole.slope(before, layer.sparsify(after)),
     )
 
 

@@ -12,6 +12,7 @@ THEMES = (
     "compression",
     "sparsification",
     "layers",
+    "implicit",
     "variants",
     "decoder",
     "alpha",

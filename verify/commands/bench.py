@@ -1,4 +1,4 @@
-"""``srr bench``: how fast the rates and their certificates are on this machine."""
+"""``srr bench``: how fast the rates and their certificates are here, and what implicit compression costs."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from verify.bench import CertifiedTiming, Timing
+    from verify.implicit_bench import Row
 
 
-def bench(what: Literal["rates", "certify"] = "rates", /, *, rounds: Whole = 5, json: bool = False) -> int:
-    """Time the rates against this machine's matrix product and against plain torch, or their rigorous enclosures.
+def bench(what: Literal["rates", "certify", "implicit"] = "rates", /, *, rounds: Whole = 5, json: bool = False) -> int:
+    """Time the rates against this machine's matrix product and plain torch, or what is built on them.
 
     Parameters
     ----------
     what
         rates: R, Rc(Z|U), Rc(Z|Pi) and dR, values and gradients. certify: enclosures of R and Rc(Z|U) against the
-        plain values.
+        plain values. implicit: what the implicit steps take off Rc at each precision, beside explicit steps of the
+        same cost.
     rounds
         Measurements of each; the best counts.
     json
@@ -35,11 +37,19 @@ def bench(what: Literal["rates", "certify"] = "rates", /, *, rounds: Whole = 5, 
 
     from srr._arrays import count
     from verify import bench as benchmark
+    from verify import implicit_bench
     from verify.terminal import progress
     from verify.usage import user_input
 
     with user_input():
         count(rounds, "--rounds")
+    if what == "implicit":
+        rows = list(implicit_bench.run(rounds=rounds))
+        if json:
+            print(dumps([asdict(row) for row in rows], indent=2))
+        else:
+            _print_implicit(rows)
+        return 0
     cases = benchmark.cases() if what == "rates" else benchmark.certified_cases()
     timings = []
     with progress(len(cases), "measuring") as advance:
@@ -102,3 +112,21 @@ def _print(timings: Sequence[Timing]) -> None:
             "\nlimit: the flops that are needed, at the rate of a 1024 x 1024 matrix product of\n"
             "the same run; gradient: value and gradient together; torch: as people write it."
         )
+
+
+def _print_implicit(rows: Sequence[Row]) -> None:
+    from rich.table import Table
+
+    from verify.terminal import page
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("eps")
+    table.add_column("step")
+    for heading in ("kappa L_c", "steps", "Mflop", "ms", "off Rc"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        flops = "-" if row.flops is None else f"{row.flops / 1e6:.0f}"
+        steps = (f"{row.length:g}", str(row.steps), flops, f"{row.seconds * 1e3:.1f}", f"{row.removed:.3%}")
+        table.add_row(f"{row.eps:g}", row.step, *steps)
+    with page() as console:
+        console.print(table)
