@@ -1,10 +1,10 @@
-"""Where rates are largest: the shape function of ΔR, regularised stationary points, rate distortion, fixed energy."""
+"""Where rates are largest: the shape function of ΔR, regularised stationary points, fixed energy."""
 
 from __future__ import annotations
 
 import sympy
 
-from derivations.checks import Calculus, Lemma, OnInterval, Spectrum, Squares
+from derivations.checks import Calculus, Lemma, Squares
 from derivations.expression import (
     Differential,
     Entrywise,
@@ -23,7 +23,7 @@ from derivations.expression import (
 from derivations.notation import I_d, I_n, I_p, K, M, R, W, Z, alpha, beta, eps, eta, lam, n, p
 from derivations.partition_rate import TANGENT, tangent
 from derivations.proof import Derivation, chain
-from derivations.rules import known, multiplicative, push_through, root, sylvester
+from derivations.rules import known, push_through, root, sylvester
 from derivations.sources import GEO, MCR2
 
 _ONE = Identity(1)
@@ -171,101 +171,6 @@ REGULARISER_BOUND = Derivation(
         ),
     ),
     remark="The bound is the slope of the shape function at its turning point, and least for the largest class.",
-)
-
-# --- rate distortion --------------------------------------------------------------------------------------------
-
-theta = sympy.Symbol("theta", positive=True)
-S = Matrix("S", "d", "d", psd=True)
-
-WATER_FILLING = Derivation(
-    name="gap-to-reverse-water-filling",
-    title="What the coding rate has above the rate-distortion function at small distortion",
-    hypotheses=("S ≻ 0 the covariance, θ = ε²/d at most its least eigenvalue",),
-    source="Cover and Thomas, Elements of Information Theory, theorem 10.3.3; derived",
-    steps=chain(
-        LogDet(I_d + S / theta) / 2,
-        (
-            "=",
-            LogDet(S / theta) / 2 + LogDet(I_d + theta * Inverse(S)) / 2,
-            Calculus((multiplicative(S / theta, I_d + theta * Inverse(S)),)),
-            "Take out S/θ.",
-        ),
-    ),
-    remark="The first term is the rate-distortion function, the second, ½ Σ log(1 + θ/λ_i), is the gap: it vanishes "
-    "with θ.",
-)
-
-_r = sympy.Symbol("r", nonnegative=True)
-
-HALF_BIT = Derivation(
-    name="half-bit-bound",
-    title="At small distortion an eigenvalue adds at most half a bit too much to the coding rate",
-    hypotheses=("one eigenvalue λ ≥ θ: its gap is ½ log(1 + θ/λ) with θ/λ = 1 − r, 0 ≤ r ≤ 1",),
-    source="derived",
-    uses=(WATER_FILLING,),
-    steps=chain(
-        Scalar(sympy.log(2 - _r) / 2),
-        (
-            "<=",
-            Scalar(sympy.log(2) / 2),
-            OnInterval(_r, sympy.Integer(0), sympy.Integer(1)),
-            "Equal at r = 0; decreasing.",
-        ),
-    ),
-    remark="Attained where θ = λ.",
-)
-
-NONNEGATIVE_GAP = Derivation(
-    name="gap-to-reverse-water-filling-is-not-negative",
-    title="The coding rate is at least the rate-distortion function at small distortion",
-    hypotheses=("one eigenvalue λ ≥ θ: its gap is ½ log(1 + t), t = θ/λ",),
-    source="derived",
-    uses=(WATER_FILLING,),
-    steps=chain(
-        Scalar(sympy.log(1 + _r) / 2),
-        (">=", expression(0), OnInterval(_r, sympy.Integer(0), sympy.oo), "Zero at 0; increasing."),
-    ),
-)
-
-_z = sympy.Symbol("z", nonnegative=True)
-_GAP = sympy.Lambda(_z, sympy.log(1 + _z) / 2)
-_SMALL = ("S ≻ 0 the covariance, θ = ε²/d at most its least eigenvalue",)
-_gap = LogDet(I_d + theta * Inverse(S)) / 2
-
-GAP_BELOW = Derivation(
-    name="gap-to-reverse-water-filling-from-below",
-    title="The gap to the rate-distortion function is not negative",
-    hypotheses=_SMALL,
-    source="derived",
-    uses=(WATER_FILLING,),
-    steps=chain(
-        _gap,
-        (
-            ">=",
-            expression(0),
-            Spectrum(_GAP, sympy.Lambda(_z, sympy.Integer(0)), theta * Inverse(S)),
-            "log(1 + z) ≥ 0 for every eigenvalue z ≥ 0 of θS⁻¹.",
-        ),
-    ),
-)
-
-GAP_ABOVE = Derivation(
-    name="gap-to-reverse-water-filling-from-above",
-    title="The gap to the rate-distortion function is at most of first order in the distortion",
-    hypotheses=_SMALL,
-    source="derived",
-    uses=(WATER_FILLING,),
-    steps=chain(
-        _gap,
-        (
-            "<=",
-            theta / 2 * Trace(Inverse(S)),
-            Spectrum(_GAP, sympy.Lambda(_z, _z / 2), theta * Inverse(S)),
-            "log(1 + z) ≤ z for every eigenvalue z ≥ 0 of θS⁻¹.",
-        ),
-    ),
-    remark="It is ½ Σ θ/λ_i, which tends to zero with θ.",
 )
 
 # --- growth -----------------------------------------------------------------------------------------------------
