@@ -273,6 +273,8 @@ def _constant(c: sympy.Expr, at: Point) -> Number:
             for part in args:
                 result = result * _constant(part, at)
             return result
+        case sympy.exp(args=(power,)):
+            return at.ring.exp(_constant(power, at))
         case sympy.Pow(args=(base, sympy.Integer(p=power))):
             number = _constant(base, at)
             if power < 0 and not at.ring.invertible(number):

@@ -62,6 +62,8 @@ class Factor:
 
 
 Word = tuple[Factor, ...]
+Bound = tuple[tuple[str, str], ...]
+"""Bound indices and how many members each runs over."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Term:
 
     scalars: tuple[Atom, ...] = ()
     word: Word = ()
-    bound: tuple[tuple[str, str], ...] = ()
+    bound: Bound = ()
 
 
 @dataclass(frozen=True)
@@ -361,6 +363,13 @@ class _Reader:
             raise ZeroDivisionError("inverse of a matrix that is zero")
         if len(S.items) == 1:
             term, c = S.items[0]
+            outside = [atom for atom in term.scalars if not _free(atom) & {index for index, _ in term.bound}]
+            if outside:  # (sA)⁻¹ = s⁻¹A⁻¹ for a number s
+                inside = replace(term, scalars=tuple(atom for atom in term.scalars if atom not in outside))
+                numbers = tuple(_reciprocal(atom) for atom in outside)
+                for rest, factor in self._inverse(Normal(S.shape, ((inside, c),))):
+                    yield _joined(Term(numbers), rest), factor
+                return
             if not term.scalars and not term.bound:
                 inverted = [_inverse_of(factor) for factor in reversed(term.word)]
                 if all(inverted):
@@ -403,6 +412,9 @@ class _Reader:
 
     def _rewritten(self, term: Term) -> Rewritten | None:
         """The term after one rewriting, None if none applies."""
+        without = _cancelled(term)
+        if without is not None:
+            return [without]
         for i, atom in enumerate(term.scalars):
             rest = replace(term, scalars=term.scalars[:i] + term.scalars[i + 1 :])
             changed = self._scalar(atom, rest)
@@ -612,6 +624,42 @@ def _inverse_of(factor: Factor) -> Factor | None:
         if A.orthonormal and A.complete and not A.index:
             return factor.T
     return None
+
+
+def _reciprocal(number: Atom) -> Atom:
+    return _trace_atom((_inverse_factor(Normal((1, 1), ((Term((number,)), sympy.Integer(1)),))),))
+
+
+def _cancelled(term: Term) -> tuple[Term, sympy.Expr] | None:
+    """s⁻¹ s = 1 for a number s, a product or a sum of such over a family."""
+    for i, atom in enumerate(term.scalars):
+        S = _inverted(atom)
+        if S is None or len(S.items) > 1 or len(S.items[0][0].bound) > 1:
+            continue
+        number, c = S.items[0]
+        factors = (*number.scalars, *((_trace_atom(number.word),) if number.word else ()))
+        for old, new in _matched(number.bound, term.bound):
+            left = list(term.scalars[:i] + term.scalars[i + 1 :])
+            wanted = _renamed(factors, {old[0]: new[0]} if old else {})
+            if not all(left.count(part) >= wanted.count(part) for part in wanted):
+                continue
+            for part in wanted:
+                left.remove(part)
+            rest = Term(tuple(left), term.word, tuple(pair for pair in term.bound if pair != new))
+            if not old or new[0] not in _free(Term(rest.scalars, rest.word)):
+                return rest, 1 / c
+    return None
+
+
+def _inverted(number: Atom) -> Normal | None:
+    """s, of a number s⁻¹."""
+    word = number.content[0] if number.kind == "trace" else ()
+    return word[0].atom.content[0] if len(word) == 1 and word[0].atom.kind == "inverse" and word[0].rows == 1 else None
+
+
+def _matched(pattern: Bound, bound: Bound) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """The bound indices that may stand for the one of a pattern, in pairs; one empty pair where it has none."""
+    return [(pattern[0], pair) for pair in bound if pair[1] == pattern[0][1]] if pattern else [((), ())]
 
 
 @cache

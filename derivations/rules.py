@@ -9,7 +9,7 @@ from __future__ import annotations
 import sympy
 
 from derivations.definite import positive_semidefinite
-from derivations.expression import Expr, Identity, Inverse, LogDet, Matrix, Scalar, Sum
+from derivations.expression import Expr, Identity, Inverse, LogDet, Matrix, Scalar, Sum, exp
 from derivations.normal import Rule, size
 
 
@@ -74,6 +74,11 @@ def roots(A: Expr, c: sympy.Expr, N: Matrix, V: Matrix) -> tuple[Rule, ...]:
         Rule(N @ A, A @ V, assumed=False, defines=defined),
         Rule(V @ A.T @ A @ V, (Identity(A.shape[1]) - W) / c, assumed=False, defines=defined),
     )
+
+
+def exponential_of_sum(a: Expr, b: Expr) -> Rule:
+    """exp(a + b) = exp(a) exp(b) of numbers."""
+    return Rule(exp(a + b), exp(a) * exp(b), assumed=False)
 
 
 def _require_complete(U: Matrix) -> None:

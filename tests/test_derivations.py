@@ -130,7 +130,27 @@ def test_every_rule_is_tested():
         for name, value in vars(rules).items()
         if callable(value) and value.__module__ == rules.__name__ and not name.startswith("_")
     }
-    assert made - {"known", "root", "roots"} == set(INSTANCES)
+    assert made - {"known", "root", "roots", "exponential_of_sum"} == set(INSTANCES)
+
+
+def test_exponentials_of_sums():
+    a, b = sympy.symbols("a b", positive=True)
+    rule = rules.exponential_of_sum(s(a), s(-b / 2))
+
+    def read(e: ex.Expr) -> sympy.Expr:
+        match e:
+            case ex.Trace(arg=ex.Entrywise(function=function, arg=ex.Scale(factor=factor))):
+                return function(read(factor))
+            case ex.Scale(factor=factor, arg=arg):
+                return read(factor) * read(arg)
+            case ex.Add(terms=terms):
+                return sympy.Add(*map(read, terms))
+        return e.value
+
+    assert sympy.powsimp(read(rule.left) - read(rule.right)) == 0
+    assert sympy.powsimp(read(rule.left) - 2 * read(rule.right)) != 0
+    assert equal(rule.left, rule.right, (rule,))
+    assert not equal(rule.left, 2 * rule.right, (rule,))
 
 
 def test_roots_are_roots():

@@ -69,6 +69,25 @@ def test_log_det_of_what_is_more_than_an_inverse():
     assert not equal(LogDet(Sum("k", Inverse(A_k), "m")), LogDet(Sum("k", Inverse(A_k), "q")))
 
 
+def test_numbers_have_reciprocals_and_sums_of_numbers_only_their_own():
+    c_k, c_j, b_k = (family(name, 1, 1, index, psd=True) for name, index in (("c", "k"), ("c", "j"), ("b", "k")))
+    x = family("x", "d", 1, "k")
+    total, share = Sum("k", Trace(c_k)), Trace(c_k) * ex.reciprocal(Sum("j", Trace(c_j)))
+    assert equal(Sum("k", share), expression(1))
+    assert equal(ex.reciprocal(3 * Trace(b_k)) * Trace(b_k), expression(sympy.Rational(1, 3)))
+    assert equal(ex.reciprocal(alpha * Trace(P) * total) * Trace(P), ex.reciprocal(total) / alpha)
+    assert not equal(Sum("k", share * share), expression(1))
+    assert not equal(Sum("k", share * x), Sum("k", x))
+    assert not equal(Sum("k", Trace(b_k) * ex.reciprocal(total)), expression(1))
+    assert not equal(Sum("k", share, "m"), expression(1))
+    assert not equal(Trace(c_k) * ex.reciprocal(total), expression(1))
+    assert not equal(Trace(P) * ex.reciprocal(Trace(P) + Trace(b_k)), expression(1))
+    Z_k = family("Z", "n", "n", "k")
+    inside = Sum("k", Trace(Z_k) * Trace(Inverse(I_n + P)))
+    assert not equal(ex.reciprocal(inside) * Sum("k", Trace(Z_k)) * Trace(I_n + P), expression(1))
+    assert not equal(ex.reciprocal(Sum("k", Trace(c_k) * Trace(Inverse(I_n + Z_k)))) * total, expression(1))
+
+
 def test_counts_of_sums_matter():
     U = family("U", "d", "p", "k", orthonormal=True, mutually=True, complete=True)
     assert equal(Sum("k", U @ U.T), Identity("d"))
