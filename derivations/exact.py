@@ -51,6 +51,8 @@ class Logs:
         """The product with a number, which must be a fraction where there are logarithms."""
         return Logs(self.rational * c, tuple((x, e * _fraction(c)) for x, e in self.logs))
 
+    __mul__ = __rmul__ = times
+
     def __neg__(self) -> Logs:
         return Logs(-self.rational, tuple((x, -c) for x, c in self.logs))
 
@@ -275,6 +277,8 @@ def _constant(c: sympy.Expr, at: Point) -> Number:
             return result
         case sympy.exp(args=(power,)):
             return at.ring.exp(_constant(power, at))
+        case sympy.log(args=(argument,)):
+            return at.ring.log(_constant(argument, at))
         case sympy.Pow(args=(base, sympy.Integer(p=power))):
             number = _constant(base, at)
             if power < 0 and not at.ring.invertible(number):

@@ -135,8 +135,12 @@ def _coefficient(c: sympy.Expr) -> sympy.Expr:
 
 @cache
 def _reduced_function(f: sympy.Lambda) -> sympy.Lambda:
-    rational = f.expr.is_rational_function(*f.variables)
-    return sympy.Lambda(f.variables, _coefficient(f.expr)) if rational else f
+    (x,) = f.variables
+    expr = f.expr.subs(x, _ENTRY)
+    return sympy.Lambda(_ENTRY, _coefficient(expr) if expr.is_rational_function(_ENTRY) else expr)
+
+
+_ENTRY = sympy.Symbol("entry", real=True)
 
 
 @cache
@@ -382,7 +386,8 @@ class _Reader:
 
     def _logdet(self, S: Normal) -> Iterator[tuple[Term, sympy.Expr]]:
         one = sympy.Integer(1)
-        if S.items == ((Term(), one),):
+        if len(S.items) == 1 and S.items[0][0] == Term() and S.items[0][1].is_positive:  # log det(cI)
+            yield Term(), size(S.shape[0]) * sympy.expand_log(sympy.log(S.items[0][1]))  # type: ignore[misc]
             return
         only, c = S.items[0] if len(S.items) == 1 else (Term(), 0)
         if c == 1 and [f.atom.kind for f in only.word] == ["inverse"] and not only.scalars and not only.bound:
@@ -443,6 +448,10 @@ class _Reader:
             if head.atom.kind == "diagonal" and head.transposed and tail:
                 diag = Factor(Atom("diag", (tail,), head.cols, head.cols, symmetric=True))
                 return [(_joined(rest, Term((_trace_atom((diag, *head.atom.content[0])),))), sympy.Integer(1))]
+            if head.atom.kind == "diag" and not tail:
+                dense = _trace_of_diag(head.atom.content[0])
+                if dense is not None:
+                    return [(_joined(rest, Term((dense,))), sympy.Integer(1))]
             changed = self._in_word(word, rest, _trace_term, once=True)
             if changed is not None:
                 return changed
@@ -559,6 +568,21 @@ def _row_sums(a: Factor) -> Term | None:
             left, right = content
             product = _transposed(left) + right if transposed else left + _transposed(right)
             return Term(word=product if product[0].rows == 1 else (_diagonal_factor(product),))
+    return None
+
+
+def _trace_of_diag(column: Word) -> Atom | None:
+    """tr Diag(v ∘ diag(A)) as tr(Diag(v) A)."""
+    factor = column[0]
+    hadamard = len(column) == 1 and factor.atom.kind == "hadamard" and not factor.transposed
+    words = list(factor.atom.content) if hadamard else [column]
+    for i, word in enumerate(words):
+        if len(word) == 1 and word[0].atom.kind == "diagonal" and not word[0].transposed:
+            dense, others = word[0].atom.content[0], words[:i] + words[i + 1 :]
+            if not others:
+                return _trace_atom(dense)
+            rest = others[0] if len(others) == 1 else (Factor(Atom("hadamard", tuple(others), factor.rows, 1)),)
+            return _trace_atom((Factor(Atom("diag", (rest,), factor.rows, factor.rows, symmetric=True)), *dense))
     return None
 
 
