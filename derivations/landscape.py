@@ -1,4 +1,4 @@
-"""Where rates are largest: the shape function of ΔR, regularised stationary points, fixed energy."""
+"""Where rates are largest: growth, fixed energy, the ends of the official measure, saturation."""
 
 from __future__ import annotations
 
@@ -16,169 +16,22 @@ from derivations.expression import (
     Scalar,
     Sum,
     Trace,
-    expression,
     norm_squared,
     substitute,
 )
-from derivations.notation import I_d, I_n, I_p, K, M, R, W, Z, alpha, beta, eps, eta, lam, n, p
+from derivations.notation import I_d, I_n, I_p, K, M, R, W, Z, alpha, beta, eps, eta, n, p
 from derivations.partition_rate import TANGENT, tangent
 from derivations.proof import Derivation, chain
 from derivations.rules import known, push_through, root, sylvester
-from derivations.sources import GEO, MCR2
 
+_HALF = sympy.Rational(1, 2)
 _ONE = Identity(1)
-g, u = sympy.symbols("g u", positive=True)
-"""g = √γ, the root of a class's share, is below 1: g = 1/(1 + u)."""
-x = sympy.Symbol("x", positive=True)
-SHAPE = sympy.Lambda(x, sympy.log(1 + alpha * x) - g**2 * sympy.log(1 + alpha * x / g**2))
-"""f(x) = log(1 + αx) − γ log(1 + αx/γ), what a squared singular value of a class adds to 2ΔR."""
-SLOPE = alpha**2 * (1 - g**2) * x / ((1 + alpha * x) * (g**2 + alpha * x))
-"""f'(x)."""
-TOP = alpha * (1 - g) / (1 + g)
-"""α(1 − √γ)/(1 + √γ)."""
-_SHARE = "γ = g² the share of a class"
-_BELOW_ONE = {g: 1 / (1 + u)}
-_SLOPE = sympy.factor(SLOPE.subs(_BELOW_ONE))
-_PROPER = f"{_SHARE}, g = 1/(1 + u) < 1, and x > 0"
-_X, _H = Matrix("x", 1, 1), Matrix("h", 1, 1)
-
-SHAPE_SLOPE = Derivation(
-    name="slope-of-the-shape-function",
-    title="The slope of what a singular value adds to the rate reduction",
-    hypotheses=(_SHARE, "x the square of a singular value, h a change of it"),
-    source=f"{MCR2}; derived",
-    steps=chain(
-        Differential(Trace(Entrywise(SHAPE, _X)), _X, _H),
-        (
-            "=",
-            Trace(Entrywise(sympy.Lambda(x, SLOPE), _X)) * Trace(_H),
-            Calculus(),
-            "α/(1 + αx) − α/(1 + αx/γ) over one denominator.",
-        ),
-    ),
-)
-
-SHAPE_INCREASES = Derivation(
-    name="shape-function-increases",
-    title="The slope of the shape function is positive: more energy, more rate reduction",
-    hypotheses=(_PROPER,),
-    source=f"{MCR2}; derived",
-    uses=(SHAPE_SLOPE,),
-    steps=chain(
-        Scalar(_SLOPE),
-        (">=", expression(0), Squares(((_SLOPE, _ONE),)), "No factor is negative."),
-    ),
-)
-
-SHAPE_SYMMETRY = Derivation(
-    name="symmetry-of-the-slope-of-the-shape-function",
-    title="The slope of the shape function is the same at x and at γ/(α²x)",
-    hypotheses=(_SHARE, "x > 0"),
-    source="derived",
-    uses=(SHAPE_SLOPE,),
-    steps=chain(
-        Scalar(SLOPE.subs(x, g**2 / (alpha**2 * x))),
-        ("=", Scalar(SLOPE), Calculus(), "Numerator and denominator times αx²/γ."),
-    ),
-    remark="So its turning point is x_T = √γ/α.",
-)
-
-_top = sympy.factor(TOP.subs(_BELOW_ONE))
-
-TURNING_POINT = Derivation(
-    name="turning-point-of-the-shape-function",
-    title="The slope of the shape function is largest at x = √γ/α",
-    hypotheses=(_PROPER,),
-    source="derived",
-    uses=(SHAPE_SLOPE,),
-    steps=chain(
-        Scalar(_SLOPE),
-        (
-            "<=",
-            Scalar(_top),
-            Squares(
-                (
-                    (
-                        _top * (alpha * x - 1 / (1 + u)) ** 2 / ((1 + alpha * x) * (1 / (1 + u) ** 2 + alpha * x)),
-                        _ONE,
-                    ),
-                )
-            ),
-            "The difference has the factor (αx − √γ)², and is zero at x = √γ/α.",
-        ),
-    ),
-    remark="The bound is α(1 − √γ)/(1 + √γ). The shape function is convex before x = √γ/α and concave after.",
-)
-
-# --- regularised MCR² -------------------------------------------------------------------------------------------
-
-_alpha_k = alpha / g**2
-ETA = _alpha_k - alpha - lam * (1 / g**2 + 1)
-"""η_k = (α_k − α) − λ(n/n_k + 1)."""
-QUADRATIC = lam * _alpha_k * x**2 - ETA * x + lam / alpha
-
-STATIONARY = Derivation(
-    name="stationary-points-of-regularised-rate-reduction",
-    title="Stationary singular values of the regularised rate reduction solve a quadratic",
-    hypotheses=(_SHARE, "x > 0 the square of a singular value, λ the weight of ½‖Z‖²"),
-    source=GEO,
-    uses=(SHAPE_SLOPE,),
-    steps=chain(
-        Scalar(SLOPE - lam),
-        (
-            "=",
-            Scalar(-alpha * QUADRATIC / ((1 + alpha * x) * (1 + _alpha_k * x))),
-            Calculus(),
-            "Over the common denominator.",
-        ),
-    ),
-    remark="So f'(x) = λ exactly when λα_k x² − η_k x + λ/α = 0.",
-)
-
-_w = sympy.Symbol("w", nonnegative=True)
-
-ROOTS = Derivation(
-    name="roots-of-the-stationary-quadratic",
-    title="The stationary singular values in closed form",
-    hypotheses=(_SHARE, "x = (η_k + w)/(2λα_k)"),
-    source=GEO,
-    uses=(STATIONARY,),
-    steps=chain(
-        Scalar(QUADRATIC.subs(x, (ETA + _w) / (2 * lam * _alpha_k))),
-        (
-            "=",
-            Scalar((_w**2 - (ETA**2 - 4 * lam**2 / g**2)) / (4 * lam * _alpha_k)),
-            Calculus(),
-            "Completing the square, with 4λα_k λ/α = 4λ²/γ.",
-        ),
-    ),
-    remark="Zero for w² = η_k² − 4λ²/γ: the larger root is the local maximum.",
-)
-
-REGULARISER_BOUND = Derivation(
-    name="bound-on-the-regulariser",
-    title="What decides on real roots of the stationary quadratic is a multiple of α(1 − √γ)/(1 + √γ) − λ",
-    hypotheses=(_SHARE,),
-    source=GEO,
-    uses=(ROOTS,),
-    steps=chain(
-        Scalar(ETA - 2 * lam / g),
-        (
-            "=",
-            Scalar((1 + g) ** 2 / g**2 * (TOP - lam)),
-            Calculus(),
-            "η_k ≥ 2λ/√γ, a positive sum with real roots, is a multiple of the bound less λ.",
-        ),
-    ),
-    remark="The bound is the slope of the shape function at its turning point, and least for the largest class.",
-)
 
 # --- growth -----------------------------------------------------------------------------------------------------
 
 _A, _B = Matrix("A", "d", "d", psd=True), Matrix("B", "d", "d", psd=True)
 _N = Matrix("N", "n", "n", symmetric=True)
 _more = sympy.Symbol("u", nonnegative=True)
-_HALF = sympy.Rational(1, 2)
 _of_z = I_d + alpha * Z.T @ Z
 _grown = (1 + _more) * Z
 _of_grown = I_d + alpha * _grown.T @ _grown
@@ -406,7 +259,8 @@ SATURATION = Derivation(
     remark="So ΔR(Z|U) ≤ (d/2) log K for complete orthonormal bases, approached with growing scale and not attained.",
 )
 
-s, v = sympy.symbols("s v", positive=True)
+s, u, v = sympy.symbols("s u v", positive=True)
+_X, _H = Matrix("x", 1, 1), Matrix("h", 1, 1)
 _k = 1 + u
 """K = 1 + u."""
 DIRECTION = sympy.Lambda(s, sympy.log(1 + _k * s) - sympy.log(1 + s))

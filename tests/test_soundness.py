@@ -6,7 +6,7 @@ import sympy
 from derivations import compression_rate, partition_rate, rules
 from derivations import expression as ex
 from derivations.calculus import differential, gradient
-from derivations.checks import AtSizes, Calculus, Lemma, OnInterval, Spectrum, Squares, Taylor
+from derivations.checks import AtSizes, Calculus, Lemma, OnInterval, Ray, Spectrum, Squares, Taylor
 from derivations.expression import Identity, Inverse, LogDet, Matrix, Sum, Trace, expression, norm_squared
 from derivations.normal import Rule, equal
 from derivations.notation import H, I_n, Z, alpha
@@ -127,6 +127,30 @@ def test_taylor_needs_a_bound_at_every_point():
     assert not Taylor(norm_squared(unit), unit, Matrix("h", "d", 1), small, ONE)(
         expression(0), "<=", expression(1)
     ).accepted
+
+
+def test_a_ray_goes_where_f_is_smooth_and_the_slope_is_known():
+    X = Matrix("X", "n", "n")
+    size = sympy.Symbol("n", positive=True, integer=True)
+    singular = LogDet(X.T @ X)
+    slope = proved(
+        ex.Differential(singular, X, X),
+        ("=", expression(2 * size), Calculus(), "."),
+        (">=", expression(0), Squares(((2 * size, Identity(1)),)), "."),
+    )
+    found = Ray(singular, X, slope, low=1, high=2)(singular, "<=", ex.substitute(singular, {X: expression(2) * X}))
+    assert not found.accepted
+    assert "smooth" in found.reason
+    hidden = Matrix("Q", 1, 1, psd=True)
+    x = Matrix("X", 1, 1)
+    wrong = Squares(weighted=((1, Identity(1), hidden),), rules=(rules.known(hidden, -2 * x.T @ x),))
+    falls = proved(ex.Differential(-norm_squared(x), x, x), (">=", expression(0), wrong, "."))
+    assert not Ray(-norm_squared(x), x, falls)(expression(0), "<=", -norm_squared(x)).accepted
+    unit = Matrix("X", "d", 1, orthonormal=True)
+    grows = proved(
+        ex.Differential(norm_squared(unit), unit, unit), (">=", expression(0), Squares(((2, Identity(1)),)), ".")
+    )
+    assert not Ray(norm_squared(unit), unit, grows)(expression(0), "<=", norm_squared(unit)).accepted
 
 
 def test_the_tangent_of_log_det_stays_where_log_det_is_defined():
