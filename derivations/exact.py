@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
 from typing import Any
 
 import sympy
@@ -58,9 +59,7 @@ class Logs:
 
     def is_zero(self) -> bool:
         """Whether r = 0 and Π x^(m c) = 1, m the common denominator of the c."""
-        m = 1
-        for _, c in self.logs:
-            m *= c.denominator
+        m = lcm(*(c.denominator for _, c in self.logs))
         product = 1
         for x, c in self.logs:
             if abs(c * m) > POWERS:

@@ -89,6 +89,11 @@ def _members(A: Matrix, rows: int, cols: int, count: int, draw: object) -> list[
         if A.mutually or A.complete:
             return [[row[k * cols : (k + 1) * cols] for row in shared] for k in range(count)]
         return [[row[:cols] for row in _orthogonal(any_matrix(rows, rows))] for _ in range(count)]
+    if A.complete:  # the first rows of an orthogonal matrix: Σ_k A_kA_kᵀ = I
+        if count * cols < rows:
+            raise ValueError(f"a complete family needs as many columns as rows, got {count} * {cols} and {rows}")
+        shared = _orthogonal(any_matrix(count * cols, count * cols))[:rows]
+        return [[row[k * cols : (k + 1) * cols] for row in shared] for k in range(count)]
     made = []
     for _ in range(count):
         M = any_matrix(rows, cols)
@@ -142,6 +147,9 @@ def degree(a: Expr, sizes: Mapping[str, int]) -> tuple[int, int]:
             return _total_degree(above), _total_degree(below)
         case Matrix(orthonormal=True):
             return size(a.rows), size(a.rows)
+        case Matrix(complete=True):
+            drawn = size(a.cols) * (sizes["K"] if a.index else 1)
+            return drawn, drawn
         case Matrix(psd=True):
             return 2, 0
         case Matrix():
