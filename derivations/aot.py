@@ -115,7 +115,9 @@ ALL_KEPT = Derivation(
     hypotheses=("a complete family of mutually orthogonal subspaces: Σ_k U_kU_kᵀ = I", "A_k = τI in every head"),
     source="derived",
     uses=(HEADS,),
-    steps=chain(substitute(LAYER, {_U_j: _V_j}), ("=", (1 + eta * tau) * Z, Calculus((_ALL_KEPT,)), "Σ_j U_jU_jᵀ = I.")),
+    steps=chain(
+        substitute(LAYER, {_U_j: _V_j}), ("=", (1 + eta * tau) * Z, Calculus((_ALL_KEPT,)), "Σ_j U_jU_jᵀ = I.")
+    ),
     remark="So it is the silence of the other heads that raises the ratio, not the attention of its own.",
 )
 

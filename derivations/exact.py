@@ -62,7 +62,7 @@ class Logs:
         m = lcm(*(c.denominator for _, c in self.logs))
         product = 1
         for x, c in self.logs:
-            if abs(c * m) > POWERS:
+            if isinstance(x, nmod) and abs(c * m) > POWERS:  # in a field, a false equality must be unlikely
                 raise ValueError(f"a coefficient of a logarithm must be at most {POWERS} over the others, got {c * m}")
             product = product * x ** int(c * m)
         return bool(self.rational == 0 and product == 1)

@@ -23,7 +23,8 @@ from derivations.expression import (
     exp,
     inner,
 )
-from derivations.normal import Rule, size
+from derivations.normal import Rule
+from derivations.words import size
 
 _x = sympy.Symbol("x", real=True)
 
