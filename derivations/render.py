@@ -125,9 +125,14 @@ def _greek(text: str) -> str:
     return text
 
 
-def render(a: Expr, style: Style, names: tuple[tuple[str, Expr | str], ...] = (), at_least: int = SUM) -> str:
+def meanings(names: tuple[tuple[str, Expr], ...], style: Style) -> list[tuple[str, str]]:
+    """Every name with what it stands for, in terms of the others."""
+    return [(name, render(value, style, tuple(pair for pair in names if pair[0] != name))) for name, value in names]
+
+
+def render(a: Expr, style: Style, names: tuple[tuple[str, Expr], ...] = (), at_least: int = SUM) -> str:
     """``a`` in ``style``; subexpressions that ``names`` define are written by their name."""
-    text, binds = _render(a, style, {value: name for name, value in names if isinstance(value, Expr)})
+    text, binds = _render(a, style, {value: name for name, value in names})
     return style.brackets(text) if binds < at_least else text
 
 
