@@ -98,7 +98,7 @@ def _nonnegative_column(v: Expr) -> bool:
         case Diagonal(arg=arg):
             return positive_semidefinite(arg)
         case Entrywise(function=function, arg=arg):
-            at = Scalar(function(sympy.Symbol("x", nonnegative=True)))
+            at = Scalar(function(sympy.Dummy(nonnegative=True)))
             return _nonnegative_column(arg) and nonnegative(at)
     return False
 

@@ -164,6 +164,9 @@ class _Reader:
                 yield from self.read(arg).items
             case ex.Diagonal(arg=arg):
                 for term, c in self.read(arg).items:
+                    if [factor.atom.kind for factor in term.word] == ["diag"]:  # diag(Diag(v)) = v
+                        yield replace(term, word=term.word[0].atom.content[0]), c
+                        continue
                     column = diagonal_factor(term.word) if term.word else Factor(Atom("ones", (), a.shape[0], 1))
                     yield replace(term, word=(column,)), c
             case _:

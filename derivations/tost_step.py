@@ -16,6 +16,7 @@ from derivations.expression import (
     Differential,
     Entrywise,
     Expr,
+    Hadamard,
     Inverse,
     LogDet,
     Matrix,
@@ -166,6 +167,74 @@ DESCENT = Derivation(
     remark="The memberships of the published layer move with the tokens; the bound is on the rate with the old ones.",
 )
 
+_gain = sympy.Symbol("rho", positive=True)
+_Q = Matrix("Q", "p", "p", "k", psd=True)
+_LARGEST = "Q_k = ρI − K_k is positive semidefinite: no gain is above ρ, so no entry of D_k above cρ"
+
+SHARP_MAJORISER = Derivation(
+    name="majoriser-of-the-variational-rate-by-its-largest-gain",
+    title="The variational rate lies below its quadratic model with alpha times the largest gain for curvature",
+    hypotheses=("any tokens and any move H", CLASSES, SUMS, _BASES, _LARGEST),
+    source=f"{TOST}, the layer; derived",
+    definitions=_NAMES,
+    uses=(MAJORISER,),
+    steps=chain(
+        MAJORISER.left,
+        *((step.relation, step.end, step.rule, step.because) for step in MAJORISER.steps[:3]),
+        (
+            "<=",
+            _linear + alpha * _gain / 2 * Sum("k", SHARE * norm_squared(_change)),
+            Squares(weighted=((alpha / 2 * SHARE, _change.T, _Q),), rules=(known(_Q, _gain * I_p - GAIN),), over="k"),
+            "No gain is above ρ.",
+        ),
+        (
+            "<=",
+            _linear + alpha * _gain / 2 * Sum("k", SHARE * norm_squared(T.T @ H)),
+            Squares(squares=((alpha * _gain / 2 * SHARE, T.T @ H @ (I_d - U @ U.T)),), over="k"),
+            "A projection U_kU_kᵀ lengthens nothing.",
+        ),
+        (
+            "<=",
+            _linear + alpha * _gain / 2 * norm_squared(H),
+            Squares(weighted=((alpha * _gain / 2, H, P),), rules=(SUM_OF_MEMBERSHIPS,)),
+            "The memberships sum to 1.",
+        ),
+    ),
+)
+
+SHARP_DESCENT = Derivation(
+    name="tost-step-descends-by-its-largest-gain",
+    title="ToST's step lowers the variational rate for every step size below 2/alpha over the largest gain",
+    hypotheses=(
+        "any tokens",
+        CLASSES,
+        SUMS,
+        _BASES,
+        _LARGEST,
+        "τ > 0; the bound is below the rate if τ < 2/(αρ), which is 2n over the largest entry of any D_k",
+    ),
+    source=f"{TOST}, the layer; derived",
+    definitions=(("∇", GRADIENT_OF_RATE), *_NAMES),
+    uses=(SHARP_MAJORISER,),
+    steps=chain(
+        substitute(RATE, {Z: Z - tau * GRADIENT_OF_RATE}),
+        (
+            "<=",
+            RATE
+            - tau * inner(GRADIENT_OF_RATE, GRADIENT_OF_RATE)
+            + alpha * _gain * tau**2 / 2 * norm_squared(GRADIENT_OF_RATE),
+            Lemma(SHARP_MAJORISER, {H: -tau * GRADIENT_OF_RATE}),
+            "The quadratic model at H = −τ∇.",
+        ),
+        (
+            "=",
+            RATE - tau * (1 - tau * alpha * _gain / 2) * norm_squared(GRADIENT_OF_RATE),
+            Calculus(),
+            "The multiples of ‖∇‖² taken together.",
+        ),
+    ),
+)
+
 AT_ZERO = Derivation(
     name="curvature-of-the-variational-rate-at-zero",
     title="At Z = 0 the Hessian of the variational rate is alpha on what lies in the subspaces",
@@ -183,6 +252,34 @@ AT_ZERO = Derivation(
     ),
     remark="For moves of every token within the subspaces of its heads it is α‖H‖²: so a step size above 2/α raises "
     "the rate of small enough tokens, and the bound cannot be improved.",
+)
+
+_r = Matrix("r", "p", 1, "k")
+_squares = Hadamard(_r, _r)
+_AXES = known(Z.T @ T @ T.T @ Z, U @ Diag(_squares) @ U.T)
+
+ATTAINED = Derivation(
+    name="variational-rate-along-principal-axes",
+    title="If every head's basis holds the principal axes of its tokens, the variational rate is that of the partition",
+    hypotheses=(
+        "any tokens",
+        CLASSES,
+        _BASES,
+        "ZᵀT_kT_kᵀZ = U_kDiag(r_k ∘ r_k)U_kᵀ: the columns of U_k are principal axes, r_k² what lies along them",
+    ),
+    source=f"{TOST}, corollary of theorem 1",
+    definitions=(("ν_k", SHARE),),
+    uses=(ENTRIES,),
+    steps=chain(
+        PARTITION_RATE,
+        (
+            "=",
+            Sum("k", SHARE * LogDet(I_p + alpha * Diag(_squares)) / 2),
+            Calculus((_AXES, sylvester(alpha * U @ Diag(_squares), U.T))),
+            "Sylvester, with U_kᵀU_k = I.",
+        ),
+        ("=", RATE, Calculus((_AXES,)), "The second moment of a head is diagonal in its basis."),
+    ),
 )
 
 _V = Matrix("V", "n", "p", "k")

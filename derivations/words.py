@@ -108,7 +108,7 @@ def reduced_function(f: sympy.Lambda) -> sympy.Lambda:
     return sympy.Lambda(_ENTRY, _coefficient(expr) if expr.is_rational_function(_ENTRY) else expr)
 
 
-_ENTRY = sympy.Symbol("entry", real=True)
+_ENTRY = sympy.Dummy("entry", real=True)  # like no parameter
 
 
 @cache

@@ -3,7 +3,7 @@
 import pytest
 import sympy
 
-from derivations import compression_rate, partition_rate, rules
+from derivations import compression_rate, definite, partition_rate, rules
 from derivations import expression as ex
 from derivations.calculus import differential, gradient
 from derivations.checks import AtSizes, Calculus, Lemma, OnInterval, Ray, Spectrum, Squares, Taylor
@@ -195,6 +195,16 @@ def test_what_a_rule_defines_is_of_the_proof_alone():
 def test_a_derivation_has_a_step():
     with pytest.raises(ValueError, match="a derivation must have a step"):
         Derivation("empty", "empty", (), "nobody", ())
+
+
+def test_the_variable_of_a_function_is_no_parameter():
+    t, entry = sympy.symbols("t entry", real=True)
+    A = Matrix("A", "n", "d")
+    scaled, squared = (ex.Entrywise(sympy.Lambda(t, f), A) for f in (entry * t, t**2))
+    assert not equal(scaled, squared)
+    assert equal(scaled, ex.Entrywise(sympy.Lambda(x, entry * x), A))
+    diagonal = ex.Diag(ex.Entrywise(sympy.Lambda(t, t - x), ex.Diagonal(P)))
+    assert not definite.positive_semidefinite(diagonal)
 
 
 def test_spectrum_takes_log_of_one_plus_a_constant_multiple_alone():
