@@ -229,7 +229,7 @@ class _Reader:
         """The term after one rewriting, None if none applies."""
         without = _cancelled(term)
         if without is not None:
-            return [without]
+            return [(without, sympy.Integer(1))]
         for i, atom in enumerate(term.scalars):
             rest = replace(term, scalars=term.scalars[:i] + term.scalars[i + 1 :])
             changed = self._scalar(atom, rest)
@@ -437,13 +437,13 @@ def _reciprocal(number: Atom) -> Atom:
     return trace_atom((inverse_factor(Normal((1, 1), ((Term((number,)), sympy.Integer(1)),))),))
 
 
-def _cancelled(term: Term) -> tuple[Term, sympy.Expr] | None:
+def _cancelled(term: Term) -> Term | None:
     """s⁻¹ s = 1 for a number s, a product or a sum of such over a family."""
     for i, atom in enumerate(term.scalars):
         S = _inverted(atom)
         if S is None or len(S.items) > 1 or len(S.items[0][0].bound) > 1:
             continue
-        number, c = S.items[0]
+        number = S.items[0][0]  # its coefficient is 1, as in every S⁻¹
         factors = (*number.scalars, *((trace_atom(number.word),) if number.word else ()))
         for old, new in _matched(number.bound, term.bound):
             left = list(term.scalars[:i] + term.scalars[i + 1 :])
@@ -454,7 +454,7 @@ def _cancelled(term: Term) -> tuple[Term, sympy.Expr] | None:
                 left.remove(part)
             rest = Term(tuple(left), term.word, tuple(pair for pair in term.bound if pair != new))
             if not old or new[0] not in free_of(Term(rest.scalars, rest.word)):
-                return rest, 1 / c
+                return rest
     return None
 
 

@@ -137,6 +137,7 @@ AFTER = Derivation(
     title="Beyond the larger root the regularised rate reduction falls",
     hypotheses=(OF_A_CLASS, _ROOTS, _PROPER, "x = x_T(q + s), s ≥ 0"),
     source=f"{GEO}; derived",
+    definitions=(("f'(x) − λ", Scalar(_AFTER)),),
     uses=(SIGN,),
     steps=chain(Scalar(_AFTER), ("<=", expression(0), Squares(((-_AFTER, _ONE),)), "q − y is negative alone.")),
 )
@@ -146,6 +147,7 @@ BETWEEN = Derivation(
     title="Between the roots the regularised rate reduction grows",
     hypotheses=(OF_A_CLASS, _ROOTS, _PROPER, "x = x_T(q + s/q)/(1 + s), s ≥ 0: anywhere between the roots"),
     source=f"{GEO}; derived",
+    definitions=(("f'(x) − λ", Scalar(_BETWEEN)),),
     uses=(SIGN,),
     steps=chain(Scalar(_BETWEEN), (">=", expression(0), Squares(((_BETWEEN, _ONE),)), "No factor is negative.")),
     remark="So the larger root is a local maximum of what a singular value adds, and the smaller one a local minimum.",
@@ -156,6 +158,7 @@ BEFORE = Derivation(
     title="Before the smaller root the regularised rate reduction falls",
     hypotheses=(OF_A_CLASS, _ROOTS, _PROPER, "x = x_T/(q(1 + s)), s ≥ 0"),
     source=f"{GEO}; derived",
+    definitions=(("f'(x) − λ", Scalar(_BEFORE)),),
     uses=(SIGN,),
     steps=chain(Scalar(_BEFORE), ("<=", expression(0), Squares(((-_BEFORE, _ONE),)), "qy − 1 is negative alone.")),
     remark="Zero is the other local maximum.",

@@ -116,6 +116,8 @@ _GREEK |= {
     "delta": "δ",
     "omega": "ω",
     "Sigma": "Σ",
+    "Lambda": "Λ",
+    "rho": "ρ",
 }
 
 
@@ -165,7 +167,7 @@ def _render(a: Expr, style: Style, names: dict[Expr, str]) -> tuple[str, int]:
             return _render(number, style, names)
         case ex.Trace(arg=ex.Product(factors=(ex.Transpose(arg=A), B))):
             if A == B:
-                return style.power(style.norm(inside(A))), ATOM
+                return style.power(style.norm(inside(A))), PRODUCT
             return style.inner(inside(A), inside(B)), ATOM
         case ex.Product(factors=factors):
             return "".join(inside(part, PRODUCT) for part in factors), PRODUCT

@@ -164,15 +164,17 @@ TANGENT_POINT = Derivation(
 _QUARTER = {g: _HALF}
 _down = sympy.Symbol("z", nonnegative=True)
 _LOW, _HIGH = sympy.Rational(219, 100), sympy.Rational(11, 5)
+_UP_TO, _FROM = (SCALED.subs(_QUARTER).subs(y, place) for place in (_LOW - _down, _HIGH + _down))
 
 TANGENT_BELOW = Derivation(
     name="tangent-point-of-a-quarter-from-below",
     title="For a class of a quarter of the tokens the tangent from the origin touches beyond 2.19 turning points",
     hypotheses=("γ = 1/4, y = 2.19 − z with 0 ≤ z ≤ 1.19: from the turning point to 2.19",),
     source="derived",
+    definitions=(("f(x) − xf'(x)", Scalar(_UP_TO)),),
     uses=(TANGENT_POINT,),
     steps=chain(
-        Scalar(SCALED.subs(_QUARTER).subs(y, _LOW - _down)),
+        Scalar(_UP_TO),
         (
             "<=",
             expression(0),
@@ -187,9 +189,10 @@ TANGENT_ABOVE = Derivation(
     title="For a class of a quarter of the tokens the tangent from the origin touches before 2.2 turning points",
     hypotheses=("γ = 1/4, y = 2.2 + z with z ≥ 0",),
     source="derived",
+    definitions=(("f(x) − xf'(x)", Scalar(_FROM)),),
     uses=(TANGENT_POINT,),
     steps=chain(
-        Scalar(SCALED.subs(_QUARTER).subs(y, _HIGH + _down)),
+        Scalar(_FROM),
         (
             ">=",
             expression(0),

@@ -240,6 +240,7 @@ AT_ZERO = Derivation(
     title="At Z = 0 the Hessian of the variational rate is alpha on what lies in the subspaces",
     hypotheses=("Z = 0", "any direction H", CLASSES, _BASES),
     source="derived",
+    definitions=(("ν_k", SHARE),),
     uses=(GRADIENT,),
     steps=chain(
         Differential(Differential(RATE, Z, H), Z, H),

@@ -1,6 +1,7 @@
 """Derivations at exact points, by an evaluation that knows nothing of normal forms; what their letters stand for."""
 
 import random
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from flint import fmpq, nmod
 
 from derivations import catalogue, rate_distortion
+from derivations.checks import OnInterval
 from derivations.exact import PRIME, RATIONALS, Point, Singular, evaluate, multiplied
 from derivations.expression import EXP, Expr, Matrix, Trace, free_indices, matrices, substitute, symbols
 from derivations.identity import point, same
@@ -67,6 +69,56 @@ def test_equations_hold_at_exact_points():
     assert not wrong
     assert checked >= 200
     assert tampered >= checked - 10  # but for what is zero
+
+
+def small(rng: random.Random) -> fmpq:
+    """Small enough that memberships sum to less than 1, and not zero."""
+    return fmpq(rng.choice([-3, -2, -1, 1, 2, 3]), 16)
+
+
+def rational_point(derivation):
+    """The two sides at a random rational point where the hypotheses hold; None where none was found."""
+    known = given(derivation.assumptions)
+    if known is None:
+        return None
+    rng = random.Random(0)
+    sides = [derivation.left, derivation.right]
+    try:
+        for _ in known:
+            sides = [substitute(side, known) for side in sides]
+        exprs = [*sides, *known.values()]
+        named, scalars = (frozenset().union(*map(of, exprs)) - known.keys() for of in (matrices, symbols))
+        first = dict.fromkeys(frozenset().union(*map(free_indices, exprs)), 0)
+        for _ in range(10):
+            at = point(named, scalars, SIZES, rng, RATIONALS, small)
+            at = replace(at, scalars={name: abs(x) for name, x in at.scalars.items()})
+            if all(semidefinite(evaluate(value, at, first)) for A, value in known.items() if A.psd):
+                return [rounded(evaluate(side, at, first)) for side in sides]
+    except (TypeError, ValueError, KeyError, Singular):
+        pass
+    return None
+
+
+def semidefinite(rows) -> bool:
+    return np.linalg.eigvalsh(np.array(rounded(rows))).min() >= -1e-12
+
+
+def test_inequalities_hold_at_rational_points():
+    """Statements proved by squares, tangents, Taylor and rays, where their letters have exact values."""
+    checked, strict, wrong = 0, 0, []
+    for derivation in catalogue().values():
+        on_interval = any(isinstance(step.rule, OnInterval) for step in derivation.steps)
+        bound = derivation.relation in ("<=", ">=") and not on_interval
+        found = rational_point(derivation) if bound else None
+        if found is not None:
+            low, high = found if derivation.relation == "<=" else found[::-1]
+            checked += 1
+            strict += low < high - 1e-12 * (1 + abs(low))
+            if low > high + 1e-12 * (1 + abs(low)):
+                wrong.append(f"{derivation.name}: {low} > {high}")
+    assert not wrong
+    assert checked >= 70
+    assert strict >= checked - 5  # the other way round they are false
 
 
 # --- reverse water-filling --------------------------------------------------------------------------------------
