@@ -99,7 +99,8 @@ SAVING = Derivation(
             "The memberships sum to 1: the difference is α/2 tr((ZN)ᵀP(ZN)).",
         ),
     ),
-    remark="Equality when all classes have one second moment.",
+    remark="Equality when all classes have one second moment. So splitting tokens into groups never raises their rate, "
+    "if neither the groups nor the memberships cost anything.",
 )
 
 _part, _other = Matrix("Z", "m", "d", "k"), Matrix("Z", "m", "d", "j")

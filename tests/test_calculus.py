@@ -171,6 +171,7 @@ def test_traces_of_diagonal_matrices():
     assert not equal(ex.Trace(ex.Diag(ex.Hadamard(ex.Diagonal(C), v))), ex.Trace(C))
     assert equal(ex.Diagonal(ex.Diag(v)), v)
     assert not equal(ex.Diagonal(ex.Diag(v) @ ex.Diag(v)), v)
+    assert not equal(ex.Diagonal(ex.Diag(v) @ C), v)
 
 
 def test_determinants_of_multiples_of_the_identity():
