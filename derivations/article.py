@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from derivations.expression import Expr
 from derivations.proof import Derivation, Finding
-from derivations.render import LATEX, SIGNS, render
+from derivations.render import LATEX, SIGNS, meanings, render
 
 _COMMANDS = {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}"}
 
@@ -27,12 +28,6 @@ def article(derivations: Sequence[Derivation]) -> str:
 def formula(a: Expr, derivation: Derivation) -> str:
     """``a`` in LaTeX, in the names that the derivation defines."""
     return render(a, LATEX, derivation.definitions)
-
-
-def definition(value: Expr | str, derivation: Derivation, name: str) -> str:
-    """What a name stands for, in LaTeX."""
-    others = tuple(pair for pair in derivation.definitions if pair[0] != name)
-    return prose(value) if isinstance(value, str) else f"${render(value, LATEX, others)}$"
 
 
 def prose(text: str) -> str:
@@ -76,5 +71,5 @@ def _template() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters.update(prose=prose, relation=LATEX.relation, sign=LATEX.sign, checked=_checked)
-    environment.globals.update(formula=formula, definition=definition)
+    environment.globals.update(formula=formula, meanings=partial(meanings, style=LATEX))
     return environment.get_template("article.tex")

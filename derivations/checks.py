@@ -6,6 +6,7 @@
 `Drops`        general sizes: a heuristic move, and the difference is what it is said to drop
 `Lemma`        general sizes: the difference is a positive multiple of the difference that another derivation proves
 `Taylor`       general sizes: f(X + H) ≤ f(X) + Df(X)[H] + c ‖H‖²/2 from D²f(X)[H, H] ≤ c ‖H‖², proved elsewhere
+`Ray`          general sizes: f(sX) ≤ f(tX) for 0 ≤ s ≤ t from Df(X)[X] ≥ 0 at every X, proved elsewhere
 `Spectrum`     general sizes: tr f(X) ≤ tr g(X) for X ⪰ 0, from f ≤ g on [0, ∞)
 `AtSizes`      stated sizes: values in a prime field at random points, with the probability of a false acceptance
 `OnInterval`   one variable: the sign of a difference on an interval, by isolation of roots
@@ -21,7 +22,7 @@ import sympy
 
 from derivations import identity, interval
 from derivations.calculus import expanded
-from derivations.definite import nonnegative, positive_semidefinite, real
+from derivations.definite import nonnegative, positive_semidefinite, real, smooth
 from derivations.expression import (
     Differential,
     Expr,
@@ -231,6 +232,46 @@ class Taylor(_UnderRules):
         if self.X.psd:
             return any(B.psd and equal(self.X + self.H, B) for B in matrices(self.H))
         return not self.X.symmetric or equal(self.H, self.H.T)
+
+
+@dataclass(frozen=True)
+class Ray(_UnderRules):
+    """The difference is f(high X) − f(low X), 0 ≤ low ≤ high, and Df(X)[X] ≥ 0 at every point.
+
+    The slope of f(tX) in t is Df(tX)[tX]/t. What f inverts, or takes the determinant of, must be positive definite by
+    its form, so that f is smooth on the way, zero included.
+    """
+
+    f: Expr
+    X: Matrix
+    slope: Derivation
+    low: sympy.Expr | int = 0
+    high: sympy.Expr | int = 1
+    rules: tuple[Rule, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"along a ray, with {self.slope.name}"
+
+    @property
+    def assumptions(self) -> tuple[Rule, ...]:
+        return (*super().assumptions, *self.slope.assumptions)
+
+    def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
+        if relation != "<=" or self.slope.relation != ">=" or not self.slope.proves():
+            return Finding(False, GENERAL, "the slope is not proved, or goes the other way")
+        if self.X.index or self.X.orthonormal or self.X.complete or self.slope.restricts(self.X):
+            return Finding(False, GENERAL, "the slope is not known at every point of the ray")
+        if not smooth(self.f):
+            return Finding(False, GENERAL, "the form of f does not show that it is smooth on the ray")
+        if not (nonnegative(expression(self.low)) and nonnegative(expression(sympy.sympify(self.high) - self.low))):
+            return Finding(False, GENERAL, "the ends are not known to be in order, none negative")
+        along = Differential(self.f, self.X, self.X)
+        if not (equal(self.slope.left, along, self.rules) and equal(self.slope.right, expression(0), self.rules)):
+            return Finding(False, GENERAL, "what is proved is not that the slope along X is not negative")
+        low, high = (substitute(self.f, {self.X: expression(t) * self.X}) for t in (self.low, self.high))
+        accepted = equal(b - a, high - low, self.rules)
+        return Finding(accepted, GENERAL, "" if accepted else "the difference is not what f grows by")
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,14 @@ import sympy
 
 from derivations.expression import (
     Add,
+    Diag,
+    Diagonal,
+    Differential,
+    Entrywise,
     Expr,
     Identity,
     Inverse,
+    LogDet,
     Matrix,
     Product,
     Scalar,
@@ -55,12 +60,46 @@ def positive_semidefinite(P: Expr) -> bool:
             return positive_semidefinite(arg)
         case Transpose(arg=arg):
             return positive_semidefinite(arg)
+        case Diag(arg=arg):
+            return _nonnegative_column(arg)
         case Product():
             constants, factors = _flat(P)
             half = len(factors) // 2
             mirrored = all(equal(factors[i], factors[-1 - i].T) for i in range(half))
             middle = len(factors) % 2 == 0 or positive_semidefinite(factors[half])
             return mirrored and middle and nonnegative(Scalar(sympy.Mul(*constants)))
+    return False
+
+
+def smooth(f: Expr) -> bool:
+    """Whether the form of ``f`` shows that it is smooth in its matrices: all that it inverts is I + such."""
+    match f:
+        case Inverse(arg=arg) | LogDet(arg=arg):
+            return _positive_definite(arg) and smooth(arg)
+        case Entrywise() | Differential():
+            return False  # not needed so far
+    return all(map(smooth, children(f)))
+
+
+def _positive_definite(P: Expr) -> bool:
+    match P:
+        case Identity():
+            return True
+        case Add(terms=terms):
+            return positive_semidefinite(P) and any(map(_positive_definite, terms))
+        case Scale(factor=Scalar(value=c), arg=arg):
+            return bool(c.is_positive) and _positive_definite(arg)
+    return False
+
+
+def _nonnegative_column(v: Expr) -> bool:
+    """Whether the form of a column shows that no entry is negative."""
+    match v:
+        case Diagonal(arg=arg):
+            return positive_semidefinite(arg)
+        case Entrywise(function=function, arg=arg):
+            at = Scalar(function(sympy.Dummy(nonnegative=True)))
+            return _nonnegative_column(arg) and nonnegative(at)
     return False
 
 

@@ -7,19 +7,22 @@ import sympy
 from derivations.checks import Calculus, Drops
 from derivations.expression import (
     Differential,
-    Entrywise,
     Expr,
+    Identity,
     Inverse,
     LogDet,
     Matrix,
     Sum,
     Trace,
+    exp,
     inner,
+    log,
     norm_squared,
+    reciprocal,
 )
 from derivations.notation import I_d, I_p, family
 from derivations.proof import Derivation, chain
-from derivations.rules import known, sylvester, woodbury
+from derivations.rules import exponential_of_sum, known, sylvester, woodbury
 from derivations.sources import BOOK, N23
 
 sigma = sympy.Symbol("sigma", positive=True)
@@ -59,97 +62,202 @@ TWEEDIE = Derivation(
     ),
 )
 
+# A component, as a linear image of white noise: z = Aa, a ~ N(0, I), so that Σ = AAᵀ, singular or not.
+_A, _a = Matrix("A", "d", "m"), Matrix("a", "m", 1)
+_P_A = Inverse(_A @ _A.T + sigma**2 * I_d)
+_mu = _A.T @ _P_A @ x
+_of_a = Identity("m") + _A.T @ _A / sigma**2
+_IMAGE = ("z = Aa with a ~ N(0, I), so Σ = AAᵀ, and x = z + σw with w ~ N(0, I)",)
+
+COMPLETED = Derivation(
+    name="posterior-of-a-gaussian",
+    title="Given the noisy token, a Gaussian token is Gaussian with the Wiener filter as its mean",
+    hypotheses=(*_IMAGE, "any a and x"),
+    source=f"{N23}, eq. 5; completing the square",
+    definitions=(("P", _P_A), ("μ", _mu)),
+    steps=chain(
+        norm_squared(_a) + norm_squared(x - _A @ _a) / sigma**2,
+        (
+            "=",
+            Trace((_a - _mu).T @ _of_a @ (_a - _mu)) + Trace(x.T @ _P_A @ x),
+            Calculus((woodbury(_A / sigma**2, _A.T),)),
+            "Multiplied out, with Woodbury: P = (I − A(σ²I + AᵀA)⁻¹Aᵀ)/σ².",
+        ),
+    ),
+    remark="The left side is −2 log of the joint density of a and x, up to a constant: so a given x has the mean μ = "
+    "AᵀPx, hence z the mean ΣPx, and x the density exp(−½ xᵀPx), up to what does not depend on x.",
+)
+
+NORMALISED = Derivation(
+    name="weight-of-a-component",
+    title="What the completed square leaves is the determinant in the weight of a component",
+    hypotheses=_IMAGE,
+    source="Sylvester's identity",
+    uses=(COMPLETED,),
+    steps=chain(
+        LogDet(_of_a),
+        (
+            "=",
+            LogDet(I_d + _A @ _A.T / sigma**2),
+            Calculus((sylvester(_A.T / sigma**2, _A),)),
+            "Sylvester's determinant identity.",
+        ),
+    ),
+    remark="It is log det(Σ + σ²I) up to a constant, and the integral over a is its exponential to the power −½: the "
+    "weight of component k is c_k = π_k det(Σ_k + σ²I)^(−1/2).",
+)
+
 # --- mixtures ---------------------------------------------------------------------------------------------------
 
 _c = Matrix("c", 1, 1, "k", psd=True)
 """π_k det(Σ_k + σ²I)^(−1/2)."""
 _S = Matrix("Sigma", "d", "d", "k", psd=True)
 _P = Inverse(_S + sigma**2 * I_d)
-_t = sympy.Symbol("t", real=True)
-_EXP = sympy.Lambda(_t, sympy.exp(_t))
-_joint = Trace(_c) * Trace(Entrywise(_EXP, -(x.T @ _P @ x) / 2))
-DENSITY: Expr = Sum("k", _joint)
+_bell = exp(-(x.T @ _P @ x) / 2)
+_q = Trace(_c) * _bell
+DENSITY: Expr = Sum("k", _q)
 """q(x) up to a constant: Σ_k c_k exp(−½ xᵀP_kx)."""
+_r = _q * reciprocal(DENSITY)
+"""r_k = q_k/q, the membership in component k given x."""
 _MIXTURE = ("z ~ Σ_k π_k N(0, Σ_k), x = z + σw with w ~ N(0, I)", "c_k = π_k det(Σ_k + σ²I)^(−1/2)")
-_MIXTURE_NAMES = (("q_k(x)", _joint), ("P_k", _P))
+_SHARES = (("r_k", _r), ("q_k", _q), ("q", DENSITY), ("P_k", _P))
+_MEMBERSHIPS = "r_k = q_k/q with q_k = c_k exp(−½ xᵀP_kx) and q = Σ_k q_k: the softmax of log c_k − ½ xᵀP_kx"
+_ANY = "any x and any direction h"
 
 SCORE_OF_MIXTURE = Derivation(
     name="gradient-of-a-mixture-density",
     title="The gradient of the density of a noisy mixture of Gaussians",
-    hypotheses=(*_MIXTURE, "any direction h"),
+    hypotheses=(*_MIXTURE, _ANY),
     source=f"{N23}, proposition 1",
-    definitions=_MIXTURE_NAMES,
-    uses=(SCORE,),
+    definitions=(("q_k", _q), ("P_k", _P)),
+    uses=(SCORE, COMPLETED, NORMALISED),
     steps=chain(
         Differential(DENSITY, x, h),
         (
             "=",
-            -Sum("k", _joint * Trace(x.T @ _P @ h)),
+            -Sum("k", _q * Trace(x.T @ _P @ h)),
             Calculus(),
             "The exponential is its own derivative; the logit has the gradient −P_kx.",
         ),
-        ("=", inner(-Sum("k", _joint * _P @ x), h), Calculus(), "What multiplies h."),
+        ("=", inner(-Sum("k", _q * _P @ x), h), Calculus(), "What multiplies h."),
     ),
-    remark="Divided by q: the score is −Σ_k r_k P_kx with r_k = q_k/Σ_j q_j, a softmax of log c_k − ½ xᵀP_kx. "
-    "Proposition 1 leaves out log c_k, which is right when all c_k are equal, its hypothesis.",
 )
-
-_density = Sum("k", Entrywise(_EXP, -(x.T @ _P @ x) / 2) @ _c)
 
 LOG_SCORE = Derivation(
     name="score-of-a-mixture",
     title="The score of a noisy mixture of Gaussians is the mean of its components' by membership",
-    hypotheses=(*_MIXTURE, "any direction h", "Q = Σ_k q_k(x), the density up to a constant, as a 1 x 1 matrix"),
+    hypotheses=(*_MIXTURE, _MEMBERSHIPS, _ANY),
     source=f"{N23}, proposition 1, with the constants that it leaves out",
-    definitions=(("Q", _density), *_MIXTURE_NAMES),
+    definitions=_SHARES,
     uses=(SCORE_OF_MIXTURE,),
     steps=chain(
-        Differential(LogDet(_density), x, h),
-        (
-            "=",
-            inner(-(Trace(Inverse(_density)) * Sum("k", _joint * _P @ x)), h),
-            Calculus(),
-            "d log Q = Q⁻¹ dQ.",
-        ),
+        Differential(log(DENSITY), x, h),
+        ("=", reciprocal(DENSITY) * Differential(DENSITY, x, h), Calculus(), "d log q = q⁻¹ dq."),
+        ("=", inner(-Sum("k", _r * _P @ x), h), Calculus(), "The gradient of the density, divided by it."),
     ),
-    remark="Q⁻¹q_k is the membership r_k.",
 )
+
+_SCORE = Differential(log(DENSITY), x, h)
 
 POSTERIOR = Derivation(
     name="posterior-mean-of-a-mixture",
-    title="The posterior mean under a mixture is the mean of Wiener filters by membership",
-    hypotheses=_MIXTURE,
+    title="Token plus σ² score is the mean of the components' Wiener filters by membership",
+    hypotheses=(*_MIXTURE, _MEMBERSHIPS, _ANY),
     source=f"{N23}, eq. 5 and proposition 1",
-    definitions=_MIXTURE_NAMES,
-    uses=(SCORE_OF_MIXTURE, TWEEDIE),
+    definitions=_SHARES,
+    uses=(LOG_SCORE, TWEEDIE, COMPLETED, NORMALISED),
     steps=chain(
-        DENSITY * x - sigma**2 * Sum("k", _joint * _P @ x),
-        ("=", Sum("k", _joint * (I_d - sigma**2 * _P) @ x), Calculus(), "x in every component."),
-        ("=", Sum("k", _joint * _S @ _P @ x), Calculus(), "(Σ_k + σ²I)P_k = I."),
+        inner(x, h) + sigma**2 * _SCORE,
+        ("=", inner(x - sigma**2 * Sum("k", _r * _P @ x), h), Calculus(), "The score."),
+        (
+            "=",
+            inner(Sum("k", _r * (I_d - sigma**2 * _P) @ x), h),
+            Calculus(),
+            "The memberships sum to 1.",
+        ),
+        ("=", inner(Sum("k", _r * _S @ _P @ x), h), Calculus(), "(Σ_k + σ²I)P_k = I."),
     ),
-    remark="The left side is q (x + σ²∇log q): divided by q = Σ_k q_k, Tweedie's E[z|x] = Σ_k r_k Σ_kP_kx.",
+    remark="By Bayes' rule r_k is the probability of component k given x, and Σ_kP_kx the mean of z given both: so it "
+    "is Tweedie's E[z|x] = x + σ²∇log q(x), for every mixture.",
 )
 
-_shared = Matrix("c", 1, 1, psd=True)
-_exponential = Trace(Entrywise(_EXP, -(x.T @ _P @ x) / 2))
+_common = sympy.Symbol("c", positive=True)
+_EQUAL = known(_c, _common * Identity(1))
+_s = _bell * reciprocal(Sum("k", _bell))
+_BALANCED = "π_k det(Σ_k + σ²I)^(−1/2) = c for every k"
 
 EQUAL_DETERMINANTS = Derivation(
     name="memberships-with-equal-determinants",
-    title="With equal π_k det(Σ_k + σ²I)^(−1/2) the constants cancel from the memberships",
-    hypotheses=("c_k = c for every k", "any component j, with precision P and the others P_k"),
+    title="With equal π_k det(Σ_k + σ²I)^(−1/2) the memberships are a softmax of −½ xᵀP_kx alone",
+    hypotheses=(*_MIXTURE, _BALANCED),
     source=f"{N23}, proposition 1",
-    definitions=(("e_k(x)", _exponential),),
+    definitions=(("P_k", _P),),
     uses=(POSTERIOR,),
+    steps=chain(_r, ("=", _s, Calculus((_EQUAL,)), "c cancels.")),
+)
+
+_M = Matrix("M", "d", "d", "k", symmetric=True)
+_whitened = exp(-norm_squared(_M.T @ x) / 2)
+_softmax = _whitened * reciprocal(Sum("k", _whitened))
+_ROOT = known(_M @ _M, _P)
+_SOFTMAX = "w_k = softmax_k(−½‖M_kᵀx‖²)"
+
+PRINTED_SCORE = Derivation(
+    name="score-of-a-mixture-with-equal-determinants",
+    title="Proposition 1 as printed: the score as attention of x over the roots of the components' precisions",
+    hypotheses=(*_MIXTURE, _BALANCED, "M_k the symmetric root of P_k = (Σ_k + σ²I)⁻¹", _SOFTMAX, _ANY),
+    source=f"{N23}, proposition 1",
+    definitions=(("w_k", _softmax), ("q", DENSITY)),
+    uses=(LOG_SCORE, EQUAL_DETERMINANTS),
     steps=chain(
-        Trace(_shared) * Trace(Entrywise(_EXP, -(x.T @ PRECISION @ x) / 2)) * Sum("k", _exponential),
+        _SCORE,
+        ("=", inner(-Sum("k", _r * _P @ x), h), Calculus(), "The score of a mixture."),
+        ("=", inner(-Sum("k", _s * _P @ x), h), Calculus((_EQUAL,)), "The constants cancel."),
+        ("=", inner(-Sum("k", _softmax * _M @ _M.T @ x), h), Calculus((_ROOT,)), "P_k = M_kM_kᵀ."),
+    ),
+    remark="N23 writes the sum over k as a product of block matrices.",
+)
+
+PRINTED_POSTERIOR = Derivation(
+    name="posterior-mean-with-equal-determinants",
+    title="The posterior mean of a mixture with equal determinants, its memberships a softmax of −½ xᵀP_kx",
+    hypotheses=(*_MIXTURE, _BALANCED, "w_k = softmax_k(−½ xᵀP_kx)", _ANY),
+    source=f"{N23}, eq. 5 and proposition 1",
+    definitions=(("w_k", _s), ("q", DENSITY), ("P_k", _P)),
+    uses=(POSTERIOR, EQUAL_DETERMINANTS),
+    steps=chain(
+        POSTERIOR.left,
+        ("=", POSTERIOR.right, Calculus(), "The posterior mean of a mixture."),
+        ("=", inner(Sum("k", _s * _S @ _P @ x), h), Calculus((_EQUAL,)), "The constants cancel."),
+    ),
+)
+
+_z = Matrix("z", "d", 1, "k")
+_near = Trace(_c) * exp(-norm_squared(x - _z) / (2 * sigma**2))
+_points = Sum("k", _near)
+
+POINTS = Derivation(
+    name="tweedie-formula-of-points",
+    title="Tweedie's formula for a token that is one of finitely many points",
+    hypotheses=("z = z_k with probability c_k, x = z + σw with w ~ N(0, I)", _ANY),
+    source=f"{N23}, eq. 5; {BOOK}, theorem on Tweedie's formula",
+    definitions=(("r_k", _near * reciprocal(_points)), ("q_k", _near), ("q", _points)),
+    steps=chain(
+        inner(x, h) + sigma**2 * Differential(log(_points), x, h),
         (
             "=",
-            Trace(Entrywise(_EXP, -(x.T @ PRECISION @ x) / 2)) * Sum("k", Trace(_c) * _exponential),
-            Calculus((known(_c, _shared),)),
-            "c_k = c under the sum.",
+            inner(x - Sum("k", _near * reciprocal(_points) * (x - _z)), h),
+            Calculus(),
+            "The exponential is its own derivative; the logit has the gradient −(x − z_k)/σ².",
+        ),
+        (
+            "=",
+            inner(Sum("k", _near * reciprocal(_points) * _z), h),
+            Calculus(),
+            "The probabilities r_k of the points given x sum to 1.",
         ),
     ),
-    remark="Cross-multiplied: c e_j/Σ_k c_k e_k = e_j/Σ_k e_k.",
+    remark="Every distribution is a limit of such, and no Gaussian component is needed.",
 )
 
 # --- subspaces with unit spectrum -------------------------------------------------------------------------------
@@ -208,6 +316,48 @@ LOGITS = Derivation(
         ),
     ),
     remark="N23, eq. 6, has 1/(2t²) in place of 1/(2t²(1 + t²)).",
+)
+
+_COMPONENT = -(x.T @ Inverse(_COVARIANCE) @ x) / 2
+_logit, _energy = norm_squared(U.T @ x) / (2 * t**2 * (1 + t**2)), -norm_squared(x) / (2 * t**2)
+_unit = exp(_COMPONENT)
+_attention = exp(_logit) * reciprocal(Sum("k", exp(_logit)))
+_both = exp(_logit + _energy)
+
+UNIT_SPECTRUM = Derivation(
+    name="denoiser-of-a-mixture-of-subspaces",
+    title="The optimal denoiser of a mixture of subspaces with unit spectrum is attention over them",
+    hypotheses=(
+        "z ~ Σ_k N(0, U_kU_kᵀ)/K, U_k orthonormal of one dimension, x = z + tw with w ~ N(0, I)",
+        "q = Σ_k exp(−½ xᵀ(U_kU_kᵀ + t²I)⁻¹x), the density up to a constant: all determinants are equal",
+        "w_k = softmax_k(‖U_kᵀx‖²/(2t²(1 + t²)))",
+        _ANY,
+    ),
+    source=f"{BOOK}, denoiser of a low-rank mixture",
+    definitions=(("q", Sum("k", _unit)), ("w_k", _attention)),
+    uses=(PRINTED_POSTERIOR, DETERMINANT, LOW_RANK, LOGITS),
+    steps=chain(
+        inner(x, h) + t**2 * Differential(log(Sum("k", _unit)), x, h),
+        (
+            "=",
+            inner(Sum("k", _unit * reciprocal(Sum("k", _unit)) * U @ U.T @ Inverse(_COVARIANCE) @ x), h),
+            Calculus(),
+            "The posterior mean with equal determinants.",
+        ),
+        (
+            "=",
+            inner(Sum("k", _both * reciprocal(Sum("k", _both)) * U @ U.T @ x) / (1 + t**2), h),
+            Calculus((_WOODBURY,)),
+            "Woodbury, in the filters and in the logits.",
+        ),
+        (
+            "=",
+            inner(Sum("k", _attention * U @ U.T @ x) / (1 + t**2), h),
+            Calculus((exponential_of_sum(_logit, _energy),)),
+            "exp(−‖x‖²/(2t²)) is the same for every subspace and cancels.",
+        ),
+    ),
+    remark="The subspaces need not be orthogonal to one another.",
 )
 
 ATTENTION_FILTER = Derivation(

@@ -355,6 +355,30 @@ def norm_squared(A: Expr) -> Expr:
     return inner(A, A)
 
 
+_t = sympy.Symbol("t", real=True)
+EXP = sympy.Lambda(_t, sympy.exp(_t))
+
+
+def _number(s: Expr) -> Expr:
+    """A scalar, or a matrix of one entry, as a matrix of one entry in the form that all numbers share."""
+    return (Trace(s) if s.shape else s) * Identity(1)
+
+
+def exp(s: Expr) -> Expr:
+    """e^s of a number."""
+    return Trace(Entrywise(EXP, _number(s)))
+
+
+def log(s: Expr) -> Expr:
+    """log s of a positive number."""
+    return LogDet(_number(s))
+
+
+def reciprocal(s: Expr) -> Expr:
+    """1/s of a number that is not zero."""
+    return Trace(Inverse(_number(s)))
+
+
 def spectral(function: sympy.Lambda, A: Expr) -> Expr:
     """f(A) of a square matrix for a rational f: polynomials and an inverse."""
     numerator, denominator = sympy.fraction(sympy.together(function.expr))

@@ -10,7 +10,7 @@ import sympy
 
 from derivations.checks import Calculus, Squares
 from derivations.coding_rate import GRADIENT
-from derivations.expression import Differential, Expr, Identity, Inverse, Matrix, expression
+from derivations.expression import Differential, Expr, Identity, Inverse, Matrix, Scalar, expression
 from derivations.notation import W, Z, alpha
 from derivations.proof import Derivation, chain
 from derivations.rules import known, push_through, woodbury
@@ -31,6 +31,7 @@ SLOPE: Expr = alpha * Z @ W
 
 x, y = sympy.symbols("x y", positive=True)
 """√α times two singular values."""
+_s = sympy.Symbol("s", positive=True)
 SIZE = 1 / ((1 + x**2) * (1 + y**2))
 
 K = Matrix("K", "r", "r")
@@ -106,7 +107,7 @@ DIFFERENCE = Derivation(
     title="The eigenvalue on symmetric pairs is the divided difference of g",
     hypotheses=("singular values a and b that differ; for a = b it is the limit, g'(a)",),
     source=f"{N23}, lemma 6, in its sharp form",
-    definitions=(("g(s)", "αs/(1 + αs²)"),),
+    definitions=(("g(s)", Scalar(alpha * _s / (1 + alpha * _s**2))),),
     uses=(INSIDE,),
     steps=chain(
         expression((_g(a) - _g(b)) / (a - b)),
@@ -124,7 +125,7 @@ SUM = Derivation(
     title="The eigenvalue on skew pairs is (g(a) + g(b)) / (a + b)",
     hypotheses=("singular values a and b",),
     source=f"{N23}, lemma 6, in its sharp form",
-    definitions=(("g(s)", "αs/(1 + αs²)"),),
+    definitions=(("g(s)", Scalar(alpha * _s / (1 + alpha * _s**2))),),
     uses=(INSIDE,),
     steps=chain(
         expression((_g(a) + _g(b)) / (a + b)),

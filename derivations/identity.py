@@ -9,8 +9,10 @@ again; what is conditioned on then has probability at least 1 − D/P, and D cou
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from fractions import Fraction
+from functools import partial
 from math import ceil, log2
 
 import sympy
@@ -18,7 +20,20 @@ from flint import nmod
 
 from derivations import expression as ex
 from derivations.calculus import differential
-from derivations.exact import FIELD, POWERS, PRIME, Logs, Point, Rows, Singular, eliminated, evaluate, multiplied
+from derivations.exact import (
+    FIELD,
+    POWERS,
+    PRIME,
+    Logs,
+    Number,
+    Point,
+    Ring,
+    Rows,
+    Singular,
+    eliminated,
+    evaluate,
+    multiplied,
+)
 from derivations.expression import Expr, Matrix
 from derivations.proof import Finding
 
@@ -36,6 +51,11 @@ def tested(a: Expr, b: Expr, sizes: tuple[Mapping[str, int], ...], trials: int) 
         worst = max(worst, _false_acceptance(a - b, at) ** trials)
     bound = f"false acceptance at most 2^{ceil(log2(worst))}"
     return Finding(True, f"exact values at {shown}, {trials} points each, {bound}")
+
+
+def uniform(rng: random.Random) -> Number:
+    """A number of the prime field."""
+    return nmod(rng.randrange(PRIME), PRIME)
 
 
 def same(left: object, right: object) -> bool:
@@ -56,12 +76,14 @@ def _values(a: Expr, b: Expr, sizes: Mapping[str, int], rng: random.Random) -> t
 
 
 def point(
-    matrices: frozenset[Matrix], symbols: frozenset[sympy.Symbol], sizes: Mapping[str, int], rng: random.Random
+    matrices: frozenset[Matrix],
+    symbols: frozenset[sympy.Symbol],
+    sizes: Mapping[str, int],
+    rng: random.Random,
+    ring: Ring = FIELD,
+    draw: Callable[[random.Random], Number] = uniform,
 ) -> Point:
-    """A random point of the field at which every matrix is as its declaration says."""
-
-    def draw() -> nmod:
-        return nmod(rng.randrange(PRIME), PRIME)
+    """A random point at which every matrix is as its declaration says, of the prime field or of another ring."""
 
     families = {replace(A, index="") for A in matrices}
     if len({A.name for A in families}) < len(families) or len({str(s) for s in symbols}) < len(symbols):
@@ -72,28 +94,36 @@ def point(
         count = sizes["K"] if A.index else 1
         if (A.name, 0) in values:
             continue
-        for k, member in enumerate(_members(A, rows, cols, count, draw)):
+        for k, member in enumerate(_members(A, rows, cols, count, partial(draw, rng), ring)):
             values[A.name, k] = member
-    scalars = {str(s): draw() for s in sorted(symbols, key=str) if str(s) not in sizes}
-    return Point(FIELD, sizes, values, scalars)
+    scalars = {str(s): draw(rng) for s in sorted(symbols, key=str) if str(s) not in sizes}
+    return Point(ring, sizes, values, scalars)
 
 
-def _members(A: Matrix, rows: int, cols: int, count: int, draw: object) -> list[Rows]:
+def _members(A: Matrix, rows: int, cols: int, count: int, draw: Callable[[], Number], ring: Ring) -> list[Rows]:
     def any_matrix(m: int, n: int) -> Rows:
-        return [[draw() for _ in range(n)] for _ in range(m)]  # type: ignore[operator]
+        return [[draw() for _ in range(n)] for _ in range(m)]
+
+    def orthogonal(n: int) -> Rows:
+        return _orthogonal(any_matrix(n, n), ring)
 
     if A.orthonormal:
         if A.complete and count * cols != rows:
             raise ValueError(f"a complete orthonormal family needs K p = d, got {count} * {cols} and {rows}")
-        shared = _orthogonal(any_matrix(rows, rows))
+        shared = orthogonal(rows)
         if A.mutually or A.complete:
             return [[row[k * cols : (k + 1) * cols] for row in shared] for k in range(count)]
-        return [[row[:cols] for row in _orthogonal(any_matrix(rows, rows))] for _ in range(count)]
+        return [[row[:cols] for row in orthogonal(rows)] for _ in range(count)]
+    if A.complete:  # the first rows of an orthogonal matrix: Σ_k A_kA_kᵀ = I
+        if count * cols < rows:
+            raise ValueError(f"a complete family needs as many columns as rows, got {count} * {cols} and {rows}")
+        shared = orthogonal(count * cols)[:rows]
+        return [[row[k * cols : (k + 1) * cols] for row in shared] for k in range(count)]
     made = []
     for _ in range(count):
         M = any_matrix(rows, cols)
         if A.diagonal:
-            M = [[x if i == j else 0 * x for j, x in enumerate(row)] for i, row in enumerate(M)]
+            M = [[x ** (1 + A.psd) if i == j else 0 * x for j, x in enumerate(row)] for i, row in enumerate(M)]
         elif A.psd:
             M = multiplied(M, [list(row) for row in zip(*M, strict=True)])
         elif A.symmetric:
@@ -102,14 +132,14 @@ def _members(A: Matrix, rows: int, cols: int, count: int, draw: object) -> list[
     return made
 
 
-def _orthogonal(M: Rows) -> Rows:
+def _orthogonal(M: Rows, ring: Ring) -> Rows:
     # Cayley: (I − A)(I + A)⁻¹ of a skew A.
     n = len(M)
-    one, zero = nmod(1, PRIME), nmod(0, PRIME)
+    one, zero = ring.number(Fraction(1)), ring.number(Fraction(0))
     A = [[zero if i == j else M[i][j] if i < j else -M[j][i] for j in range(n)] for i in range(n)]
     plus = [[A[i][j] + (one if i == j else zero) for j in range(n)] for i in range(n)]
     minus = [[(one if i == j else zero) - A[i][j] for j in range(n)] for i in range(n)]
-    return multiplied(minus, eliminated(plus, FIELD)[0])
+    return multiplied(minus, eliminated(plus, ring)[0])
 
 
 def _false_acceptance(a: Expr, sizes: Mapping[str, int]) -> float:
@@ -142,6 +172,9 @@ def degree(a: Expr, sizes: Mapping[str, int]) -> tuple[int, int]:
             return _total_degree(above), _total_degree(below)
         case Matrix(orthonormal=True):
             return size(a.rows), size(a.rows)
+        case Matrix(complete=True):
+            drawn = size(a.cols) * (sizes["K"] if a.index else 1)
+            return drawn, drawn
         case Matrix(psd=True):
             return 2, 0
         case Matrix():

@@ -1,10 +1,10 @@
-"""Where rates are largest: the shape function of ΔR, regularised stationary points, rate distortion, fixed energy."""
+"""Where rates are largest: growth, fixed energy, the ends of the official measure, saturation."""
 
 from __future__ import annotations
 
 import sympy
 
-from derivations.checks import Calculus, Lemma, OnInterval, Spectrum, Squares
+from derivations.checks import Calculus, Lemma, Squares
 from derivations.expression import (
     Differential,
     Entrywise,
@@ -16,264 +16,22 @@ from derivations.expression import (
     Scalar,
     Sum,
     Trace,
-    expression,
     norm_squared,
     substitute,
 )
-from derivations.notation import I_d, I_n, I_p, K, M, R, W, Z, alpha, beta, eps, eta, lam, n, p
+from derivations.notation import I_d, I_n, I_p, K, M, R, W, Z, alpha, beta, eps, eta, n, p
 from derivations.partition_rate import TANGENT, tangent
 from derivations.proof import Derivation, chain
-from derivations.rules import known, multiplicative, push_through, root, sylvester
-from derivations.sources import GEO, MCR2
+from derivations.rules import known, push_through, root, sylvester
 
+_HALF = sympy.Rational(1, 2)
 _ONE = Identity(1)
-g, u = sympy.symbols("g u", positive=True)
-"""g = √γ, the root of a class's share, is below 1: g = 1/(1 + u)."""
-x = sympy.Symbol("x", positive=True)
-SHAPE = sympy.Lambda(x, sympy.log(1 + alpha * x) - g**2 * sympy.log(1 + alpha * x / g**2))
-"""f(x) = log(1 + αx) − γ log(1 + αx/γ), what a squared singular value of a class adds to 2ΔR."""
-SLOPE = alpha**2 * (1 - g**2) * x / ((1 + alpha * x) * (g**2 + alpha * x))
-"""f'(x)."""
-TOP = alpha * (1 - g) / (1 + g)
-"""α(1 − √γ)/(1 + √γ)."""
-_SHARE = "γ = g² the share of a class"
-_BELOW_ONE = {g: 1 / (1 + u)}
-_SLOPE = sympy.factor(SLOPE.subs(_BELOW_ONE))
-_PROPER = f"{_SHARE}, g = 1/(1 + u) < 1, and x > 0"
-_X, _H = Matrix("x", 1, 1), Matrix("h", 1, 1)
-
-SHAPE_SLOPE = Derivation(
-    name="slope-of-the-shape-function",
-    title="The slope of what a singular value adds to the rate reduction",
-    hypotheses=(_SHARE, "x the square of a singular value, h a change of it"),
-    source=f"{MCR2}; derived",
-    steps=chain(
-        Differential(Trace(Entrywise(SHAPE, _X)), _X, _H),
-        (
-            "=",
-            Trace(Entrywise(sympy.Lambda(x, SLOPE), _X)) * Trace(_H),
-            Calculus(),
-            "α/(1 + αx) − α/(1 + αx/γ) over one denominator.",
-        ),
-    ),
-)
-
-SHAPE_INCREASES = Derivation(
-    name="shape-function-increases",
-    title="The slope of the shape function is positive: more energy, more rate reduction",
-    hypotheses=(_PROPER,),
-    source=f"{MCR2}; derived",
-    uses=(SHAPE_SLOPE,),
-    steps=chain(
-        Scalar(_SLOPE),
-        (">=", expression(0), Squares(((_SLOPE, _ONE),)), "No factor is negative."),
-    ),
-)
-
-SHAPE_SYMMETRY = Derivation(
-    name="symmetry-of-the-slope-of-the-shape-function",
-    title="The slope of the shape function is the same at x and at γ/(α²x)",
-    hypotheses=(_SHARE, "x > 0"),
-    source="derived",
-    uses=(SHAPE_SLOPE,),
-    steps=chain(
-        Scalar(SLOPE.subs(x, g**2 / (alpha**2 * x))),
-        ("=", Scalar(SLOPE), Calculus(), "Numerator and denominator times αx²/γ."),
-    ),
-    remark="So its turning point is x_T = √γ/α.",
-)
-
-_top = sympy.factor(TOP.subs(_BELOW_ONE))
-
-TURNING_POINT = Derivation(
-    name="turning-point-of-the-shape-function",
-    title="The slope of the shape function is largest at x = √γ/α",
-    hypotheses=(_PROPER,),
-    source="derived",
-    uses=(SHAPE_SLOPE,),
-    steps=chain(
-        Scalar(_SLOPE),
-        (
-            "<=",
-            Scalar(_top),
-            Squares(
-                (
-                    (
-                        _top * (alpha * x - 1 / (1 + u)) ** 2 / ((1 + alpha * x) * (1 / (1 + u) ** 2 + alpha * x)),
-                        _ONE,
-                    ),
-                )
-            ),
-            "The difference has the factor (αx − √γ)², and is zero at x = √γ/α.",
-        ),
-    ),
-    remark="The bound is α(1 − √γ)/(1 + √γ). The shape function is convex before x = √γ/α and concave after.",
-)
-
-# --- regularised MCR² -------------------------------------------------------------------------------------------
-
-_alpha_k = alpha / g**2
-ETA = _alpha_k - alpha - lam * (1 / g**2 + 1)
-"""η_k = (α_k − α) − λ(n/n_k + 1)."""
-QUADRATIC = lam * _alpha_k * x**2 - ETA * x + lam / alpha
-
-STATIONARY = Derivation(
-    name="stationary-points-of-regularised-rate-reduction",
-    title="Stationary singular values of the regularised rate reduction solve a quadratic",
-    hypotheses=(_SHARE, "x > 0 the square of a singular value, λ the weight of ½‖Z‖²"),
-    source=GEO,
-    uses=(SHAPE_SLOPE,),
-    steps=chain(
-        Scalar(SLOPE - lam),
-        (
-            "=",
-            Scalar(-alpha * QUADRATIC / ((1 + alpha * x) * (1 + _alpha_k * x))),
-            Calculus(),
-            "Over the common denominator.",
-        ),
-    ),
-    remark="So f'(x) = λ exactly when λα_k x² − η_k x + λ/α = 0.",
-)
-
-_w = sympy.Symbol("w", nonnegative=True)
-
-ROOTS = Derivation(
-    name="roots-of-the-stationary-quadratic",
-    title="The stationary singular values in closed form",
-    hypotheses=(_SHARE, "x = (η_k + w)/(2λα_k)"),
-    source=GEO,
-    uses=(STATIONARY,),
-    steps=chain(
-        Scalar(QUADRATIC.subs(x, (ETA + _w) / (2 * lam * _alpha_k))),
-        (
-            "=",
-            Scalar((_w**2 - (ETA**2 - 4 * lam**2 / g**2)) / (4 * lam * _alpha_k)),
-            Calculus(),
-            "Completing the square, with 4λα_k λ/α = 4λ²/γ.",
-        ),
-    ),
-    remark="Zero for w² = η_k² − 4λ²/γ: the larger root is the local maximum.",
-)
-
-REGULARISER_BOUND = Derivation(
-    name="bound-on-the-regulariser",
-    title="What decides on real roots of the stationary quadratic is a multiple of α(1 − √γ)/(1 + √γ) − λ",
-    hypotheses=(_SHARE,),
-    source=GEO,
-    uses=(ROOTS,),
-    steps=chain(
-        Scalar(ETA - 2 * lam / g),
-        (
-            "=",
-            Scalar((1 + g) ** 2 / g**2 * (TOP - lam)),
-            Calculus(),
-            "η_k ≥ 2λ/√γ, a positive sum with real roots, is a multiple of the bound less λ.",
-        ),
-    ),
-    remark="The bound is the slope of the shape function at its turning point, and least for the largest class.",
-)
-
-# --- rate distortion --------------------------------------------------------------------------------------------
-
-theta = sympy.Symbol("theta", positive=True)
-S = Matrix("S", "d", "d", psd=True)
-
-WATER_FILLING = Derivation(
-    name="gap-to-reverse-water-filling",
-    title="What the coding rate has above the rate-distortion function at small distortion",
-    hypotheses=("S ≻ 0 the covariance, θ = ε²/d at most its least eigenvalue",),
-    source="Cover and Thomas, Elements of Information Theory, theorem 10.3.3; derived",
-    steps=chain(
-        LogDet(I_d + S / theta) / 2,
-        (
-            "=",
-            LogDet(S / theta) / 2 + LogDet(I_d + theta * Inverse(S)) / 2,
-            Calculus((multiplicative(S / theta, I_d + theta * Inverse(S)),)),
-            "Take out S/θ.",
-        ),
-    ),
-    remark="The first term is the rate-distortion function, the second, ½ Σ log(1 + θ/λ_i), is the gap: it vanishes "
-    "with θ.",
-)
-
-_r = sympy.Symbol("r", nonnegative=True)
-
-HALF_BIT = Derivation(
-    name="half-bit-bound",
-    title="At small distortion an eigenvalue adds at most half a bit too much to the coding rate",
-    hypotheses=("one eigenvalue λ ≥ θ: its gap is ½ log(1 + θ/λ) with θ/λ = 1 − r, 0 ≤ r ≤ 1",),
-    source="derived",
-    uses=(WATER_FILLING,),
-    steps=chain(
-        Scalar(sympy.log(2 - _r) / 2),
-        (
-            "<=",
-            Scalar(sympy.log(2) / 2),
-            OnInterval(_r, sympy.Integer(0), sympy.Integer(1)),
-            "Equal at r = 0; decreasing.",
-        ),
-    ),
-    remark="Attained where θ = λ.",
-)
-
-NONNEGATIVE_GAP = Derivation(
-    name="gap-to-reverse-water-filling-is-not-negative",
-    title="The coding rate is at least the rate-distortion function at small distortion",
-    hypotheses=("one eigenvalue λ ≥ θ: its gap is ½ log(1 + t), t = θ/λ",),
-    source="derived",
-    uses=(WATER_FILLING,),
-    steps=chain(
-        Scalar(sympy.log(1 + _r) / 2),
-        (">=", expression(0), OnInterval(_r, sympy.Integer(0), sympy.oo), "Zero at 0; increasing."),
-    ),
-)
-
-_z = sympy.Symbol("z", nonnegative=True)
-_GAP = sympy.Lambda(_z, sympy.log(1 + _z) / 2)
-_SMALL = ("S ≻ 0 the covariance, θ = ε²/d at most its least eigenvalue",)
-_gap = LogDet(I_d + theta * Inverse(S)) / 2
-
-GAP_BELOW = Derivation(
-    name="gap-to-reverse-water-filling-from-below",
-    title="The gap to the rate-distortion function is not negative",
-    hypotheses=_SMALL,
-    source="derived",
-    uses=(WATER_FILLING,),
-    steps=chain(
-        _gap,
-        (
-            ">=",
-            expression(0),
-            Spectrum(_GAP, sympy.Lambda(_z, sympy.Integer(0)), theta * Inverse(S)),
-            "log(1 + z) ≥ 0 for every eigenvalue z ≥ 0 of θS⁻¹.",
-        ),
-    ),
-)
-
-GAP_ABOVE = Derivation(
-    name="gap-to-reverse-water-filling-from-above",
-    title="The gap to the rate-distortion function is at most of first order in the distortion",
-    hypotheses=_SMALL,
-    source="derived",
-    uses=(WATER_FILLING,),
-    steps=chain(
-        _gap,
-        (
-            "<=",
-            theta / 2 * Trace(Inverse(S)),
-            Spectrum(_GAP, sympy.Lambda(_z, _z / 2), theta * Inverse(S)),
-            "log(1 + z) ≤ z for every eigenvalue z ≥ 0 of θS⁻¹.",
-        ),
-    ),
-    remark="It is ½ Σ θ/λ_i, which tends to zero with θ.",
-)
 
 # --- growth -----------------------------------------------------------------------------------------------------
 
 _A, _B = Matrix("A", "d", "d", psd=True), Matrix("B", "d", "d", psd=True)
 _N = Matrix("N", "n", "n", symmetric=True)
 _more = sympy.Symbol("u", nonnegative=True)
-_HALF = sympy.Rational(1, 2)
 _of_z = I_d + alpha * Z.T @ Z
 _grown = (1 + _more) * Z
 _of_grown = I_d + alpha * _grown.T @ _grown
@@ -501,7 +259,8 @@ SATURATION = Derivation(
     remark="So ΔR(Z|U) ≤ (d/2) log K for complete orthonormal bases, approached with growing scale and not attained.",
 )
 
-s, v = sympy.symbols("s v", positive=True)
+s, u, v = sympy.symbols("s u v", positive=True)
+_X, _H = Matrix("x", 1, 1), Matrix("h", 1, 1)
 _k = 1 + u
 """K = 1 + u."""
 DIRECTION = sympy.Lambda(s, sympy.log(1 + _k * s) - sympy.log(1 + s))

@@ -12,10 +12,9 @@ equal expressions keep different normal forms, a rule of `derivations.rules` is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cache
-from itertools import count, permutations
 from typing import Any
 
 import sympy
@@ -23,66 +22,33 @@ import sympy
 from derivations import expression as ex
 from derivations.calculus import differential
 from derivations.expression import Expr, Size
-
-
-@dataclass(frozen=True)
-class Atom:
-    """What products are made of; ``content`` holds words and normal forms."""
-
-    kind: str
-    content: tuple[Any, ...]
-    rows: Size = 1
-    cols: Size = 1
-    symmetric: bool = False
-
-
-@dataclass(frozen=True)
-class Factor:
-    """An atom or its transpose."""
-
-    atom: Atom
-    transposed: bool = False
-
-    @property
-    def rows(self) -> Size:
-        return self.atom.cols if self.transposed else self.atom.rows
-
-    @property
-    def cols(self) -> Size:
-        return self.atom.rows if self.transposed else self.atom.cols
-
-    @property
-    def T(self) -> Factor:
-        match self.atom.kind:
-            case "ones":
-                return Factor(Atom("ones", (), self.atom.cols, self.atom.rows))
-            case "inverse":
-                return _inverse_factor(self.atom.content[0].T)
-        return self if self.atom.symmetric else Factor(self.atom, not self.transposed)
-
-
-Word = tuple[Factor, ...]
-
-
-@dataclass(frozen=True)
-class Term:
-    """Scalar atoms times a word, summed over the bound indices (index, count)."""
-
-    scalars: tuple[Atom, ...] = ()
-    word: Word = ()
-    bound: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class Normal:
-    """A sum of terms with their coefficients."""
-
-    shape: ex.Shape
-    items: tuple[tuple[Term, sympy.Expr], ...]
-
-    @property
-    def T(self) -> Normal:
-        return _collect(self.shape[::-1], ((replace(t, word=_transposed(t.word)), c) for t, c in self.items))
+from derivations.words import (
+    Atom,
+    Bound,
+    Factor,
+    Normal,
+    Term,
+    Word,
+    collect,
+    diagonal_factor,
+    entries_atom,
+    free_of,
+    fresh,
+    hadamard_product,
+    hadamard_words,
+    inverse_factor,
+    is_ones,
+    joined,
+    matched_names,
+    reduced_function,
+    renamed,
+    rotations,
+    size,
+    sort_key,
+    times,
+    trace_atom,
+    transposed_word,
+)
 
 
 @dataclass(frozen=True)
@@ -112,159 +78,6 @@ def equal(a: Expr, b: Expr, rules: tuple[Rule, ...] = ()) -> bool:
     return a.shape == b.shape and normal(a, rules) == normal(b, rules)
 
 
-@cache
-def size(of: Size) -> sympy.Expr:
-    """A size as a positive integer symbol, or as the number it is."""
-    return sympy.Integer(of) if isinstance(of, int) else sympy.Symbol(of, positive=True, integer=True)
-
-
-# --- names of bound indices, order, coefficients ----------------------------------------------------------------
-
-
-@cache
-def _key(a: Any) -> str:
-    return repr(a)
-
-
-@cache
-def _coefficient(c: sympy.Expr) -> sympy.Expr:
-    return sympy.cancel(sympy.together(c))
-
-
-@cache
-def _reduced_function(f: sympy.Lambda) -> sympy.Lambda:
-    rational = f.expr.is_rational_function(*f.variables)
-    return sympy.Lambda(f.variables, _coefficient(f.expr)) if rational else f
-
-
-@cache
-def _free(a: Any) -> frozenset[str]:
-    if isinstance(a, ex.Matrix):
-        return frozenset({a.index} - {""})
-    if isinstance(a, Term):
-        inside: frozenset[str] = _free(a.scalars) | _free(a.word)
-        return inside - {index for index, _ in a.bound}
-    return frozenset().union(*(_free(part) for part in _parts(a)))
-
-
-def _parts(a: Any) -> Iterator[Any]:
-    if isinstance(a, tuple):
-        yield from a
-    elif is_dataclass(a):
-        yield from (getattr(a, f.name) for f in fields(a))
-
-
-@cache
-def _height(a: Any) -> int:
-    # Bound indices are named after the height of their term, so that a name never means two things at once.
-    return max((_height(part) for part in _parts(a)), default=0) + isinstance(a, Term)
-
-
-def _renamed(a: Any, names: dict[str, str]) -> Any:
-    if not names or not (_free(a) & names.keys()):
-        return a
-    if isinstance(a, ex.Matrix):
-        return replace(a, index=names.get(a.index, a.index))
-    if isinstance(a, tuple):
-        return tuple(_renamed(part, names) for part in a)
-    if isinstance(a, Term):
-        names = {old: new for old, new in names.items() if old not in {index for index, _ in a.bound}}
-    changed = type(a)(**{f.name: _renamed(getattr(a, f.name), names) for f in fields(a)})
-    return _reordered(changed)
-
-
-def _reordered(a: Any) -> Any:
-    # What is kept sorted must be sorted again once names have changed.
-    if isinstance(a, Normal):
-        return _collect(a.shape, a.items)
-    if isinstance(a, Term):
-        return replace(a, scalars=tuple(sorted(a.scalars, key=_key)))
-    if isinstance(a, Atom) and a.kind == "trace":
-        return _trace_atom(a.content[0])
-    if isinstance(a, Atom) and a.kind in ("hadamard", "entries"):
-        return replace(a, content=tuple(sorted(a.content, key=_key)))
-    return a
-
-
-def _canonical(term: Term) -> Term:
-    if term.word and term.word[0].rows == term.word[-1].cols == 1:  # a number is its own transpose
-        term = replace(term, word=min(term.word, _transposed(term.word), key=_key))
-    if not term.bound:
-        return replace(term, scalars=tuple(sorted(term.scalars, key=_key)))
-    level = _height(Term(term.scalars, term.word))
-    candidates = []
-    for order in permutations(term.bound):
-        names = {index: f"{level}.{i}" for i, (index, _) in enumerate(order)}
-        scalars, word = _renamed(term.scalars, names), _renamed(term.word, names)
-        bound = tuple((names[index], count) for index, count in order)
-        candidates.append(Term(tuple(sorted(scalars, key=_key)), word, bound))
-    return min(candidates, key=_key)
-
-
-def _collect(shape: ex.Shape, items: Iterable[tuple[Term, sympy.Expr]]) -> Normal:
-    total: dict[Term, sympy.Expr] = {}
-    for term, c in items:
-        canonical = _canonical(term)
-        total[canonical] = total.get(canonical, sympy.Integer(0)) + c
-    kept = ((term, _coefficient(c)) for term, c in total.items())
-    return Normal(shape, tuple(sorted(((t, c) for t, c in kept if c != 0), key=_key)))
-
-
-def _fresh(term: Term) -> Term:
-    """The term with new names for its bound indices, which nothing else has."""
-    if not term.bound:
-        return term
-    names = {index: f"?{next(_NAMES)}" for index, _ in term.bound}
-    bare = _renamed(Term(term.scalars, term.word), names)
-    return Term(bare.scalars, bare.word, tuple((names[index], count) for index, count in term.bound))
-
-
-_NAMES = count()
-
-
-# --- words ------------------------------------------------------------------------------------------------------
-
-
-def _transposed(word: Word) -> Word:
-    return tuple(factor.T for factor in reversed(word))
-
-
-def _rotations(word: Word) -> list[Word]:
-    return [word[i:] + word[:i] for i in range(len(word))]
-
-
-def _trace_atom(word: Word) -> Atom:
-    return Atom("trace", (min(_rotations(word) + _rotations(_transposed(word)), key=_key),))
-
-
-def _diagonal_factor(word: Word) -> Factor:
-    return Factor(Atom("diagonal", (min(word, _transposed(word), key=_key),), word[0].rows, 1))
-
-
-def _inverse_factor(S: Normal) -> Factor:
-    return Factor(Atom("inverse", (S,), *S.shape, symmetric=S == S.T))
-
-
-def _ones(word: Word) -> bool:
-    return len(word) == 1 and word[0].atom.kind == "ones"
-
-
-def _hadamard_words(words: Iterable[Word]) -> list[Word]:
-    flat: list[Word] = []
-    for word in words:
-        if len(word) == 1 and word[0].atom.kind == "hadamard":
-            inside = word[0].atom.content
-            flat += [_transposed(w) for w in inside] if word[0].transposed else inside
-        elif not _ones(word) and (word or () not in flat):  # I ∘ I = I
-            flat.append(word)
-    return sorted(flat, key=_key)
-
-
-def _entries_atom(words: list[Word]) -> Atom:
-    both = (tuple(words), tuple(sorted((_transposed(w) for w in words), key=_key)))
-    return Atom("entries", min(both, key=_key))
-
-
 # --- reading and rewriting --------------------------------------------------------------------------------------
 
 Rewritten = list[tuple[Term, sympy.Expr]]
@@ -279,7 +92,7 @@ class _Reader:
         self.sizes = {rule.left.value: rule.right.value for rule in rules if _of_a_size(rule)}  # type: ignore[attr-defined]
         rules = tuple(rule for rule in rules if not _of_a_size(rule))
         read = [self._pattern(rules[:i], rule) for i, rule in enumerate(rules)]
-        transposed = [(replace(left, word=_transposed(left.word)), right.T) for left, right in read if left.word]
+        transposed = [(replace(left, word=transposed_word(left.word)), right.T) for left, right in read if left.word]
         self.patterns = read + [(left, right) for left, right in transposed if not _undoes(left, right, read)]
 
     @staticmethod
@@ -290,7 +103,7 @@ class _Reader:
         term, c = left.items[0]
         if bool(term.word) == bool(term.scalars) or len(term.scalars) > 1 or term.bound:
             raise ValueError("the left side of a rule must be one word or one scalar atom")
-        return term, _collect(right.shape, ((t, factor / c) for t, factor in right.items))
+        return term, collect(right.shape, ((t, factor / c) for t, factor in right.items))
 
     def read(self, a: Expr) -> Normal:
         return self._reduced(a.shape, list(self._raw(a)))
@@ -311,16 +124,16 @@ class _Reader:
                 for part in terms:
                     yield from self.read(part).items
             case ex.Scale(factor=left, arg=right) | ex.Product(factors=(left, right)):
-                yield from _times(self.read(left), self.read(right))
+                yield from times(self.read(left), self.read(right))
             case ex.Product(factors=(only,)):
                 yield from self.read(only).items
             case ex.Product(factors=factors):
-                yield from _times(self.read(factors[0]), self.read(ex.Product(factors[1:])))
+                yield from times(self.read(factors[0]), self.read(ex.Product(factors[1:])))
             case ex.Transpose(arg=arg):
                 yield from self.read(arg).T.items
             case ex.Sum(index=index, arg=arg, count=count):
                 for term, c in self.read(arg).items:
-                    if index in _free(term):
+                    if index in free_of(term):
                         yield replace(term, bound=(*term.bound, (index, count))), c
                     else:
                         yield term, c * size(count)
@@ -329,7 +142,7 @@ class _Reader:
             case ex.Trace(arg=arg):
                 for term, c in self.read(arg).items:
                     if term.word:
-                        yield Term((*term.scalars, _trace_atom(term.word)), (), term.bound), c
+                        yield Term((*term.scalars, trace_atom(term.word)), (), term.bound), c
                     else:
                         yield term, c * size(arg.shape[0])  # type: ignore[misc]
             case ex.LogDet(arg=arg):
@@ -337,21 +150,24 @@ class _Reader:
             case ex.Softmax(arg=arg):
                 yield Term(word=(Factor(Atom("softmax", (self.read(arg),), *a.shape)),)), one
             case ex.Entrywise(function=function, arg=arg):
-                applied = Atom("entrywise", (_reduced_function(function), self.read(arg)), *a.shape)
+                applied = Atom("entrywise", (reduced_function(function), self.read(arg)), *a.shape)
                 yield Term(word=(Factor(applied),)), one
             case ex.Hadamard(left=left, right=right):
-                yield from _hadamard(self.read(left), self.read(right))
+                yield from hadamard_product(self.read(left), self.read(right))
             case ex.Diag(arg=arg):
                 for term, c in self.read(arg).items:
                     atom = Atom("diag", (term.word,), *a.shape, symmetric=True)
-                    yield replace(term, word=() if _ones(term.word) else (Factor(atom),)), c
+                    yield replace(term, word=() if is_ones(term.word) else (Factor(atom),)), c
             case ex.Differential(arg=arg, matrix=matrix, along=along):
                 yield from self.read(differential(arg, {matrix: along})).items
             case ex.Diagonal(arg=arg) if arg.shape == (1, 1):
                 yield from self.read(arg).items
             case ex.Diagonal(arg=arg):
                 for term, c in self.read(arg).items:
-                    column = _diagonal_factor(term.word) if term.word else Factor(Atom("ones", (), a.shape[0], 1))
+                    if [factor.atom.kind for factor in term.word] == ["diag"]:  # diag(Diag(v)) = v
+                        yield replace(term, word=term.word[0].atom.content[0]), c
+                        continue
+                    column = diagonal_factor(term.word) if term.word else Factor(Atom("ones", (), a.shape[0], 1))
                     yield replace(term, word=(column,)), c
             case _:
                 raise TypeError(f"no normal form for {type(a).__name__}")
@@ -361,36 +177,44 @@ class _Reader:
             raise ZeroDivisionError("inverse of a matrix that is zero")
         if len(S.items) == 1:
             term, c = S.items[0]
+            outside = [atom for atom in term.scalars if not free_of(atom) & {index for index, _ in term.bound}]
+            if outside:  # (sA)⁻¹ = s⁻¹A⁻¹ for a number s
+                inside = replace(term, scalars=tuple(atom for atom in term.scalars if atom not in outside))
+                numbers = tuple(_reciprocal(atom) for atom in outside)
+                for rest, factor in self._inverse(Normal(S.shape, ((inside, c),))):
+                    yield joined(Term(numbers), rest), factor
+                return
             if not term.scalars and not term.bound:
                 inverted = [_inverse_of(factor) for factor in reversed(term.word)]
                 if all(inverted):
                     yield Term(word=tuple(factor for factor in inverted if factor)), 1 / c
                     return
         unit = next((c for term, c in S.items if term == Term()), S.items[-1][1])
-        scaled = _collect(S.shape, ((term, c / unit) for term, c in S.items))
-        factor = _inverse_factor(scaled)
+        scaled = collect(S.shape, ((term, c / unit) for term, c in S.items))
+        factor = inverse_factor(scaled)
         yield Term(word=(factor,)), 1 / unit
 
     def _logdet(self, S: Normal) -> Iterator[tuple[Term, sympy.Expr]]:
         one = sympy.Integer(1)
-        if S.items == ((Term(), one),):
+        if len(S.items) == 1 and S.items[0][0] == Term() and S.items[0][1].is_positive:  # log det(cI)
+            yield Term(), size(S.shape[0]) * sympy.expand_log(sympy.log(S.items[0][1]))  # type: ignore[misc]
             return
         only, c = S.items[0] if len(S.items) == 1 else (Term(), 0)
         if c == 1 and [f.atom.kind for f in only.word] == ["inverse"] and not only.scalars and not only.bound:
             yield Term((Atom("logdet", (S.items[0][0].word[0].atom.content[0],)),)), -one
             return
-        yield Term((Atom("logdet", (min(S, S.T, key=_key),)),)), one
+        yield Term((Atom("logdet", (min(S, S.T, key=sort_key),)),)), one
 
     # Rewriting, to the end.
 
     def _reduced(self, shape: ex.Shape, items: Rewritten) -> Normal:
         done: Rewritten = []
-        items = [(_fresh(term), c) for term, c in items]
+        items = [(fresh(term), c) for term, c in items]
         for _ in range(REWRITINGS):
             if not items:
-                return _collect(shape, done)
+                return collect(shape, done)
             term, c = items.pop()
-            idle = [pair for pair in term.bound if pair[0] not in _free(Term(term.scalars, term.word))]
+            idle = [pair for pair in term.bound if pair[0] not in free_of(Term(term.scalars, term.word))]
             for pair in idle:
                 c *= size(pair[1])
             term = replace(term, bound=tuple(pair for pair in term.bound if pair not in idle))
@@ -403,6 +227,9 @@ class _Reader:
 
     def _rewritten(self, term: Term) -> Rewritten | None:
         """The term after one rewriting, None if none applies."""
+        without = _cancelled(term)
+        if without is not None:
+            return [(without, sympy.Integer(1))]
         for i, atom in enumerate(term.scalars):
             rest = replace(term, scalars=term.scalars[:i] + term.scalars[i + 1 :])
             changed = self._scalar(atom, rest)
@@ -412,25 +239,29 @@ class _Reader:
 
     def _scalar(self, atom: Atom, rest: Term) -> Rewritten | None:
         for pattern, right in self.patterns:
-            names = _match(pattern.scalars, (atom,)) if pattern.scalars else None
+            names = matched_names(pattern.scalars, (atom,)) if pattern.scalars else None
             if names is not None:
-                return _multiplied(rest, _renamed(right, names))
+                return _multiplied(rest, renamed(right, names))
         if atom.kind == "entries":
             words = list(atom.content)
             if len(words) == 2:
-                return [(_joined(rest, Term((_trace_atom(_transposed(words[0]) + words[1]),))), sympy.Integer(1))]
+                return [(joined(rest, Term((trace_atom(transposed_word(words[0]) + words[1]),))), sympy.Integer(1))]
             return None
         if atom.kind != "trace":
             return None
-        for word in _rotations(atom.content[0]) + _rotations(_transposed(atom.content[0])):
+        for word in rotations(atom.content[0]) + rotations(transposed_word(atom.content[0])):
             head, tail = word[0], word[1:]
             if head.atom.kind == "hadamard":
-                words = _hadamard_words([(head,), _transposed(tail)])
+                words = hadamard_words([(head,), transposed_word(tail)])
                 if len(words) > 1:
-                    return [(_joined(rest, Term((_entries_atom(words),))), sympy.Integer(1))]
+                    return [(joined(rest, Term((entries_atom(words),))), sympy.Integer(1))]
             if head.atom.kind == "diagonal" and head.transposed and tail:
                 diag = Factor(Atom("diag", (tail,), head.cols, head.cols, symmetric=True))
-                return [(_joined(rest, Term((_trace_atom((diag, *head.atom.content[0])),))), sympy.Integer(1))]
+                return [(joined(rest, Term((trace_atom((diag, *head.atom.content[0])),))), sympy.Integer(1))]
+            if head.atom.kind == "diag" and not tail:
+                dense = _trace_of_diag(head.atom.content[0])
+                if dense is not None:
+                    return [(joined(rest, Term((dense,))), sympy.Integer(1))]
             changed = self._in_word(word, rest, _trace_term, once=True)
             if changed is not None:
                 return changed
@@ -444,15 +275,15 @@ class _Reader:
             if found is None:
                 continue
             length, pieces, names, unbound = found
-            before, after = _renamed(word[:i], names), _renamed(word[i + length :], names)
-            outside = _renamed(Term(rest.scalars, rest.word), names)
+            before, after = renamed(word[:i], names), renamed(word[i + length :], names)
+            outside = renamed(Term(rest.scalars, rest.word), names)
             bound = tuple(pair for pair in rest.bound if pair[0] not in unbound)
             outer = Term(outside.scalars, outside.word, bound)
             result: Rewritten = []
             for piece, c in pieces:
-                middle = _fresh(piece)
+                middle = fresh(piece)
                 inside, factor = wrap(before + middle.word + after, word[0].rows)
-                merged = _joined(_joined(outer, inside), replace(middle, word=()))
+                merged = joined(joined(outer, inside), replace(middle, word=()))
                 result.append((merged, c * factor))
             return result
         return None
@@ -463,14 +294,14 @@ class _Reader:
         one = sympy.Integer(1)
         for pattern, right in self.patterns:
             n = len(pattern.word)
-            names = _match(pattern.word, word[:n]) if n and n <= len(word) else None
+            names = matched_names(pattern.word, word[:n]) if n and n <= len(word) else None
             if names is not None:
-                return n, list(_renamed(right, names).items), nothing, set()
+                return n, list(renamed(right, names).items), nothing, set()
         first = word[0]
         if first.rows == 1:
             for n in range(1, len(word) + 1):
                 if word[n - 1].cols == 1 and (n < len(word) or before):
-                    return n, [(Term((_trace_atom(word[:n]),)), one)], nothing, set()
+                    return n, [(Term((trace_atom(word[:n]),)), one)], nothing, set()
         if first.atom.kind == "inverse":
             for lead, rewritten in _resolvent(first.atom.content[0]):
                 if word[1 : 1 + len(lead)] == lead:
@@ -513,7 +344,7 @@ class _Reader:
                 if b.transposed and not a.transposed and A.complete and A.index == B.index:
                     if not A.index:
                         return 2, [(Term(), one)], {}, set()
-                    elsewhere = _free(before) | _free(word[2:]) | _free(rest.scalars) | _free(rest.word)
+                    elsewhere = free_of(before) | free_of(word[2:]) | free_of(rest.scalars) | free_of(rest.word)
                     if bound.get(A.index) == "K" and A.index not in elsewhere:
                         return 2, [(Term(), one)], {}, {A.index}
         if kinds == ("ones", "ones"):
@@ -524,9 +355,9 @@ class _Reader:
             return summed and (2, [(summed, one)], {}, set())
         if a.atom.kind == "ones" and a.rows == 1:
             summed = _row_sums(b.T)
-            return summed and (2, [(replace(summed, word=_transposed(summed.word)), one)], {}, set())
+            return summed and (2, [(replace(summed, word=transposed_word(summed.word)), one)], {}, set())
         if kinds == ("diag", "diag"):
-            words = _hadamard_words([a.atom.content[0], b.atom.content[0]])
+            words = hadamard_words([a.atom.content[0], b.atom.content[0]])
             column = Factor(Atom("hadamard", tuple(words), a.rows, 1))
             both = Factor(Atom("diag", ((column,),), a.rows, a.rows, symmetric=True))
             return 2, [(Term(word=(both,)), one)], {}, set()
@@ -542,11 +373,26 @@ def _row_sums(a: Factor) -> Term | None:
         case "diag", _:
             return Term(word=content[0])
         case "diagonal", True:
-            return Term((_trace_atom(content[0]),))
+            return Term((trace_atom(content[0]),))
         case "hadamard", transposed if len(content) == 2:
             left, right = content
-            product = _transposed(left) + right if transposed else left + _transposed(right)
-            return Term(word=product if product[0].rows == 1 else (_diagonal_factor(product),))
+            product = transposed_word(left) + right if transposed else left + transposed_word(right)
+            return Term(word=product if product[0].rows == 1 else (diagonal_factor(product),))
+    return None
+
+
+def _trace_of_diag(column: Word) -> Atom | None:
+    """tr Diag(v ∘ diag(A)) as tr(Diag(v) A)."""
+    factor = column[0]
+    hadamard = len(column) == 1 and factor.atom.kind == "hadamard" and not factor.transposed
+    words = list(factor.atom.content) if hadamard else [column]
+    for i, word in enumerate(words):
+        if len(word) == 1 and word[0].atom.kind == "diagonal" and not word[0].transposed:
+            dense, others = word[0].atom.content[0], words[:i] + words[i + 1 :]
+            if not others:
+                return trace_atom(dense)
+            rest = others[0] if len(others) == 1 else (Factor(Atom("hadamard", tuple(others), factor.rows, 1)),)
+            return trace_atom((Factor(Atom("diag", (rest,), factor.rows, factor.rows, symmetric=True)), *dense))
     return None
 
 
@@ -567,38 +413,11 @@ def _word_term(word: Word, _: Size) -> tuple[Term, sympy.Expr]:
 
 
 def _trace_term(word: Word, rows: Size) -> tuple[Term, sympy.Expr]:
-    return (Term((_trace_atom(word),)), sympy.Integer(1)) if word else (Term(), size(rows))
-
-
-def _joined(a: Term, b: Term) -> Term:
-    return Term((*a.scalars, *b.scalars), (*a.word, *b.word), (*a.bound, *b.bound))
+    return (Term((trace_atom(word),)), sympy.Integer(1)) if word else (Term(), size(rows))
 
 
 def _multiplied(rest: Term, value: Normal) -> Rewritten:
-    return [(_joined(rest, _fresh(term)), c) for term, c in value.items]
-
-
-def _times(a: Normal, b: Normal) -> Iterator[tuple[Term, sympy.Expr]]:
-    for s, c in a.items:
-        for t, e in b.items:
-            yield _joined(_fresh(s), _fresh(t)), c * e
-
-
-def _hadamard(a: Normal, b: Normal) -> Iterator[tuple[Term, sympy.Expr]]:
-    if a.shape == (1, 1):
-        yield from _times(a, b)
-        return
-    for one, c in a.items:
-        for other, e in b.items:
-            s, t = _fresh(one), _fresh(other)
-            words = _hadamard_words([s.word, t.word])
-            if not words:
-                word: Word = (Factor(Atom("ones", (), *a.shape)),)
-            elif len(words) == 1:
-                word = words[0]
-            else:
-                word = (Factor(Atom("hadamard", tuple(words), *a.shape)),)
-            yield Term((*s.scalars, *t.scalars), word, (*s.bound, *t.bound)), c * e
+    return [(joined(rest, fresh(term)), c) for term, c in value.items]
 
 
 def _inverse_of(factor: Factor) -> Factor | None:
@@ -614,6 +433,42 @@ def _inverse_of(factor: Factor) -> Factor | None:
     return None
 
 
+def _reciprocal(number: Atom) -> Atom:
+    return trace_atom((inverse_factor(Normal((1, 1), ((Term((number,)), sympy.Integer(1)),))),))
+
+
+def _cancelled(term: Term) -> Term | None:
+    """s⁻¹ s = 1 for a number s, a product or a sum of such over a family."""
+    for i, atom in enumerate(term.scalars):
+        S = _inverted(atom)
+        if S is None or len(S.items) > 1 or len(S.items[0][0].bound) > 1:
+            continue
+        number = S.items[0][0]  # its coefficient is 1, as in every S⁻¹
+        factors = (*number.scalars, *((trace_atom(number.word),) if number.word else ()))
+        for old, new in _matched(number.bound, term.bound):
+            left = list(term.scalars[:i] + term.scalars[i + 1 :])
+            wanted = renamed(factors, {old[0]: new[0]} if old else {})
+            if not all(left.count(part) >= wanted.count(part) for part in wanted):
+                continue
+            for part in wanted:
+                left.remove(part)
+            rest = Term(tuple(left), term.word, tuple(pair for pair in term.bound if pair != new))
+            if not old or new[0] not in free_of(Term(rest.scalars, rest.word)):
+                return rest
+    return None
+
+
+def _inverted(number: Atom) -> Normal | None:
+    """s, of a number s⁻¹."""
+    word = number.content[0] if number.kind == "trace" else ()
+    return word[0].atom.content[0] if len(word) == 1 and word[0].atom.kind == "inverse" and word[0].rows == 1 else None
+
+
+def _matched(pattern: Bound, bound: Bound) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """The bound indices that may stand for the one of a pattern, in pairs; one empty pair where it has none."""
+    return [(pattern[0], pair) for pair in bound if pair[1] == pattern[0][1]] if pattern else [((), ())]
+
+
 @cache
 def _resolvent(S: Normal) -> tuple[tuple[Word, Rewritten], ...]:
     # S S⁻¹ = I, solved for the longest word of S: that word times S⁻¹ is (I − the rest of S times S⁻¹)/c. The first
@@ -621,26 +476,6 @@ def _resolvent(S: Normal) -> tuple[tuple[Word, Rewritten], ...]:
     plain = [(t, c) for t, c in S.items if not t.scalars and not t.bound and t.word]
     if not plain:
         return ()
-    term, c = max(plain, key=lambda item: (len(item[0].word), _key(item[0].word)))
+    term, c = max(plain, key=lambda item: (len(item[0].word), sort_key(item[0].word)))
     others = [(t, -e / c) for t, e in S.items if t != term]
     return ((term.word, [(Term(), 1 / c), *others]),)
-
-
-def _kind(a: Factor | Atom) -> tuple[Any, ...]:
-    return (a.kind,) if isinstance(a, Atom) else (a.transposed, a.atom.kind, a.rows, a.cols)
-
-
-def _match(pattern: tuple[Any, ...], target: tuple[Any, ...]) -> dict[str, str] | None:
-    """Names that turn ``pattern`` into ``target``: the indices of a rule stand for any."""
-    if pattern == target:
-        return {}
-    if [_kind(part) for part in pattern] != [_kind(part) for part in target]:  # for speed: names change no kind
-        return None
-    mine, theirs = sorted(_free(pattern)), sorted(_free(target))
-    if not mine or len(mine) > len(theirs):
-        return None
-    for choice in permutations(theirs, len(mine)):
-        names = dict(zip(mine, choice, strict=True))
-        if _renamed(pattern, names) == target:
-            return names
-    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -11,9 +12,9 @@ from markupsafe import Markup, escape
 
 from derivations.article import formula
 from derivations.mathml import mathml
-from derivations.plain import definition, equation
+from derivations.plain import equation
 from derivations.proof import Derivation
-from derivations.render import LATEX
+from derivations.render import LATEX, PLAIN, meanings
 
 
 def page(derivations: Sequence[Derivation]) -> str:
@@ -51,5 +52,5 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters.update(mathml=mathml, prose=prose, relation=LATEX.relation)
-    environment.globals.update(formula=formula, definition=definition, equation=equation)
+    environment.globals.update(formula=formula, meanings=partial(meanings, style=PLAIN), equation=equation)
     return environment

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from derivations.expression import Expr
 from derivations.normal import Rule
 from derivations.proof import Derivation, Finding
-from derivations.render import PLAIN, render
+from derivations.render import PLAIN, meanings, render
 
 WIDTH = 80
 
@@ -20,7 +20,7 @@ def text(derivation: Derivation, findings: Sequence[Finding]) -> str:
     lines += _wrapped("Source: ", derivation.source + ".")
     if derivation.uses:
         lines += _wrapped("Uses: ", ", ".join(used.name for used in derivation.uses) + ".")
-    lines += [f"  where {name} = {definition(value, derivation, name)}" for name, value in derivation.definitions]
+    lines += [f"  where {name} = {meaning}" for name, meaning in meanings(derivation.definitions, PLAIN)]
     lines += [f"  with {equation(rule, derivation)}" for rule in (*derivation.defined, *derivation.assumptions)]
     lines += ["", f"    {shown(derivation.left, derivation)}"]
     for step, finding in zip(derivation.steps, findings, strict=True):
@@ -54,12 +54,6 @@ def standing(derivation: Derivation, findings: Sequence[Finding]) -> str:
 def shown(a: Expr, derivation: Derivation) -> str:
     """``a`` in the names that the derivation defines."""
     return render(a, PLAIN, derivation.definitions)
-
-
-def definition(value: Expr | str, derivation: Derivation, name: str) -> str:
-    """What a name stands for."""
-    others = tuple(pair for pair in derivation.definitions if pair[0] != name)
-    return value if isinstance(value, str) else render(value, PLAIN, others)
 
 
 def equation(rule: Rule, derivation: Derivation) -> str:

@@ -91,7 +91,7 @@ class Derivation:
         From the left side of the statement to the right one.
     uses : tuple of Derivation
         Those whose statements its rules rely on.
-    definitions : tuple of (str, Expr or str)
+    definitions : tuple of (str, Expr)
         Names used in the text and what they stand for.
     remark : str
         What the statement means, or where the literature differs.
@@ -103,7 +103,7 @@ class Derivation:
     source: str
     steps: tuple[Step, ...]
     uses: tuple[Derivation, ...] = ()
-    definitions: tuple[tuple[str, Expr | str], ...] = ()
+    definitions: tuple[tuple[str, Expr], ...] = ()
     remark: str = ""
 
     def __post_init__(self) -> None:

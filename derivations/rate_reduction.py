@@ -37,10 +37,10 @@ GRAM: Expr = I_d + alpha * Z.T @ T @ T.T @ Z
 RATE: Expr = Sum("k", SHARE * LogDet(GRAM) / 2)
 """Rᶜ(Z|Π)."""
 GRADIENT_OF_RATE: Expr = alpha * Sum("k", SHARE * T @ T.T @ Z @ Inverse(GRAM))
-_P = Matrix("P", "n", "n", psd=True)
-_SUM = known(_P, I_n - Sum("k", SHARE * T @ T.T))
-_CLASSES = "any number of classes, hard or soft memberships Π_k = ν_kT_kT_kᵀ, held fixed"
-_SUMS = "P = I − Σ_k Π_k is positive semidefinite: it is zero, as the memberships of every token sum to 1"
+P = Matrix("P", "n", "n", psd=True)
+SUM_OF_MEMBERSHIPS = known(P, I_n - Sum("k", SHARE * T @ T.T))
+CLASSES = "any number of classes, hard or soft memberships Π_k = ν_kT_kT_kᵀ, held fixed"
+SUMS = "P = I − Σ_k Π_k is positive semidefinite: it is zero, as the memberships of every token sum to 1"
 _ANY = "any tokens and any direction H"
 _NAMES = (("ν_k", SHARE), ("W", W), ("W_k", Inverse(GRAM)))
 
@@ -74,7 +74,7 @@ _N = Matrix("N", "d", "d", symmetric=True)
 SAVING = Derivation(
     name="partition-rate-at-most-coding-rate",
     title="A partition saves: the rate reduction is not negative",
-    hypotheses=("any tokens", _CLASSES, _SUMS, "N is the square root of W"),
+    hypotheses=("any tokens", CLASSES, SUMS, "N is the square root of W"),
     source=MCR2,
     definitions=(*_NAMES, ("A_k", GRAM)),
     uses=(TANGENT,),
@@ -95,11 +95,12 @@ SAVING = Derivation(
         (
             "<=",
             R,
-            Squares(weighted=((alpha / 2, Z @ _N, _P),), rules=(root(_N, W), _SUM)),
+            Squares(weighted=((alpha / 2, Z @ _N, P),), rules=(root(_N, W), SUM_OF_MEMBERSHIPS)),
             "The memberships sum to 1: the difference is α/2 tr((ZN)ᵀP(ZN)).",
         ),
     ),
-    remark="Equality when all classes have one second moment.",
+    remark="Equality when all classes have one second moment. So splitting tokens into groups never raises their rate, "
+    "if neither the groups nor the memberships cost anything.",
 )
 
 _part, _other = Matrix("Z", "m", "d", "k"), Matrix("Z", "m", "d", "j")
@@ -133,7 +134,7 @@ _SECOND = Differential(Differential(RATE, Z, H), Z, H)
 ABOVE = Derivation(
     name="curvature-of-the-rate-of-all-classes-from-above",
     title="The Hessian of the rate of a partition is at most alpha",
-    hypotheses=(_ANY, _CLASSES, _SUMS),
+    hypotheses=(_ANY, CLASSES, SUMS),
     source="derived",
     definitions=_NAMES,
     uses=(coding_rate.ABOVE,),
@@ -148,7 +149,7 @@ ABOVE = Derivation(
         (
             "<=",
             alpha * norm_squared(H),
-            Squares(weighted=((alpha, H, _P),), rules=(_SUM,)),
+            Squares(weighted=((alpha, H, P),), rules=(SUM_OF_MEMBERSHIPS,)),
             "The memberships sum to 1.",
         ),
     ),
@@ -158,7 +159,7 @@ ABOVE = Derivation(
 BELOW = Derivation(
     name="curvature-of-the-rate-of-all-classes-from-below",
     title="The Hessian of the rate of a partition is at least -alpha/8",
-    hypotheses=(_ANY, _CLASSES, _SUMS),
+    hypotheses=(_ANY, CLASSES, SUMS),
     source="derived",
     definitions=_NAMES,
     uses=(coding_rate.BELOW,),
@@ -173,7 +174,7 @@ BELOW = Derivation(
         (
             ">=",
             -alpha / 8 * norm_squared(H),
-            Squares(weighted=((alpha / 8, H, _P),), rules=(_SUM,)),
+            Squares(weighted=((alpha / 8, H, P),), rules=(SUM_OF_MEMBERSHIPS,)),
             "The memberships sum to 1.",
         ),
     ),
@@ -182,7 +183,7 @@ BELOW = Derivation(
 TAYLOR = Derivation(
     name="majoriser-of-the-rate-of-all-classes",
     title="The rate of a partition lies below its quadratic model with curvature alpha",
-    hypotheses=("any tokens and any move H", _CLASSES, _SUMS),
+    hypotheses=("any tokens and any move H", CLASSES, SUMS),
     source="derived",
     definitions=_NAMES,
     uses=(ABOVE,),
@@ -206,7 +207,7 @@ TAYLOR = Derivation(
 DESCENT = Derivation(
     name="descent-on-the-rate-of-all-classes",
     title="Gradient descent on the rate of a partition lowers it for every step size below 2/alpha",
-    hypotheses=("any tokens", _CLASSES, _SUMS, "κ > 0; the bound is below Rᶜ(Z|Π) if κ < 2/α"),
+    hypotheses=("any tokens", CLASSES, SUMS, "κ > 0; the bound is below Rᶜ(Z|Π) if κ < 2/α"),
     source="derived",
     definitions=(("∇", GRADIENT_OF_RATE), *_NAMES),
     uses=(TAYLOR,),
@@ -240,7 +241,7 @@ _NINE = sympy.Rational(9, 8) * alpha
 REDUCTION_ABOVE = Derivation(
     name="curvature-of-the-rate-reduction-from-above",
     title="The Hessian of the rate reduction of a partition is at most 9/8 alpha",
-    hypotheses=(_ANY, _CLASSES, _SUMS),
+    hypotheses=(_ANY, CLASSES, SUMS),
     source="derived",
     definitions=_NAMES,
     uses=(coding_rate.ABOVE, BELOW),
@@ -254,7 +255,7 @@ REDUCTION_ABOVE = Derivation(
 REDUCTION_BELOW = Derivation(
     name="curvature-of-the-rate-reduction-from-below",
     title="The Hessian of the rate reduction of a partition is at least -9/8 alpha",
-    hypotheses=(_ANY, _CLASSES, _SUMS),
+    hypotheses=(_ANY, CLASSES, SUMS),
     source="derived",
     definitions=_NAMES,
     uses=(coding_rate.BELOW, ABOVE),
@@ -268,7 +269,7 @@ REDUCTION_BELOW = Derivation(
 REDUCTION_TAYLOR = Derivation(
     name="minorisation-of-the-rate-reduction",
     title="A quadratic with curvature -9/8 alpha below the rate reduction of a partition",
-    hypotheses=("any tokens and any move H", _CLASSES, _SUMS),
+    hypotheses=("any tokens and any move H", CLASSES, SUMS),
     source="derived",
     definitions=_NAMES,
     uses=(REDUCTION_BELOW,),
@@ -292,7 +293,7 @@ REDUCTION_TAYLOR = Derivation(
 ASCENT = Derivation(
     name="ascent-on-the-rate-reduction",
     title="Gradient ascent on the rate reduction of a partition raises it for every step size below 16/9 over alpha",
-    hypotheses=("any tokens", _CLASSES, _SUMS, "η > 0; the bound is above ΔR(Z|Π) if η < 16/(9α)"),
+    hypotheses=("any tokens", CLASSES, SUMS, "η > 0; the bound is above ΔR(Z|Π) if η < 16/(9α)"),
     source=f"{REDUNET}, its step without the normalisation",
     definitions=(("∇", GRADIENT_OF_REDUCTION), *_NAMES),
     uses=(REDUCTION_TAYLOR,),

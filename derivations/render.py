@@ -65,7 +65,7 @@ class Style:
 
     def operator(self, name: str, a: str) -> str:
         if self.latex:
-            known = {"log det": r"\log\det", "tr": r"\operatorname{tr}"}
+            known = {"log det": r"\log\det", "log": r"\log", "exp": r"\exp", "tr": r"\operatorname{tr}"}
             return known.get(name, rf"\operatorname{{{name}}}") + self.brackets(a)
         return f"{name}({a})"
 
@@ -116,6 +116,8 @@ _GREEK |= {
     "delta": "δ",
     "omega": "ω",
     "Sigma": "Σ",
+    "Lambda": "Λ",
+    "rho": "ρ",
 }
 
 
@@ -125,9 +127,14 @@ def _greek(text: str) -> str:
     return text
 
 
-def render(a: Expr, style: Style, names: tuple[tuple[str, Expr | str], ...] = (), at_least: int = SUM) -> str:
+def meanings(names: tuple[tuple[str, Expr], ...], style: Style) -> list[tuple[str, str]]:
+    """Every name with what it stands for, in terms of the others."""
+    return [(name, render(value, style, tuple(pair for pair in names if pair[0] != name))) for name, value in names]
+
+
+def render(a: Expr, style: Style, names: tuple[tuple[str, Expr], ...] = (), at_least: int = SUM) -> str:
     """``a`` in ``style``; subexpressions that ``names`` define are written by their name."""
-    text, binds = _render(a, style, {value: name for name, value in names if isinstance(value, Expr)})
+    text, binds = _render(a, style, {value: name for name, value in names})
     return style.brackets(text) if binds < at_least else text
 
 
@@ -152,11 +159,15 @@ def _render(a: Expr, style: Style, names: dict[Expr, str]) -> tuple[str, int]:
             return one if cols == 1 else row if rows == 1 else one + row, ATOM if 1 in (rows, cols) else PRODUCT
         case ex.Add(terms=terms):
             return _sum([part for term in terms for part in _terms(term)], style, names), SUM
+        case ex.Scale(factor=number, arg=ex.Identity(size=1)) if not isinstance(number, ex.Scalar):
+            return _render(number, style, names)
         case ex.Scale(factor=factor, arg=arg):
             return _scaled(factor, arg, style, names)
+        case ex.Trace(arg=ex.Scale(factor=number, arg=ex.Identity(size=1))):
+            return _render(number, style, names)
         case ex.Trace(arg=ex.Product(factors=(ex.Transpose(arg=A), B))):
             if A == B:
-                return style.power(style.norm(inside(A))), ATOM
+                return style.power(style.norm(inside(A))), PRODUCT
             return style.inner(inside(A), inside(B)), ATOM
         case ex.Product(factors=factors):
             return "".join(inside(part, PRODUCT) for part in factors), PRODUCT
@@ -164,8 +175,12 @@ def _render(a: Expr, style: Style, names: dict[Expr, str]) -> tuple[str, int]:
             return style.transpose(inside(arg, ATOM)), ATOM
         case ex.Inverse(arg=arg):
             return style.inverse(inside(arg, ATOM)), ATOM
+        case ex.Trace(arg=arg) if arg.shape == (1, 1):  # a number
+            return _render(arg, style, names)
         case ex.Trace(arg=arg):
             return style.operator("tr", inside(arg)), PRODUCT
+        case ex.LogDet(arg=arg) if arg.shape == (1, 1):
+            return style.operator("log", inside(arg)), PRODUCT
         case ex.LogDet(arg=arg):
             return style.operator("log det", inside(arg)), PRODUCT
         case ex.Sum(index=index, arg=arg, count=count):
@@ -178,6 +193,8 @@ def _render(a: Expr, style: Style, names: dict[Expr, str]) -> tuple[str, int]:
             return style.operator("diag", inside(arg)), ATOM
         case ex.Softmax(arg=arg):
             return style.operator("softmax", inside(arg)), ATOM
+        case ex.Entrywise(function=ex.EXP, arg=arg):
+            return style.operator("exp", inside(arg)), ATOM
         case ex.Entrywise(function=function, arg=arg):
             (x,) = function.variables
             shown = style.scalar(function.expr.subs(x, sympy.Symbol("t")))

@@ -9,8 +9,24 @@ from __future__ import annotations
 import sympy
 
 from derivations.definite import positive_semidefinite
-from derivations.expression import Expr, Identity, Inverse, LogDet, Matrix, Scalar, Sum
-from derivations.normal import Rule, size
+from derivations.expression import (
+    Diag,
+    Entrywise,
+    Expr,
+    Identity,
+    Inverse,
+    LogDet,
+    Matrix,
+    Ones,
+    Scalar,
+    Sum,
+    exp,
+    inner,
+)
+from derivations.normal import Rule
+from derivations.words import size
+
+_x = sympy.Symbol("x", real=True)
 
 
 def push_through(A: Expr, B: Expr) -> Rule:
@@ -46,6 +62,18 @@ def block_inverse(U: Matrix, A: Expr) -> Rule:
     return Rule(Inverse(Sum(U.index, U @ A @ U.T)), Sum(U.index, U @ Inverse(A) @ U.T), assumed=False)
 
 
+def diagonal_log_det(v: Expr, c: sympy.Expr) -> Rule:
+    """log det(I + c Diag(v)) = Σ_i log(1 + c v_i)."""
+    total = inner(Ones(v.shape[0]), Entrywise(sympy.Lambda(_x, sympy.log(1 + c * _x)), v))  # type: ignore[misc]
+    return Rule(LogDet(Identity(v.shape[0]) + c * Diag(v)), total, assumed=False)  # type: ignore[misc]
+
+
+def diagonal_inverse(v: Expr, c: sympy.Expr) -> Rule:
+    """(I + c Diag(v))⁻¹ is the diagonal matrix of 1/(1 + c v_i)."""
+    inverses = Diag(Entrywise(sympy.Lambda(_x, 1 / (1 + c * _x)), v))
+    return Rule(Inverse(Identity(v.shape[0]) + c * Diag(v)), inverses, assumed=False)  # type: ignore[misc]
+
+
 def dimension(U: Matrix) -> Rule:
     """d = K p in a complete orthonormal family: the trace of Σ_k U_kU_kᵀ = I."""
     _require_complete(U)
@@ -61,6 +89,13 @@ def root(N: Matrix, A: Expr) -> Rule:
     return Rule(N @ N, A, assumed=False, defines=(N,))
 
 
+def root_with_log_det(N: Matrix, A: Expr) -> tuple[Rule, Rule]:
+    """The square root NN = A that is positive semidefinite itself, and log det A = 2 log det N."""
+    if not N.psd:
+        raise ValueError(f"{N.name} must be positive semidefinite, for its determinant to have a logarithm")
+    return root(N, A), Rule(LogDet(A), 2 * LogDet(N), assumed=False, defines=(N,))
+
+
 def roots(A: Expr, c: sympy.Expr, N: Matrix, V: Matrix) -> tuple[Rule, ...]:
     """N and V, the square roots of M = (I + c AAᵀ)⁻¹ and W = (I + c AᵀA)⁻¹, for c > 0.
 
@@ -74,6 +109,11 @@ def roots(A: Expr, c: sympy.Expr, N: Matrix, V: Matrix) -> tuple[Rule, ...]:
         Rule(N @ A, A @ V, assumed=False, defines=defined),
         Rule(V @ A.T @ A @ V, (Identity(A.shape[1]) - W) / c, assumed=False, defines=defined),
     )
+
+
+def exponential_of_sum(a: Expr, b: Expr) -> Rule:
+    """exp(a + b) = exp(a) exp(b) of numbers."""
+    return Rule(exp(a + b), exp(a) * exp(b), assumed=False)
 
 
 def _require_complete(U: Matrix) -> None:

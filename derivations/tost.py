@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import sympy
 
 from derivations.checks import Calculus, Lemma, OnInterval
@@ -11,19 +13,22 @@ from derivations.expression import (
     Differential,
     Entrywise,
     Expr,
+    Hadamard,
+    Identity,
     Inverse,
     LogDet,
     Matrix,
     Ones,
     Scalar,
+    Size,
     Sum,
     Trace,
     inner,
 )
-from derivations.notation import H, I_d, I_p, Z, family, head
+from derivations.notation import H, I_d, Z, family, head
 from derivations.partition_rate import TANGENT, tangent
 from derivations.proof import Derivation, chain
-from derivations.rules import known, sylvester
+from derivations.rules import diagonal_inverse, diagonal_log_det, sylvester
 from derivations.sources import TOST
 
 c = sympy.Symbol("c", positive=True)
@@ -129,62 +134,57 @@ LOG_BELOW = Derivation(
 
 # --- a determinant is at most the product of its diagonal -------------------------------------------------------
 
-X = Matrix("X", "p", "p", psd=True)
-Delta = Matrix("Delta", "p", "p", psd=True, diagonal=True)
-_A, _B = Matrix("A", "p", "p", psd=True), Matrix("B", "p", "p", psd=True)
-_ENTRIES = inner(Ones("p"), Entrywise(F, Diagonal(X)))
-_DIAGONAL = ("X positive semidefinite, Δ its diagonal part",)
 
-HADAMARD = Derivation(
-    name="log-det-at-most-sum-over-the-diagonal",
-    title="log det(I + cX) is at most the sum of log(1 + cx_ii) over the diagonal",
-    hypotheses=(
-        *_DIAGONAL,
-        "for a diagonal F, tr(FX) = tr(FΔ): here F = (I + cΔ)⁻¹",
-        "the determinant of a diagonal matrix is the product of its entries",
-    ),
-    source=f"{TOST}, theorem 1 for f = log(1 + cx); Hadamard's inequality",
-    uses=(TANGENT,),
-    steps=chain(
-        LogDet(I_p + c * X),
-        (
-            "<=",
-            LogDet(I_p + c * Delta) + Trace(Inverse(I_p + c * Delta) @ (c * X - c * Delta)),
-            Lemma(tangent("p"), {_A: I_p + c * Delta, _B: I_p + c * X}),
-            "The tangent of log det at I + cΔ.",
+@cache
+def hadamard(size: Size) -> Derivation:
+    """The log determinant of a matrix of a size is at most that of its diagonal."""
+    X, A, B = (Matrix(name, size, size, psd=True) for name in "XAB")
+    along = Diagonal(X)
+    flat = Identity(size) + c * Diag(along)
+    return Derivation(
+        name="log-det-at-most-sum-over-the-diagonal",
+        title="log det(I + cX) is at most the sum of log(1 + cx_ii) over the diagonal",
+        hypotheses=("X positive semidefinite",),
+        source=f"{TOST}, theorem 1 for f = log(1 + cx); Hadamard's inequality",
+        uses=(TANGENT,),
+        steps=chain(
+            LogDet(Identity(size) + c * X),
+            (
+                "<=",
+                LogDet(flat) + Trace(Inverse(flat) @ (c * X - c * Diag(along))),
+                Lemma(tangent(size), {A: flat, B: Identity(size) + c * X}),
+                "The tangent of log det at the diagonal of I + cX.",
+            ),
+            (
+                "=",
+                LogDet(flat),
+                Calculus((diagonal_inverse(along, c),)),
+                "The slope is a diagonal matrix, and what it is multiplied with has a zero diagonal.",
+            ),
+            (
+                "=",
+                inner(Ones(size), Entrywise(F, along)),
+                Calculus((diagonal_log_det(along, c),)),
+                "The determinant of a diagonal matrix.",
+            ),
         ),
-        (
-            "=",
-            LogDet(I_p + c * Delta),
-            Calculus((known(Trace(Inverse(I_p + c * Delta) @ X), Trace(Inverse(I_p + c * Delta) @ Delta)),)),
-            "X − Δ has no diagonal.",
-        ),
-        (
-            "=",
-            _ENTRIES,
-            Calculus((known(LogDet(I_p + c * Delta), _ENTRIES),)),
-            "The determinant of a diagonal matrix.",
-        ),
-    ),
-    remark="Equality when X is diagonal.",
-)
+        remark="Equality when X is diagonal.",
+    )
+
+
+HADAMARD = hadamard("p")
 
 _Q = Matrix("U", "d", "d", orthonormal=True, complete=True)
-_M = Matrix("M", "d", "d", psd=True)
-_D = Matrix("Delta", "d", "d", psd=True, diagonal=True)
-_AD, _BD = Matrix("A", "d", "d", psd=True), Matrix("B", "d", "d", psd=True)
+_root = Matrix("s", "d", 1)
+_M, _X = Matrix("M", "d", "d", psd=True), Matrix("X", "d", "d", psd=True)
 _seen = _Q.T @ _M @ _Q
-_inverse = Inverse(I_d + c * _D)
 
 VARIATIONAL = Derivation(
     name="variational-bound-on-the-rate",
     title="In any orthonormal basis the variational rate is at least the rate",
-    hypotheses=(
-        "M positive semidefinite, U orthogonal, Δ the diagonal part of UᵀMU",
-        "for a diagonal F, tr(F UᵀMU) = tr(FΔ): here F = (I + cΔ)⁻¹",
-    ),
+    hypotheses=("M positive semidefinite, U orthogonal",),
     source=f"{TOST}, theorem 1",
-    uses=(HADAMARD, TANGENT),
+    uses=(HADAMARD,),
     steps=chain(
         LogDet(I_d + c * _M),
         (
@@ -195,17 +195,34 @@ VARIATIONAL = Derivation(
         ),
         (
             "<=",
-            LogDet(I_d + c * _D) + Trace(_inverse @ (c * _seen - c * _D)),
-            Lemma(TANGENT, {_AD: I_d + c * _D, _BD: I_d + c * _seen}, rules=(sylvester(c * _Q.T @ _M, _Q),)),
-            "The tangent of log det at I + cΔ.",
-        ),
-        (
-            "=",
-            LogDet(I_d + c * _D),
-            Calculus((known(Trace(_inverse @ _seen), Trace(_inverse @ _D)),)),
-            "UᵀMU − Δ has no diagonal.",
+            inner(Ones("d"), Entrywise(F, Diagonal(_seen))),
+            Lemma(hadamard("d"), {_X: _seen}, rules=(sylvester(c * _Q.T @ _M, _Q),)),
+            "Hadamard's inequality in the basis U.",
         ),
     ),
     remark="Equality when U diagonalises M. With fewer columns than d the bound can fail, unless the image of M lies "
     "in their span.",
+)
+
+ATTAINED = Derivation(
+    name="variational-bound-is-attained",
+    title="In a basis of singular directions the variational rate is the rate",
+    hypotheses=("U orthogonal, UᵀMU = Diag(v), v nonnegative: its square root is s, entry by entry",),
+    source=f"{TOST}, theorem 1",
+    uses=(VARIATIONAL,),
+    steps=chain(
+        LogDet(I_d + c * _Q @ Diag(Hadamard(_root, _root)) @ _Q.T),
+        (
+            "=",
+            LogDet(I_d + c * Diag(Hadamard(_root, _root))),
+            Calculus((sylvester(c * _Q @ Diag(Hadamard(_root, _root)), _Q.T),)),
+            "Sylvester, with UᵀU = I.",
+        ),
+        (
+            "=",
+            inner(Ones("d"), Entrywise(F, Hadamard(_root, _root))),
+            Calculus((diagonal_log_det(Hadamard(_root, _root), c),)),
+            "The determinant of a diagonal matrix.",
+        ),
+    ),
 )

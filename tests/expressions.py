@@ -10,7 +10,7 @@ from flint import fmpq
 
 from derivations import expression as ex
 from derivations.exact import JETS, RATIONALS, Point, jet
-from derivations.normal import Atom, Factor, Normal, Word
+from derivations.words import Atom, Factor, Normal, Word
 
 SIZES = {"n": 2, "d": 3, "K": 2}
 t = sympy.Symbol("t")

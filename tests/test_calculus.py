@@ -159,6 +159,31 @@ def test_scalars_as_matrices_of_one_entry():
     assert not equal(ex.Diagonal(A.T @ A), A.T @ A @ ex.Ones("d"))
 
 
+def test_traces_of_diagonal_matrices():
+    C, v, w = ex.Matrix("C", "n", "n"), ex.Matrix("v", "n", 1), ex.Matrix("w", "n", 1)
+    for columns, dense in (
+        (ex.Diagonal(C), C),
+        (ex.Hadamard(ex.Diagonal(C), v), ex.Diag(v) @ C),
+        (ex.Hadamard(v, ex.Hadamard(ex.Diagonal(C), w)), ex.Diag(ex.Hadamard(v, w)) @ C),
+    ):
+        assert equal(ex.Trace(ex.Diag(columns)), ex.Trace(dense))
+        assert not equal(ex.Trace(ex.Diag(columns)), ex.Trace(C @ C))
+    assert not equal(ex.Trace(ex.Diag(ex.Hadamard(ex.Diagonal(C), v))), ex.Trace(C))
+    assert equal(ex.Diagonal(ex.Diag(v)), v)
+    assert not equal(ex.Diagonal(ex.Diag(v) @ ex.Diag(v)), v)
+    assert not equal(ex.Diagonal(ex.Diag(v) @ C), v)
+
+
+def test_determinants_of_multiples_of_the_identity():
+    n = sympy.Symbol("n", positive=True, integer=True)
+    c = ALPHA / BETA
+    assert equal(ex.LogDet(c * ex.Identity("n")), ex.expression(n * (sympy.log(ALPHA) - sympy.log(BETA))))
+    assert equal(ex.LogDet(4 * ex.Identity("n")), -2 * ex.LogDet(ex.Identity("n") / 2))
+    assert not equal(ex.LogDet(c * ex.Identity("n")), ex.LogDet(c * ex.Identity("d")))
+    assert not equal(ex.LogDet(c * ex.Identity("n")), ex.LogDet(ex.Identity("n") / c))
+    assert equal(ex.LogDet(ex.Identity("n")), ex.expression(0))
+
+
 def test_functions_are_compared_as_rational_functions():
     t = sympy.Symbol("t")
     quotient = sympy.Lambda(t, (t**2 - 1) / (t**2 + 2 * t + 1))

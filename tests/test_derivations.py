@@ -17,6 +17,7 @@ from derivations.checks import (
     Drops,
     Lemma,
     OnInterval,
+    Ray,
     Spectrum,
     Squares,
     Taylor,
@@ -87,10 +88,13 @@ P = ex.Matrix("P", "n", "n", psd=True)
 BASES = ex.Matrix("U", "d", "p", "k", orthonormal=True, mutually=True, complete=True)
 BLOCK = ex.Matrix("A", "p", "p", "k", psd=True)
 GRAM = ex.Identity("p") + alpha * (Z @ BASES).T @ (Z @ BASES)
+COLUMNS = (ex.Matrix("v", "n", 1), ex.Diagonal(A @ A.T))
 INSTANCES = {
     "block_log_det": (rules.block_log_det(BASES, BLOCK), rules.block_log_det(BASES, GRAM)),
     "dimension": (rules.dimension(BASES),),
     "block_inverse": (rules.block_inverse(BASES, BLOCK), rules.block_inverse(BASES, GRAM)),
+    "diagonal_inverse": tuple(rules.diagonal_inverse(v, alpha) for v in COLUMNS),
+    "diagonal_log_det": tuple(rules.diagonal_log_det(v, alpha) for v in COLUMNS),
     "push_through": (rules.push_through(A, B), rules.push_through(B, A), rules.push_through(A, alpha * A.T)),
     "sylvester": (rules.sylvester(A, B), rules.sylvester(B, A)),
     "woodbury": (rules.woodbury(A, B),),
@@ -130,7 +134,41 @@ def test_every_rule_is_tested():
         for name, value in vars(rules).items()
         if callable(value) and value.__module__ == rules.__name__ and not name.startswith("_")
     }
-    assert made - {"known", "root", "roots"} == set(INSTANCES)
+    assert made - {"known", "root", "root_with_log_det", "roots", "exponential_of_sum"} == set(INSTANCES)
+
+
+def test_the_log_det_of_a_root():
+    G = ex.Matrix("G", "n", "n", symmetric=True, psd=True)
+    root, log_det = rules.root_with_log_det(G, P)
+    at = point(frozenset({G}), frozenset(), {"n": 3}, random.Random(0))
+    squared = {P: G @ G}
+    assert root.left == G @ G
+    assert root.right == P
+    left, right = (evaluate(ex.substitute(side, squared), at) for side in (log_det.left, log_det.right))
+    assert same(left, right)
+    assert not same(left, 2 * right)
+    with pytest.raises(ValueError, match="G must be positive semidefinite"):
+        rules.root_with_log_det(ex.Matrix("G", "n", "n", symmetric=True), P)
+
+
+def test_exponentials_of_sums():
+    a, b = sympy.symbols("a b", positive=True)
+    rule = rules.exponential_of_sum(s(a), s(-b / 2))
+
+    def read(e: ex.Expr) -> sympy.Expr:
+        match e:
+            case ex.Trace(arg=ex.Entrywise(function=function, arg=ex.Scale(factor=factor))):
+                return function(read(factor))
+            case ex.Scale(factor=factor, arg=arg):
+                return read(factor) * read(arg)
+            case ex.Add(terms=terms):
+                return sympy.Add(*map(read, terms))
+        return e.value
+
+    assert sympy.powsimp(read(rule.left) - read(rule.right)) == 0
+    assert sympy.powsimp(read(rule.left) - 2 * read(rule.right)) != 0
+    assert equal(rule.left, rule.right, (rule,))
+    assert not equal(rule.left, 2 * rule.right, (rule,))
 
 
 def test_roots_are_roots():
@@ -197,6 +235,11 @@ def test_squares():
         (ex.Inverse(I_n + alpha * Z @ Z.T), True),
         (A.T @ P @ A, True),
         (ex.Sum("k", ex.Matrix("U", "n", "p", "k") @ ex.Matrix("U", "n", "p", "k").T), True),
+        (ex.Diag(ex.Diagonal(A @ A.T)), True),
+        (ex.Diag(ex.Entrywise(sympy.Lambda(x, x / (1 + x)), ex.Diagonal(P))), True),
+        (ex.Diag(ex.Entrywise(sympy.Lambda(x, x - 1), ex.Diagonal(P))), False),
+        (ex.Diag(ex.Diagonal(C)), False),
+        (ex.Diag(ex.Matrix("v", "n", 1)), False),
         (A @ B, False),
         (I_n - P, False),
         (-alpha * P, False),
@@ -304,6 +347,21 @@ def test_taylor_needs_the_bound_that_is_proved():
     assert refused(Taylor(R, Z, H, above, 2 * alpha), moved, "<=", end)
     assert refused(Taylor(2 * R, Z, H, above, alpha), moved, "<=", end)
     assert refused(Taylor(R, Z, H, above, alpha), moved, "<=", end + R)
+
+
+def test_ray_needs_the_slope_that_is_proved():
+    slope = catalogue()["rates-of-classes-grow-faster-than-that-of-the-whole"]
+    f = slope.left.arg
+    check = Ray(f, Z, slope)
+    assert check(s(0), "<=", f).accepted
+    assert check(R, "<=", f + R).accepted
+    assert Ray(f, Z, slope, low=1, high=2)(f, "<=", ex.substitute(f, {Z: s(2) * Z})).accepted
+    assert refused(check, s(0), ">=", f)
+    assert refused(check, s(0), "<=", 2 * f)
+    assert refused(check, f, "<=", s(0))
+    assert refused(Ray(2 * f, Z, slope), s(0), "<=", 2 * f)
+    assert refused(Ray(f, Z, slope, low=2, high=1), ex.substitute(f, {Z: s(2) * Z}), "<=", f)
+    assert refused(Ray(f, Z, slope, low=-1, high=0), f, "<=", s(0))
 
 
 def test_steps_must_join_and_have_one_direction():

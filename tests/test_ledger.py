@@ -7,6 +7,8 @@ import pytest
 from sabotage import sabotaged
 
 from derivations import catalogue
+from derivations.checks import AtSizes
+from derivations.page import with_uses
 from verify import claims
 from verify.arrays import Arrays
 from verify.case import Case, Condition, Replay, StaleWitness
@@ -264,6 +266,22 @@ PROVED = [c for c in claims.ledger() if c.proof]
 @pytest.mark.parametrize("name", sorted({name for c in PROVED for name in c.proof}))
 def test_every_proof_is_a_derivation_and_proves(name):
     assert proves(name)
+
+
+@pytest.mark.parametrize("proved", PROVED, ids=lambda c: c.slug)
+def test_a_proof_has_a_relation_that_can_prove_the_claim(proved):
+    """An equation is proved by equations, a bound not by equations alone."""
+    relations = {catalogue()[name].relation for name in proved.proof}
+    if proved.relation == "=":
+        assert "=" in relations
+    elif proved.relation != "tight":
+        assert relations & {"<=", ">="}
+
+
+@pytest.mark.parametrize("name", sorted({name for c in PROVED for name in c.proof}))
+def test_a_proof_is_one_for_all_sizes(name):
+    for derivation in with_uses([catalogue()[name]]):
+        assert not [step.rule.name for step in derivation.steps if isinstance(step.rule, AtSizes)]
 
 
 def test_a_heuristic_proves_nothing_and_neither_does_what_is_not_there():

@@ -3,10 +3,10 @@
 import pytest
 import sympy
 
-from derivations import compression_rate, partition_rate, rules
+from derivations import compression_rate, definite, partition_rate, rules
 from derivations import expression as ex
 from derivations.calculus import differential, gradient
-from derivations.checks import AtSizes, Calculus, Lemma, OnInterval, Spectrum, Squares, Taylor
+from derivations.checks import AtSizes, Calculus, Lemma, OnInterval, Ray, Spectrum, Squares, Taylor
 from derivations.expression import Identity, Inverse, LogDet, Matrix, Sum, Trace, expression, norm_squared
 from derivations.normal import Rule, equal
 from derivations.notation import H, I_n, Z, alpha
@@ -69,6 +69,28 @@ def test_log_det_of_what_is_more_than_an_inverse():
     assert not equal(LogDet(Sum("k", Inverse(A_k), "m")), LogDet(Sum("k", Inverse(A_k), "q")))
 
 
+def test_numbers_have_reciprocals_and_sums_of_numbers_only_their_own():
+    c_k, c_j, b_k = (family(name, 1, 1, index, psd=True) for name, index in (("c", "k"), ("c", "j"), ("b", "k")))
+    x = family("x", "d", 1, "k")
+    total, share = Sum("k", Trace(c_k)), Trace(c_k) * ex.reciprocal(Sum("j", Trace(c_j)))
+    assert equal(Sum("k", share), expression(1))
+    assert equal(ex.reciprocal(3 * Trace(b_k)) * Trace(b_k), expression(sympy.Rational(1, 3)))
+    assert equal(ex.reciprocal(alpha * Trace(P) * total) * Trace(P), ex.reciprocal(total) / alpha)
+    assert not equal(Sum("k", share * share), expression(1))
+    assert not equal(Sum("k", share * x), Sum("k", x))
+    x_j = family("x", "d", 1, "j")
+    share_j = Trace(c_j) * ex.reciprocal(total)
+    assert equal(Sum("k", share * x), Sum("j", share_j * x_j))
+    assert not equal(Sum("k", Trace(b_k) * ex.reciprocal(total)), expression(1))
+    assert not equal(Sum("k", share, "m"), expression(1))
+    assert not equal(Trace(c_k) * ex.reciprocal(total), expression(1))
+    assert not equal(Trace(P) * ex.reciprocal(Trace(P) + Trace(b_k)), expression(1))
+    Z_k = family("Z", "n", "n", "k")
+    inside = Sum("k", Trace(Z_k) * Trace(Inverse(I_n + P)))
+    assert not equal(ex.reciprocal(inside) * Sum("k", Trace(Z_k)) * Trace(I_n + P), expression(1))
+    assert not equal(ex.reciprocal(Sum("k", Trace(c_k) * Trace(Inverse(I_n + Z_k)))) * total, expression(1))
+
+
 def test_counts_of_sums_matter():
     U = family("U", "d", "p", "k", orthonormal=True, mutually=True, complete=True)
     assert equal(Sum("k", U @ U.T), Identity("d"))
@@ -108,6 +130,30 @@ def test_taylor_needs_a_bound_at_every_point():
     assert not Taylor(norm_squared(unit), unit, Matrix("h", "d", 1), small, ONE)(
         expression(0), "<=", expression(1)
     ).accepted
+
+
+def test_a_ray_goes_where_f_is_smooth_and_the_slope_is_known():
+    X = Matrix("X", "n", "n")
+    size = sympy.Symbol("n", positive=True, integer=True)
+    singular = LogDet(X.T @ X)
+    slope = proved(
+        ex.Differential(singular, X, X),
+        ("=", expression(2 * size), Calculus(), "."),
+        (">=", expression(0), Squares(((2 * size, Identity(1)),)), "."),
+    )
+    found = Ray(singular, X, slope, low=1, high=2)(singular, "<=", ex.substitute(singular, {X: expression(2) * X}))
+    assert not found.accepted
+    assert "smooth" in found.reason
+    hidden = Matrix("Q", 1, 1, psd=True)
+    x = Matrix("X", 1, 1)
+    wrong = Squares(weighted=((1, Identity(1), hidden),), rules=(rules.known(hidden, -2 * x.T @ x),))
+    falls = proved(ex.Differential(-norm_squared(x), x, x), (">=", expression(0), wrong, "."))
+    assert not Ray(-norm_squared(x), x, falls)(expression(0), "<=", -norm_squared(x)).accepted
+    unit = Matrix("X", "d", 1, orthonormal=True)
+    grows = proved(
+        ex.Differential(norm_squared(unit), unit, unit), (">=", expression(0), Squares(((2, Identity(1)),)), ".")
+    )
+    assert not Ray(norm_squared(unit), unit, grows)(expression(0), "<=", norm_squared(unit)).accepted
 
 
 def test_the_tangent_of_log_det_stays_where_log_det_is_defined():
@@ -152,6 +198,16 @@ def test_what_a_rule_defines_is_of_the_proof_alone():
 def test_a_derivation_has_a_step():
     with pytest.raises(ValueError, match="a derivation must have a step"):
         Derivation("empty", "empty", (), "nobody", ())
+
+
+def test_the_variable_of_a_function_is_no_parameter():
+    t, entry = sympy.symbols("t entry", real=True)
+    A = Matrix("A", "n", "d")
+    scaled, squared = (ex.Entrywise(sympy.Lambda(t, f), A) for f in (entry * t, t**2))
+    assert not equal(scaled, squared)
+    assert equal(scaled, ex.Entrywise(sympy.Lambda(x, entry * x), A))
+    diagonal = ex.Diag(ex.Entrywise(sympy.Lambda(t, t - x), ex.Diagonal(P)))
+    assert not definite.positive_semidefinite(diagonal)
 
 
 def test_spectrum_takes_log_of_one_plus_a_constant_multiple_alone():

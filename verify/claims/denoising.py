@@ -33,6 +33,7 @@ Array = Any
     hypotheses="any mixture of Gaussian subspaces, any noise",
     expect=HOLDS,
     twin="sigma for its square",
+    proof=("posterior-of-a-gaussian", "weight-of-a-component", "posterior-mean-of-a-mixture"),
     instances=60,
 )
 def tweedie(case: Case) -> Outcome:
@@ -63,7 +64,7 @@ def tweedie(case: Case) -> Outcome:
     hypotheses="any mixture of Gaussian subspaces, any noise",
     expect=HOLDS,
     twin="pi_k det M_k left out, as printed",
-    proof=("score-of-a-mixture",),
+    proof=("posterior-of-a-gaussian", "weight-of-a-component", "score-of-a-mixture"),
     uses=("denoising.tweedie",),
     instances=60,
 )
@@ -89,6 +90,7 @@ def score_closed_form(case: Case) -> Outcome:
     hypotheses="any mixture of Gaussian subspaces, any noise; weights free or proportional to 1/det M_k",
     expect=HOLDS_UNDER,
     twin="the 1/2 in the softmax forgotten",
+    proof=("posterior-of-a-gaussian", "weight-of-a-component", "score-of-a-mixture-with-equal-determinants"),
     uses=("denoising.score-closed-form",),
     instances=80,
     witness={"weights": "free", "seed": 0, "K, d, p": (2, 2, 1), "sigma": 1.0},
@@ -117,6 +119,7 @@ def score_as_printed(case: Case) -> Outcome:
     hypotheses="unit variances, equal weights, subspaces of one dimension p in any position; noise t",
     expect=HOLDS,
     twin="1/2t^2 in the softmax",
+    proof=("posterior-of-a-gaussian", "weight-of-a-component", "denoiser-of-a-mixture-of-subspaces"),
     uses=("denoising.tweedie",),
     instances=80,
 )

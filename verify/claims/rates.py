@@ -549,6 +549,7 @@ def population_rate(case: Case, spectrum: np.ndarray, eps: float) -> Any:
     hypotheses="any covariance, singular ones too; any eps",
     expect=HOLDS,
     twin="the rate distortion at a quarter of the error",
+    proof=("water-level-at-least-the-error-a-dimension", "coding-rate-at-least-the-rate-distortion"),
     instances=100,
 )
 def above_rate_distortion(case: Case) -> Outcome:
@@ -629,6 +630,73 @@ def tends_to_rate_distortion(case: Case) -> Outcome:
 
 
 @claim(
+    "rates.gap-of-rank",
+    title="For tokens of rank r in d dimensions the coding rate keeps (r/2) log(d/r) above the rate distortion",
+    statement=(
+        r"R_\varepsilon(\Sigma)-R_{WF}(\varepsilon^2)=\tfrac r2\log\tfrac dr"
+        r"+\tfrac12\sum_{\lambda_i>0}\log\big(1+\tfrac{\varepsilon^2}{d\,\lambda_i}\big),"
+        r"\qquad\tfrac{\varepsilon^2}{r}\le\lambda_{\min}^+"
+    ),
+    source=f"derived; {BOOK}, eqn:rate-Gaussian, calls R an approximation",
+    relation="=",
+    hypotheses="eps^2 at most the rank r times the smallest eigenvalue above zero",
+    expect=HOLDS,
+    twin="d - r for d in the logarithm",
+    proof=("gap-of-fewer-directions-than-dimensions",),
+    uses=("rates.tends-to-rate-distortion",),
+    instances=100,
+)
+def gap_of_rank(case: Case) -> Outcome:
+    """R spreads the error over d dimensions, reverse water-filling over the r that there are. As ε → 0 the first term
+    stays: the largest is d/(2e), at r = d/e. With r for d in the constant of R it vanishes.
+    """
+    d = case.integer("d", 1, 6)
+    rank = d - case.integer("null", 0, d - 1)
+    eps = case.log_uniform("eps", 1e-2, 1e2)
+    positive = eps**2 / rank * 10 ** case.rng().uniform(0.01, 4, size=rank)
+    spectrum = np.concatenate([positive, np.zeros(d - rank)])
+    rate, distortion = population_rate(case, spectrum, eps), rate_distortion(spectrum, eps**2)
+    kept = rank / 2 * math.log(case.wrong(d, max(d - rank, 1)) / rank)
+    gap = kept + float(np.sum(np.log1p(eps**2 / d / positive))) / 2
+    return equal(rate - distortion, gap, size=d, scale=(rate + distortion + d))
+
+
+@claim(
+    "rates.at-total-variance",
+    title="Where the error is all the variance the rate distortion is zero and the coding rate is not",
+    statement=(
+        r"R_{WF}(\varepsilon^2)=0,\qquad\tfrac12\log(1+d)\le R_\varepsilon(\Sigma)\le\tfrac d2\log2,"
+        r"\qquad\varepsilon^2=\operatorname{tr}\Sigma"
+    ),
+    source=f"derived; {BOOK}, eqn:rate-Gaussian, calls R an approximation",
+    relation="tight",
+    hypotheses="any covariance",
+    expect=HOLDS,
+    twin="the upper bound for the lower one",
+    uses=("rates.half-bit",),
+    instances=100,
+)
+def at_total_variance(case: Case) -> Outcome:
+    """det(I + B) is at least 1 + tr B, and at most (1 + tr B/d)^d: equal for rank one and for a flat spectrum."""
+    spectrum = _spectrum(case)
+    kind = case.choice("spectrum", ("one", "flat", "any"))
+    if kind == "one":
+        spectrum[:-1] = 0
+    if kind == "flat":
+        spectrum[:] = spectrum[-1]
+    d, total = len(spectrum), float(np.sum(spectrum))
+    rate, distortion = population_rate(case, spectrum, math.sqrt(total)), rate_distortion(spectrum, total)
+    low, high = math.log1p(d) / 2, d / 2 * math.log(2)
+    low = case.wrong(low, high)
+    scale = rate + distortion + d
+    return all_of(
+        equal(distortion, 0.0, size=d, scale=scale),
+        at_most(low, rate, size=d, scale=scale),
+        at_most(rate, high, size=d, scale=scale),
+    )
+
+
+@claim(
     "rates.half-bit",
     title="The coding rate is within half a bit a dimension of the rate distortion",
     statement=r"R_\varepsilon(\Sigma)-R_{WF}(\varepsilon^2)\le\tfrac d2\log2",
@@ -637,6 +705,7 @@ def tends_to_rate_distortion(case: Case) -> Outcome:
     hypotheses="any covariance, any eps",
     expect=HOLDS,
     twin="nine tenths of it",
+    proof=("half-bit-bound-for-every-spectrum", "half-bit-bound-is-attained"),
     uses=("rates.above-rate-distortion",),
     instances=100,
 )
@@ -666,6 +735,11 @@ def half_bit(case: Case) -> Outcome:
     hypotheses="any covariance; equality for a multiple of the identity",
     expect=HOLDS,
     twin="equality for every covariance",
+    proof=(
+        "error-of-the-test-channel",
+        "coding-rate-at-least-the-rate-distortion-of-the-test-channel",
+        "coding-rate-of-a-flat-spectrum",
+    ),
     uses=("rates.above-rate-distortion",),
     instances=100,
 )

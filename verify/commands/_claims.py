@@ -40,11 +40,23 @@ def describe(claim: Claim) -> dict[str, Any]:
         "twin": claim.twin,
         "uses": [*claim.uses],
         "proof": [*claim.proof],
+        "proved": _proofs(claim),
         "instances": claim.instances,
         "witness": plain(claim.witness),
         "note": claim.note,
         "code": f"{claim.file}:{claim.line}",
     }
+
+
+def _proofs(claim: Claim) -> list[dict[str, str]]:
+    """What the derivations named as its proof prove, to be read beside its statement."""
+    if not claim.proof:
+        return []
+    from derivations import catalogue
+    from derivations.plain import statement
+
+    found = [catalogue()[name] for name in claim.proof]
+    return [{"name": d.name, "statement": statement(d), "hypotheses": "; ".join(d.hypotheses)} for d in found]
 
 
 def to_json(document: Any) -> str:
@@ -78,13 +90,16 @@ def print_claim(claim: Claim) -> None:
             ("expected", claim.expect),
             (twin, claim.twin),
             ("rests on", ", ".join(claim.uses)),
-            ("proved by", ", ".join(claim.proof)),
+            (
+                "proved by",
+                "\n".join(f"{d['name']}\n    {d['statement']}\n    {d['hypotheses']}" for d in _proofs(claim)),
+            ),
             ("counterexample", _parameters(claim.witness) if claim.witness else ""),
             ("check", f"{claim.file}:{claim.line}"),
         ):
             if text:
                 console.print(Text(name, "dim"))
-                if name in ("statement", "check"):  # LaTeX and paths are copied: no breaks in them
+                if name in ("statement", "check", "proved by"):  # formulas and paths are copied: no breaks in them
                     console.print(Text(indent(text, "    ")), soft_wrap=True)
                 else:
                     console.print(Padding(Text(text), (0, 0, 0, 4), expand=False))

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from derivations.mathml import mathml
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Claim, Ledger, Verdict
@@ -48,6 +49,7 @@ def render(ledger: Ledger, run: Run, folder: Path) -> str:
         differing=[r for r in run.results if not r.as_expected],
         results={r.slug: r for r in run.results},
         derivations=_derivations(c for c, _ in entries),
+        proved=_proved(c for c, _ in entries),
         link=lambda claim: quote(os.path.relpath(claim.file, folder)),
     )
 
@@ -102,6 +104,18 @@ def _derivations(claims: Iterable[Claim]) -> str:
     from derivations.page import sections, with_uses
 
     return sections(with_uses(catalogue()[name] for name in names))
+
+
+def _proved(claims: Iterable[Claim]) -> dict[str, Markup]:
+    """What the derivations that prove claims say, to be read beside the claims' own statements."""
+    names = dict.fromkeys(name for c in claims for name in c.proof)
+    if not names:
+        return {}
+    from derivations import catalogue
+    from derivations.page import prose
+    from derivations.plain import statement
+
+    return {name: prose(statement(catalogue()[name])) for name in names}
 
 
 def _tally(results: Any) -> dict[Verdict, int]:
