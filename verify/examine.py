@@ -10,15 +10,16 @@
 
 from __future__ import annotations
 
-import math
 import traceback
 from collections.abc import Callable, Sequence
 
 from verify.arrays import Arrays
+from verify.boundary import boundary, strip
 from verify.case import Rejected, Sample, StaleWitness
+from verify.figure import Figure
 from verify.ledger import ERROR, HOLDS, HOLDS_UNDER, REFUTED, UNDECIDED, Claim, Evidence, Verdict
 from verify.outcome import worst
-from verify.results import TIERS, Boundary, Counts, Result, Settings, Twin, Witness, plain
+from verify.results import TIERS, Counts, Result, Settings, Twin, Witness, plain
 from verify.witness import Trial, attempt, replay, smallest
 
 ATTEMPTS = 20
@@ -78,6 +79,7 @@ def _examine(claim: Claim, settings: Settings) -> Result:
         boundary=boundary(trials),
         witness=witness,
         twin=twin,
+        figures=_figures(claim, verdict, trials),
     )
 
 
@@ -129,25 +131,6 @@ def judge(trials: Sequence[Trial]) -> tuple[Verdict, str]:
     return HOLDS, "no instance outside the condition failed" if named else ""
 
 
-def boundary(trials: Sequence[Trial]) -> Boundary | None:
-    """Where a conditional claim was seen to hold and to fail."""
-    placed = [(t, t.where) for t in trials if t.where is not None]
-    if not placed:
-        return None
-    failed = [where.value for t, where in placed if t.failed]
-    held = [where.value for t, where in placed if t.outcome.holds and where.value < min(failed, default=math.inf)]
-    outside = [t for t, where in placed if not where.inside]
-    return Boundary(
-        name=placed[0][1].name,
-        bound=placed[0][1].bound,
-        inside=len(placed) - len(outside),
-        outside=len(outside),
-        failed_outside=sum(t.failed for t in outside),
-        held_up_to=max(held, default=None),
-        failed_from=min(failed, default=None),
-    )
-
-
 def _witness(
     claim: Claim, settings: Settings, trials: Sequence[Trial], verdict: Verdict, pinned: Trial | None
 ) -> Witness | None:
@@ -189,6 +172,14 @@ def _search(claim: Claim, settings: Settings, start: Trial, refutes: Callable[[T
         if not as_certain(trial):
             return start, "sample"
     return trial, origin
+
+
+def _figures(claim: Claim, verdict: Verdict, trials: Sequence[Trial]) -> tuple[Figure, ...]:
+    """Its own, and that of its boundary."""
+    figures = [] if claim.figure is None else [claim.figure()]
+    if not all(isinstance(figure, Figure) for figure in figures):
+        raise TypeError(f"the figure of {claim.slug} must be a Figure, got {type(figures[0]).__name__}")
+    return (*figures, strip(trials)) if verdict == HOLDS_UNDER else (*figures,)
 
 
 def _twin(claim: Claim, settings: Settings) -> Twin:

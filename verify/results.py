@@ -17,6 +17,7 @@ import cattrs
 import numpy as np
 
 from verify.arrays import Arrays, to_numpy
+from verify.figure import Figure
 from verify.ledger import ERROR, Claim, Evidence, Verdict
 
 TIERS = {"quick": 1, "full": 20}
@@ -119,6 +120,7 @@ class Result:
     boundary: Boundary | None = None
     witness: Witness | None = None
     twin: Twin | None = None
+    figures: tuple[Figure, ...] = ()
 
     @property
     def as_expected(self) -> bool:

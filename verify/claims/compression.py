@@ -38,6 +38,7 @@ from verify.claims._steps import (
     spectra,
 )
 from verify.derivatives import rational
+from verify.figures import compression as figures
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal, exactly
 
@@ -112,6 +113,7 @@ def exact_step_descends(case: Case) -> Outcome:
     expect=HOLDS,
     twin="kappa below 2/L_c by the same factor",
     uses=("curvature.subspace-ends-attained", "compression.exact-step-descends"),
+    figure=figures.exact_step_limit,
     instances=100,
 )
 def exact_step_limit_is_sharp(case: Case) -> Outcome:

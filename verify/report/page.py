@@ -13,6 +13,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from derivations.mathml import mathml
+from verify.figure import inline
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Claim, Ledger, Verdict
 from verify.notation import NOTATION
 from verify.results import Result, Run
@@ -120,7 +121,7 @@ def _template() -> Any:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        mathml=mathml, number=number, shown=shown, percent=percent, standing=standing, place=place
+        mathml=mathml, inline=inline, number=number, shown=shown, percent=percent, standing=standing, place=place
     )
     environment.globals.update(MARKS=MARKS, REFUTED=REFUTED)
     return environment.get_template("page.html")
