@@ -17,6 +17,7 @@ from verify.arrays import Arrays
 from verify.boundary import boundary, strip
 from verify.case import Rejected, Sample, StaleWitness
 from verify.figure import Figure
+from verify.hunt import hunt
 from verify.ledger import ERROR, HOLDS, HOLDS_UNDER, REFUTED, UNDECIDED, Claim, Evidence, Verdict
 from verify.outcome import worst
 from verify.results import TIERS, Counts, Result, Settings, Twin, Witness, plain
@@ -27,6 +28,9 @@ ATTEMPTS = 20
 
 BUDGET = 250
 """Evaluations that the search for a simplest counterexample may spend, per multiple of the quick tier."""
+
+HUNT = 60
+"""Evaluations that the search for a counterexample may spend where no sample is one, per multiple of the quick tier."""
 
 
 def examine(claim: Claim, settings: Settings) -> Result:
@@ -56,6 +60,13 @@ def _examine(claim: Claim, settings: Settings) -> Result:
     if not trials:
         return failure(claim, f"the hypotheses rejected all of {rejected} instances")
     verdict, message = judge(trials if pinned is None else [*trials, pinned])
+    hunted = _hunt(claim, settings, trials) if verdict in (HOLDS, HOLDS_UNDER) else None
+    if hunted is not None:
+        trials.append(hunted)
+        verdict, message = (
+            REFUTED,
+            f"no sample fails; a search of {HUNT * TIERS[settings.tier]} instances found one that does",
+        )
     if verdict == ERROR:
         return failure(claim, message)
     witness = _witness(claim, settings, trials, verdict, pinned)
@@ -180,6 +191,16 @@ def _figures(claim: Claim, verdict: Verdict, trials: Sequence[Trial]) -> tuple[F
     if not all(isinstance(figure, Figure) for figure in figures):
         raise TypeError(f"the figure of {claim.slug} must be a Figure, got {type(figures[0]).__name__}")
     return (*figures, strip(trials)) if verdict == HOLDS_UNDER else (*figures,)
+
+
+def _hunt(claim: Claim, settings: Settings, trials: Sequence[Trial]) -> Trial | None:
+    """A failure inside the condition that sampling missed, found with NumPy and confirmed on the run's arrays."""
+    host = Arrays(dtype=settings.arrays.dtype)
+    budget = HUNT * TIERS[settings.tier]
+    found = hunt(claim, host, trials, refutes=lambda trial: trial.failed and trial.inside, budget=budget)
+    if found is not None and settings.arrays.library != host.library:
+        found = replay(claim, found.params, settings.arrays)
+    return found if found is not None and found.failed and found.inside else None
 
 
 def _twin(claim: Claim, settings: Settings) -> Twin:

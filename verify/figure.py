@@ -28,16 +28,23 @@ OUTCOMES = {True: ("#009e73", "o"), False: ("#d55e00", "X")}
 
 
 @dataclass(frozen=True)
-class Curve:
-    """A line that theory predicts; ``label`` says what it is."""
-
+class _Series:
     label: str
     x: tuple[float, ...]
     y: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        for axis in ("x", "y"):  # arrays are taken as well
+            object.__setattr__(self, axis, tuple(map(float, getattr(self, axis))))
+
 
 @dataclass(frozen=True)
-class Points:
+class Curve(_Series):
+    """A line that theory predicts: ``label`` says what it is, ``x`` and ``y`` are numbers."""
+
+
+@dataclass(frozen=True)
+class Points(_Series):
     """What was measured.
 
     Attributes
@@ -53,9 +60,6 @@ class Points:
         Whether a thin line joins them, in their order.
     """
 
-    label: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
     certified: bool = False
     holds: bool | None = None
     joined: bool = False
@@ -221,8 +225,8 @@ def _drawn(figures: Sequence[Figure], *, words: bool) -> Any:
     for figure, axes in zip(figures, drawing.subplots(len(figures), 1, squeeze=False)[:, 0], strict=True):
         _draw(figure, axes)
         if words:
-            axes.set_title(fill(figure.title, 84))
-            axes.set_xlabel("\n".join([figure.x_label, *([fill(figure.caption, 84)] if figure.caption else [])]))
+            axes.set_title(fill(figure.title, 60))
+            axes.set_xlabel("\n".join([figure.x_label, *([fill(figure.caption, 68)] if figure.caption else [])]))
     return drawing
 
 
@@ -240,8 +244,8 @@ def _draw(figure: Figure, axes: Any) -> None:
             line.set_markerfacecolor("none")
         if points.joined:
             line.set(linestyle="-", linewidth=0.7)
-    for label, x in figure.edges:
-        axes.axvline(x, color=INK, linestyle="--", linewidth=0.9, label=label, zorder=1)
+    for i, (label, x) in enumerate(figure.edges):
+        axes.axvline(x, color=INK, linestyle=("--", ":", "-.")[i % 3], linewidth=0.9, label=label, zorder=1)
     if figure.y_ticks:
         axes.set_yticks([y for _, y in figure.y_ticks], [name for name, _ in figure.y_ticks])
     for axis, log in ((axes.xaxis, figure.x_log), (axes.yaxis, figure.y_log)):

@@ -270,6 +270,7 @@ def neumann_remainder(case: Case) -> Outcome:
         "lambda_max": 2.0,
         "kappa beta": 1.0,
     },
+    figure=figures.neumann_step,
 )
 def neumann_step_descends(case: Case) -> Outcome:
     """True under the condition alone: a singular value with x = βs² is multiplied by 1 − κβ(1 − x), so it
@@ -359,7 +360,9 @@ def neumann_series_converges(case: Case) -> Outcome:
     x > 1. Decided in rational arithmetic.
     """
     m = _mixture_with_spectrum(case, **SMALL)
-    case.condition("lambda_max of beta Y^T Y", float(spectra(m.Z, m.U, m.eps).max()), 1)
+    top = float(spectra(m.Z, m.U, m.eps).max())
+    case.assume(abs(top - 1) > 1e-12 * m.n * m.d)  # or rounding says on which side it is
+    case.condition("lambda_max of beta Y^T Y", top, 1)
     terms, sign = case.integer("terms", 1, 6), case.wrong(-1, 1)
     beta = fmpq(m.p, m.n) / fmpq(*m.eps.as_integer_ratio()) ** 2
     identity = fmpq_mat(np.eye(m.p, dtype=int).tolist())
@@ -682,9 +685,11 @@ def derived_step_first_order(case: Case) -> Outcome:
     m = case.mixture(**{**ORTHOGONAL, "d": 1}, scale=(1e-2, 1e1), eps=(0.05, 10.0))
     beta, (kept, attended) = _beta(m), _slopes(m)
     lighter = case.wrong(beta, 1.0) * attended <= kept
-    move = beta * (attention.mssa(m.Z, m.U, eps=m.eps) - m.Z)
-    gradient = _gradient(m)
+    mixed = attention.mssa(m.Z, m.U, eps=m.eps)
+    move, gradient = beta * (mixed - m.Z), _gradient(m)
     slope = abs(inner(gradient, move))
+    # Where MSSA(Z) is Z, as for one token at beta = 1, the move is rounding and its sign says nothing.
+    assume_visible(case, slope / beta, m.Z, mixed, norm(gradient))
     kappa = slope / (curvature.subspace_rate(m.U, m.n, eps=m.eps) * norm(move) ** 2)
     after = m.Z + kappa * move
     assume_visible(case, kappa * slope / 2, m.Z, after, norm(gradient))
@@ -704,6 +709,7 @@ def derived_step_first_order(case: Case) -> Outcome:
     proof=("slope-along-attention",),
     instances=100,
     uses=("rates.gradient-subspace",),
+    figure=figures.attention_slope,
 )
 def residual_slope(case: Case) -> Outcome:
     """True for orthogonal subspaces; cross terms Y_jᵀ… U_jᵀU_k appear between others. Rounding is told by what
@@ -981,6 +987,7 @@ def _own_share(m: Instance) -> np.ndarray:
         "seed": 0,
         "squared norm": 1.0,
     },
+    figure=figures.softmax_mass,
 )
 def softmax_is_membership(case: Case) -> Outcome:
     """True under the condition: a token's score with itself is ‖z‖² against 0 for n − n_k others, which

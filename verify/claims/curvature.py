@@ -30,6 +30,7 @@ from verify.claims._instances import (
 from verify.claims._sources import N23
 from verify.claims._steps import assume_visible
 from verify.decide import partition_rate_change, rate_change
+from verify.figures import curvature as figures
 from verify.ledger import HOLDS, HOLDS_UNDER, Case, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal, exactly
 
@@ -139,6 +140,7 @@ def coding_rate_bounds(case: Case) -> Outcome:
     ),
     uses=("curvature.coding-rate",),
     instances=100,
+    figure=figures.ends_of_the_hessian,
 )
 def ends_attained(case: Case) -> Outcome:
     """Along Z itself the second derivative is α(1 − αs²)/(1 + αs²)², least at αs² = 3. So the bounds are sharp, and a

@@ -28,7 +28,9 @@ from verify.claims._instances import (
     tokens,
 )
 from verify.claims._sources import BOOK, MCR2, N23, REDUNET
+from verify.claims._water_filling import rate_distortion
 from verify.decide import rate_change, rate_reduction_change
+from verify.figures import rates as figures
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Case, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal, exactly
 
@@ -514,23 +516,6 @@ def expansion_tends_to_projector(case: Case) -> Outcome:
 # --- R and rate distortion ----------------------------------------------------------------------------------
 
 
-def water_level(spectrum: np.ndarray, distortion: float) -> float:
-    """θ with Σ min(θ, λ_i) = distortion, or the largest λ if the distortion is no less than their sum."""
-    ascending = np.sort(spectrum)
-    left = len(ascending)
-    for value in ascending:
-        if value * left >= distortion:
-            return distortion / left
-        distortion, left = distortion - value, left - 1
-    return float(ascending[-1])
-
-
-def rate_distortion(spectrum: np.ndarray, distortion: float) -> float:
-    """Σ ½ log max(λ_i/θ, 1): the rate of a Gaussian source at that total squared error, by reverse water-filling."""
-    level = water_level(spectrum, distortion)
-    return float(np.sum(np.log(np.maximum(spectrum, level) / level)) / 2)
-
-
 def population_rate(case: Case, spectrum: np.ndarray, eps: float) -> Any:
     """½ log det(I + (d/ε²) Diag(spectrum)), as R of d tokens with that second moment."""
     return srr.coding_rate(case.asarray(np.diag(np.sqrt(len(spectrum) * spectrum))), eps=eps, method="svd")
@@ -576,6 +561,7 @@ def above_rate_distortion(case: Case) -> Outcome:
     proof=("gap-to-reverse-water-filling",),
     uses=("rates.above-rate-distortion",),
     instances=100,
+    figure=figures.rate_distortion_gap,
 )
 def rate_distortion_gap(case: Case) -> Outcome:
     """Then R_WF = ½ Σ log(λ_i/θ) and R = ½ Σ log(1 + λ_i/θ)."""
