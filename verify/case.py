@@ -43,11 +43,12 @@ class Driver(Protocol):
 
 @dataclass(frozen=True)
 class Condition:
-    """Where this instance lies: inside iff ``value < bound``."""
+    """Where this instance lies: inside iff ``value < bound``; ``along`` names the draw that moves it."""
 
     name: str
     value: float
     bound: float
+    along: str = ""
 
     @property
     def inside(self) -> bool:
@@ -205,17 +206,20 @@ class Case:
         if not bool(hypothesis):
             raise Rejected
 
-    def condition(self, name: str, value: Any, bound: float) -> bool:
+    def condition(self, name: str, value: Any, bound: float, *, along: str = "") -> bool:
         """Say where this instance lies, for a claim under a condition: inside iff ``value < bound``.
 
         ``bound`` is the same for every instance, so that values can be compared between instances: divide by
-        the natural bound (step · L_c against 2, not step against 2/L_c).
+        the natural bound (step · L_c against 2, not step against 2/L_c). ``along`` names the number drawn that moves
+        an instance in and out, all others equal; the boundary is then bisected along it.
         """
         if self.where is not None:
             raise ValueError(f"a check names one condition, got {name!r} after {self.where.name!r}")
         if math.isnan(float(value)):
             raise ValueError(f"condition {name!r} must have a value, got nan")
-        self.where = Condition(name, float(value), float(bound))
+        if along and along not in self.params:
+            raise ValueError(f"along must name a number that was drawn, got {along!r}")
+        self.where = Condition(name, float(value), float(bound), along)
         return self.where.inside
 
     def wrong(self, right: Any, wrong: Any) -> Any:

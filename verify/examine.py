@@ -14,13 +14,13 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from verify.arrays import Arrays
-from verify.boundary import boundary, strip
+from verify.boundary import bisected, boundary, strip
 from verify.case import Rejected, Sample, StaleWitness
 from verify.figure import Figure
 from verify.hunt import hunt
 from verify.ledger import ERROR, HOLDS, HOLDS_UNDER, REFUTED, UNDECIDED, Claim, Evidence, Verdict
 from verify.outcome import worst
-from verify.results import TIERS, Counts, Result, Settings, Twin, Witness, plain
+from verify.results import TIERS, Counts, Pair, Result, Settings, Twin, Witness, plain
 from verify.witness import Trial, attempt, replay, smallest
 
 ATTEMPTS = 20
@@ -69,6 +69,9 @@ def _examine(claim: Claim, settings: Settings) -> Result:
         )
     if verdict == ERROR:
         return failure(claim, message)
+    pair = None
+    if verdict == HOLDS_UNDER:
+        pair = bisected(claim, Arrays(dtype=settings.arrays.dtype), trials if pinned is None else [*trials, pinned])
     witness = _witness(claim, settings, trials, verdict, pinned)
     twin = _twin(claim, settings)
     if twin.verdict != twin.required:
@@ -87,10 +90,10 @@ def _examine(claim: Claim, settings: Settings) -> Result:
         message=message,
         counts=_counts(trials, rejected),
         worst_ratio=_worst_ratio(verdict, trials),
-        boundary=boundary(trials),
+        boundary=boundary(trials, pair),
         witness=witness,
         twin=twin,
-        figures=_figures(claim, verdict, trials),
+        figures=_figures(claim, verdict, trials, pair),
     )
 
 
@@ -185,12 +188,12 @@ def _search(claim: Claim, settings: Settings, start: Trial, refutes: Callable[[T
     return trial, origin
 
 
-def _figures(claim: Claim, verdict: Verdict, trials: Sequence[Trial]) -> tuple[Figure, ...]:
+def _figures(claim: Claim, verdict: Verdict, trials: Sequence[Trial], pair: Pair | None) -> tuple[Figure, ...]:
     """Its own, and that of its boundary."""
     figures = [] if claim.figure is None else [claim.figure()]
     if not all(isinstance(figure, Figure) for figure in figures):
         raise TypeError(f"the figure of {claim.slug} must be a Figure, got {type(figures[0]).__name__}")
-    return (*figures, strip(trials)) if verdict == HOLDS_UNDER else (*figures,)
+    return (*figures, strip(trials, pair)) if verdict == HOLDS_UNDER else (*figures,)
 
 
 def _hunt(claim: Claim, settings: Settings, trials: Sequence[Trial]) -> Trial | None:

@@ -398,7 +398,7 @@ def partition_descent(case: Case) -> Outcome:
     t = tokens(case, rng)
     Pi = memberships(case, rng, t.n)
     step = case.log_uniform("step * alpha", 0.1, 10.0)
-    case.condition("step * alpha", step, 2.0)
+    case.condition("step * alpha", step, 2.0, along="step * alpha")
     gradient = srr.partition_coding_rate_and_gradient(t.Z, Pi, eps=t.eps, method="svd")[1]
     after = t.Z - case.wrong(1, -1) * step / t.alpha * gradient
     promised = abs(1 - step / 2) * step / t.alpha * norm(gradient) ** 2
@@ -445,7 +445,7 @@ def rate_reduction_ascent(case: Case) -> Outcome:
     strong = case.log_uniform("size of the first class", 1.0, 100.0)
     Z = t.Z * case.asarray(np.where(np.arange(t.n) % 2, faint, strong))[:, None]
     step = case.log_uniform("step * alpha", 0.5, 10.0)
-    case.condition("step * alpha", step, 16 / 9)
+    case.condition("step * alpha", step, 16 / 9, along="step * alpha")
 
     def rates(Z: Array) -> tuple[Array, Array, float]:
         whole = srr.coding_rate_and_gradient(Z, eps=t.eps, method="svd")

@@ -601,7 +601,7 @@ def tends_to_rate_distortion(case: Case) -> Outcome:
     """
     d = case.integer("d", 1, 6)
     rank = d - case.integer("null", 0, d - 1)
-    case.condition("d - rank", d - rank, 1)
+    case.condition("d - rank", d - rank, 1, along="null")
     eps = case.log_uniform("eps", 1e-2, 1e2)
     positive = eps**2 / rank * 10 ** case.rng().uniform(0.01, 4, size=rank)
     spectrum = np.concatenate([positive, np.zeros(d - rank)])
@@ -869,7 +869,7 @@ def compression_bounds_labelled(case: Case) -> Outcome:
     c = clusters(case, case.rng(), scale=(0.1, 1000.0))
     s = np.linalg.svd(to_numpy(c.Z).reshape(c.K, c.n // c.K, -1), compute_uv=False)[:, : min(c.p, c.n // c.K)]
     weakest = c.p * c.K / (c.n * c.eps**2) * float(np.min(s)) ** 2
-    case.condition("K^2 / least signal-to-noise", c.K**2 / weakest, 1.0)
+    case.condition("K^2 / least signal-to-noise", c.K**2 / weakest, 1.0, along="scale")
     labelled = srr.partition_coding_rate_and_gradient(c.Z, c.Pi, eps=c.eps, method="svd")
     parts = srr.subspace_coding_rate_and_gradient(c.Z, c.U, eps=c.eps, method="svd")
     low, high = case.wrong((labelled, parts), (parts, labelled))
