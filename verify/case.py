@@ -1,8 +1,9 @@
-"""One description of a claim's instances, three ways to go through them.
+"""One description of a claim's instances, four ways to go through them.
 
 A check asks its `Case` for named numbers. Who answers is the driver: independent draws under a seed
-(`Sample`), a hypothesis search that shrinks (`Search`), or the record of an earlier instance (`Replay`).
-So the instances that are sampled, searched and replayed are the same by construction.
+(`Sample`), a hypothesis search that shrinks (`Search`), the record of an earlier instance (`Replay`), or such
+a record with its real numbers moved (`Vary`). So the instances that are sampled, searched and replayed are the
+same by construction.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Protocol
@@ -36,15 +38,17 @@ class Driver(Protocol):
     def uniform(self, name: str, lo: float, hi: float) -> float: ...
     def log_uniform(self, name: str, lo: float, hi: float) -> float: ...
     def choice(self, name: str, options: Sequence[Any]) -> Any: ...
+    def entries(self, name: str, drawn: np.ndarray) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
 class Condition:
-    """Where this instance lies: inside iff ``value < bound``."""
+    """Where this instance lies: inside iff ``value < bound``; ``along`` names the draw that moves it."""
 
     name: str
     value: float
     bound: float
+    along: str = ""
 
     @property
     def inside(self) -> bool:
@@ -143,6 +147,17 @@ class Case:
         """A NumPy generator under a drawn seed, for the entries that no shrinking needs to see."""
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.seed(name))))
 
+    def entries(self, name: str, drawn: np.ndarray) -> np.ndarray:
+        """``drawn``, an array that could as well have any other entries; or those that a search put in its place.
+
+        Recorded only if it is not the one drawn; the simplest have the fewest digits.
+        """
+        given = self.driver.entries(name, drawn)
+        if given is drawn:
+            return drawn
+        self._digits += sum(len(f"{x!r}") for x in given.ravel().tolist())
+        return np.asarray(self._record(name, given.tolist()), dtype=np.float64)
+
     def mixture(
         self,
         *,
@@ -157,7 +172,8 @@ class Case:
     ) -> Instance:
         """Tokens from a mixture of Gaussian subspaces; a range is drawn from, a single number is fixed.
 
-        ``d`` starts at p, and at K·p for orthogonal subspaces, or it is raised to that.
+        With noise, a search may put any others in their place. ``d`` starts at p, and at K·p for orthogonal
+        subspaces, or it is raised to that.
         """
         from srr import mixtures
 
@@ -171,8 +187,9 @@ class Case:
         scale_ = self.log_uniform("scale", *_range(scale))
         noise_ = self.uniform("noise", *_range(noise))
         mixture = mixtures.sample(n=n_, d=d_, K=K_, p=p_, noise=noise_, coherence=kind, seed=self.seed())
+        Z = np.asarray(mixture.Z)
         return Instance(
-            Z=self.asarray(scale_ * np.asarray(mixture.Z)),
+            Z=self.asarray(scale_ * (self.entries("Z", Z) if noise_ else Z)),
             U=self.asarray(mixture.U),
             labels=self.asarray(mixture.labels),
             eps=eps_,
@@ -189,17 +206,20 @@ class Case:
         if not bool(hypothesis):
             raise Rejected
 
-    def condition(self, name: str, value: Any, bound: float) -> bool:
+    def condition(self, name: str, value: Any, bound: float, *, along: str = "") -> bool:
         """Say where this instance lies, for a claim under a condition: inside iff ``value < bound``.
 
         ``bound`` is the same for every instance, so that values can be compared between instances: divide by
-        the natural bound (step · L_c against 2, not step against 2/L_c).
+        the natural bound (step · L_c against 2, not step against 2/L_c). ``along`` names the number drawn that moves
+        an instance in and out, all others equal; the boundary is then bisected along it.
         """
         if self.where is not None:
             raise ValueError(f"a check names one condition, got {name!r} after {self.where.name!r}")
         if math.isnan(float(value)):
             raise ValueError(f"condition {name!r} must have a value, got nan")
-        self.where = Condition(name, float(value), float(bound))
+        if along and along not in self.params:
+            raise ValueError(f"along must name a number that was drawn, got {along!r}")
+        self.where = Condition(name, float(value), float(bound), along)
         return self.where.inside
 
     def wrong(self, right: Any, wrong: Any) -> Any:
@@ -255,6 +275,9 @@ class Sample:
     def choice(self, name: str, options: Sequence[Any]) -> Any:
         return options[self.integer(name, 0, len(options) - 1)]
 
+    def entries(self, name: str, drawn: np.ndarray) -> np.ndarray:
+        return drawn
+
 
 class Search:
     """Draws made by hypothesis, inside a strategy: adversarial at first, ever simpler once one fails.
@@ -286,6 +309,9 @@ class Search:
 
     def choice(self, name: str, options: Sequence[Any]) -> Any:
         return self._draw(self._strategies.sampled_from(options))
+
+    def entries(self, name: str, drawn: np.ndarray) -> np.ndarray:
+        return drawn
 
     def _simple(self, lo: float, hi: float) -> list[Any]:
         inside = [x for x in SIMPLE if lo <= x <= hi]
@@ -324,6 +350,15 @@ class Replay:
                 return option
         raise StaleWitness(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r} in the record")
 
+    def entries(self, name: str, drawn: np.ndarray) -> np.ndarray:
+        if name not in self._params:
+            return drawn
+        with suppress(TypeError, ValueError):
+            given = np.array(self._take(name), dtype=np.float64)
+            if given.shape == drawn.shape and np.isfinite(given).all():
+                return given
+        raise StaleWitness(f"{name} must be numbers of shape {drawn.shape}, got {self._params[name]!r} in the record")
+
     def require_all_used(self) -> None:
         """Raise `StaleWitness` if the check did not ask for everything that is recorded."""
         if self._left:
@@ -334,6 +369,43 @@ class Replay:
             raise StaleWitness(f"the check draws {name}, which the record does not name")
         self._left.discard(name)
         return self._params[name]
+
+
+class Vary(Replay):
+    """A recorded instance with its real numbers and entries moved.
+
+    Parameters
+    ----------
+    params
+        The record.
+    point
+        Where to: one coordinate for each real number, its place in its range from 0 to 1, and one for each entry,
+        in the order in which they are asked for. None leaves all where it is; ``start`` then says where that is.
+    """
+
+    def __init__(self, params: Mapping[str, Any], point: Sequence[float] | None = None) -> None:
+        super().__init__(params)
+        self._point = None if point is None else iter(point)
+        self.start: list[float] = []
+
+    def uniform(self, name: str, lo: float, hi: float) -> float:
+        value = super().uniform(name, lo, hi)
+        place = self._moved([(value - lo) / (hi - lo) if hi > lo else 0.0])[0]
+        return value if self._point is None else min(max(lo + (hi - lo) * place, lo), hi)
+
+    def log_uniform(self, name: str, lo: float, hi: float) -> float:
+        value = super().uniform(name, lo, hi)
+        place = self._moved([math.log(value / lo) / math.log(hi / lo) if hi > lo else 0.0])[0]
+        return value if self._point is None else min(max(lo * (hi / lo) ** place, lo), hi)
+
+    def entries(self, name: str, drawn: np.ndarray) -> np.ndarray:
+        given = super().entries(name, drawn)
+        moved = self._moved(given.ravel().tolist())
+        return given if self._point is None else np.reshape(moved, drawn.shape)
+
+    def _moved(self, here: list[float]) -> list[float]:
+        self.start += here
+        return here if self._point is None else [next(self._point) for _ in here]
 
 
 def _range(value: Any) -> tuple[Any, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from array_api_compat import array_namespace
 import srr
 from srr._arrays import detached, like, namespace, quiet, require_shape
 from srr.layer import order_of
+from verify.climb import STARTS, Found, climbed, simpler_tokens
 from verify.decide import as_float64
 from verify.promises import Judgement, Promise
 
@@ -43,11 +45,18 @@ class Subject:
 
     def attempt(self, index: int, Z: Array, objective: srr.SparseRateReduction | None = None) -> Trial:
         """Promise ``index`` on tokens; with another objective, that of the layer built for it."""
-        layer, goal = self.layer, self.objective
-        if objective is not None and objective is not goal:
-            assert self.build is not None
-            layer, goal = self.build(objective), objective
+        layer, goal = self._of(objective)
         return attempt(layer, goal, self.promises(layer, goal)[index], Z)
+
+    def promise(self, index: int, objective: srr.SparseRateReduction | None = None) -> Promise:
+        """Promise ``index``; with another objective, that of the layer built for it."""
+        return self.promises(*self._of(objective))[index]
+
+    def _of(self, objective: srr.SparseRateReduction | None) -> tuple[srr.Layer, srr.SparseRateReduction]:
+        if objective is None or objective is self.objective:
+            return self.layer, self.objective
+        assert self.build is not None
+        return self.build(objective), objective
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,12 +108,15 @@ def attempt(layer: srr.Layer, objective: srr.SparseRateReduction, promise: Promi
     return Trial(objective, Z, before, after, promise.judge(before, after))
 
 
-def simplified(subject: Subject, index: int, reference: Array, start: Trial | None) -> Trial | None:
+def simplified(
+    subject: Subject, index: int, reference: Array, start: Trial | None, near: Iterable[Trial] = ()
+) -> Trial | None:
     """The simplest trial found that breaks promise ``index``, tokens beside ``reference``.
 
     Hypothesis draws a few tokens, small integers times a simple scale; with ``build``, bases and precision
-    too. If ``start`` broke the promise, its own tokens with fewer rows and digits are tried as well, and it
-    is the answer when nothing simpler is found.
+    too. It steers towards tokens on which the quantity falls least; if none of those breaks the promise, and
+    no trial ``near`` has, the tokens are moved uphill from there. If ``start`` broke the promise, its own tokens
+    with fewer rows and digits are tried as well, and it is the answer when nothing simpler is found.
     """
     from hypothesis import strategies as st
 
@@ -125,14 +137,87 @@ def simplified(subject: Subject, index: int, reference: Array, start: Trial | No
         rounded = np.array([float(f"{x:.{digits}g}") for x in Z[sorted(rows)].ravel()])
         return subject.attempt(index, _beside(rounded.reshape(len(rows), -1), reference))
 
-    best = _search(drawn, start, subject.budget)
+    seen = list(near)
+    best = _search(subject, index, drawn, start, subject.budget, seen)
     if start is not None and (best is start or subject.build is None):
-        best = _search(reduced, best, subject.budget // 2)
+        best = _search(subject, index, reduced, best, subject.budget // 2, [])
+    if best is None and (found := _climbed(subject, index, seen)) is not None:
+        alone = _climbed(subject, index, list(_single(subject, index, found)))
+        best = _plainer(subject, index, alone or found)
     return best
 
 
-def _search(make: Callable[[Any], Trial], best: Trial | None, budget: int) -> Trial | None:
-    from hypothesis import HealthCheck, Phase, Verbosity, find, reject, settings
+def _height(subject: Subject, index: int, trial: Trial) -> float:
+    """The change of the promised quantity, as a share of what both token sets have of it: from -1 to 1."""
+    decision, zero = trial.judgement.decision, 0 * trial.before
+    if decision is None or not decision.sign:
+        return -1.0
+    promise = subject.promise(index, trial.objective)
+    had = sum(abs(promise.change(zero, Z).midpoint) for Z in (trial.before, trial.after))
+    return max(min(decision.midpoint / had, 1.0), -1.0) if had > 0 else -1.0
+
+
+def _climbed(subject: Subject, index: int, seen: list[Trial]) -> Trial | None:
+    """Uphill from the best of what was seen, moving the tokens, all together at the length that they have.
+
+    Without that, a share of a logarithm is made small by ever longer tokens.
+    """
+    heights = [(_height(subject, index, trial), trial) for trial in seen]
+    best = heapq.nlargest(STARTS, heights, key=lambda pair: pair[0])
+    for _, start in best:
+        here = as_float64(start.tokens, "tokens")
+        if not (length := float(np.linalg.norm(here))):
+            continue
+
+        def at(point: np.ndarray, start: Trial = start, length: float = length) -> float:
+            try:
+                tokens = _beside(point.reshape(start.tokens.shape) * (length / np.linalg.norm(point)), start.tokens)
+                trial = subject.attempt(index, tokens, start.objective)
+            except Exception:  # the layer does not take these tokens
+                return -math.inf
+            if trial.judgement.broken:
+                raise Found(trial)
+            return _height(subject, index, trial)
+
+        if (found := climbed(at, here.ravel() / length, budget=subject.budget)) is not None:
+            return found
+    return None
+
+
+def _single(subject: Subject, index: int, found: Trial) -> Iterator[Trial]:
+    """Single tokens near those found: each of a few, and their sum."""
+    Z = as_float64(found.tokens, "tokens")
+    for token in (Z.sum(axis=0), *Z[:4]):
+        with suppress(Exception):  # the layer takes no single token
+            yield subject.attempt(index, _beside(token[None], found.tokens), found.objective)
+
+
+def _plainer(subject: Subject, index: int, best: Trial) -> Trial:
+    """Fewer and simpler numbers in the place of the tokens, one change at a time, until none is simpler."""
+    budget, improved = subject.budget, True
+    while improved:
+        improved = False
+        for rows in simpler_tokens(as_float64(best.tokens, "tokens").tolist()):
+            if budget == 0:
+                return best
+            budget -= 1
+            with suppress(Exception):  # the layer does not take these tokens
+                trial = subject.attempt(index, _beside(np.array(rows), best.tokens), best.objective)
+                if trial.judgement.broken and trial.complexity < best.complexity:
+                    best, improved = trial, True
+                    break
+    return best
+
+
+def _search(
+    subject: Subject,
+    index: int,
+    make: Callable[[Any], Trial],
+    best: Trial | None,
+    budget: int,
+    seen: list[Trial],
+) -> Trial | None:
+    from hypothesis import HealthCheck, Phase, Verbosity, find, reject, settings, target
     from hypothesis.errors import Flaky, NoSuchExample, Unsatisfiable
     from hypothesis.strategies import composite
 
@@ -152,6 +237,9 @@ def _search(make: Callable[[Any], Trial], best: Trial | None, budget: int) -> Tr
             raise _BudgetSpent
         if trial.judgement.broken and (best is None or trial.complexity < best.complexity):
             best = trial
+        if best is None:
+            seen.append(trial)
+            target(_height(subject, index, trial))
         return trial.judgement.broken
 
     quiet = settings(
@@ -160,7 +248,7 @@ def _search(make: Callable[[Any], Trial], best: Trial | None, budget: int) -> Tr
         database=None,
         deadline=None,
         verbosity=Verbosity.quiet,
-        phases=(Phase.generate, Phase.shrink),
+        phases=(Phase.generate, Phase.target, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
     with suppress(NoSuchExample, Unsatisfiable, Flaky, _BudgetSpent):

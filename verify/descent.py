@@ -124,8 +124,9 @@ def check_descent(
 
     Every descent is decided by exact arithmetic or an enclosure of the difference, for the floats that the
     layer returned. A rise that the rounding of the layer's own arithmetic explains is counted apart and
-    refutes nothing. Besides the given instances, a search that shrinks goes through small tokens, and keeps
-    the simplest that break a promise.
+    refutes nothing. Besides the given instances, a search goes through small tokens, steered towards those on which
+    a promise is closest to being broken, then uphill from the best of both; what it finds, it shrinks, and keeps the
+    simplest tokens that break the promise.
 
     Parameters
     ----------
@@ -141,7 +142,8 @@ def check_descent(
         Objective to a layer of this kind. With it the search also shrinks the bases and the precision;
         without it, the layer being tied to its U, only the tokens.
     budget : int
-        Evaluations that the search may spend on each promise; 0 for none.
+        Evaluations that the search may spend on each promise: as many on small tokens, on the way uphill, and on
+        making what was found simpler; 0 for none.
 
     Returns
     -------
@@ -222,7 +224,7 @@ def _part(subject: Subject, index: int, goal: Promise, trials: list[Trial], sets
     broken = [trial for trial in trials if trial.judgement.broken]
     witness = min(broken, key=lambda trial: len(trial.tokens), default=None)
     if subject.budget:
-        witness = simplified(subject, index, sets[0], witness)
+        witness = simplified(subject, index, sets[0], witness, trials)
     if witness is None:
         verdict = UNDECIDED if counts["undecided"] or counts["no input"] else HOLDS
         return Part(goal.half, goal.quantity, verdict, counts)

@@ -10,15 +10,17 @@
 
 from __future__ import annotations
 
-import math
 import traceback
 from collections.abc import Callable, Sequence
 
 from verify.arrays import Arrays
+from verify.boundary import bisected, boundary, strip
 from verify.case import Rejected, Sample, StaleWitness
+from verify.figure import Figure
+from verify.hunt import hunt
 from verify.ledger import ERROR, HOLDS, HOLDS_UNDER, REFUTED, UNDECIDED, Claim, Evidence, Verdict
 from verify.outcome import worst
-from verify.results import TIERS, Boundary, Counts, Result, Settings, Twin, Witness, plain
+from verify.results import TIERS, Counts, Pair, Result, Settings, Twin, Witness, plain
 from verify.witness import Trial, attempt, replay, smallest
 
 ATTEMPTS = 20
@@ -29,6 +31,9 @@ TWIN = "the twin must be"
 
 BUDGET = 250
 """Evaluations that the search for a simplest counterexample may spend, per multiple of the quick tier."""
+
+HUNT = 60
+"""Evaluations that the search for a counterexample may spend where no sample is one, per multiple of the quick tier."""
 
 
 def examine(claim: Claim, settings: Settings, *, search: bool = True) -> Result:
@@ -61,8 +66,18 @@ def _examine(claim: Claim, settings: Settings, search: bool) -> Result:
     if not trials:
         return failure(claim, f"the hypotheses rejected all of {rejected} instances")
     verdict, message = judge(trials if pinned is None else [*trials, pinned])
+    hunted = _hunt(claim, settings, trials) if search and verdict in (HOLDS, HOLDS_UNDER) else None
+    if hunted is not None:
+        trials.append(hunted)
+        verdict, message = (
+            REFUTED,
+            f"no sample fails; a search of {HUNT * TIERS[settings.tier]} instances found one that does",
+        )
     if verdict == ERROR:
         return failure(claim, message)
+    pair = None
+    if search and verdict == HOLDS_UNDER:
+        pair = bisected(claim, Arrays(dtype=settings.arrays.dtype), trials if pinned is None else [*trials, pinned])
     witness = _witness(claim, settings, trials, verdict, pinned, search)
     twin = _twin(claim, settings)
     if twin.verdict != twin.required:
@@ -78,9 +93,10 @@ def _examine(claim: Claim, settings: Settings, search: bool) -> Result:
         message=message,
         counts=_counts(trials, rejected),
         worst_ratio=_worst_ratio(verdict, trials),
-        boundary=boundary(trials),
+        boundary=boundary(trials, pair),
         witness=witness,
         twin=twin,
+        figures=_figures(claim, verdict, trials, pair),
     )
 
 
@@ -132,25 +148,6 @@ def judge(trials: Sequence[Trial]) -> tuple[Verdict, str]:
     return HOLDS, "no instance outside the condition failed" if named else ""
 
 
-def boundary(trials: Sequence[Trial]) -> Boundary | None:
-    """Where a conditional claim was seen to hold and to fail."""
-    placed = [(t, t.where) for t in trials if t.where is not None]
-    if not placed:
-        return None
-    failed = [where.value for t, where in placed if t.failed]
-    held = [where.value for t, where in placed if t.outcome.holds and where.value < min(failed, default=math.inf)]
-    outside = [t for t, where in placed if not where.inside]
-    return Boundary(
-        name=placed[0][1].name,
-        bound=placed[0][1].bound,
-        inside=len(placed) - len(outside),
-        outside=len(outside),
-        failed_outside=sum(t.failed for t in outside),
-        held_up_to=max(held, default=None),
-        failed_from=min(failed, default=None),
-    )
-
-
 def _witness(
     claim: Claim, settings: Settings, trials: Sequence[Trial], verdict: Verdict, pinned: Trial | None, search: bool
 ) -> Witness | None:
@@ -192,6 +189,24 @@ def _search(claim: Claim, settings: Settings, start: Trial, refutes: Callable[[T
         if not as_certain(trial):
             return start, "sample"
     return trial, origin
+
+
+def _figures(claim: Claim, verdict: Verdict, trials: Sequence[Trial], pair: Pair | None) -> tuple[Figure, ...]:
+    """Its own, and that of its boundary."""
+    figures = [] if claim.figure is None else [claim.figure()]
+    if not all(isinstance(figure, Figure) for figure in figures):
+        raise TypeError(f"the figure of {claim.slug} must be a Figure, got {type(figures[0]).__name__}")
+    return (*figures, strip(trials, pair)) if verdict == HOLDS_UNDER else (*figures,)
+
+
+def _hunt(claim: Claim, settings: Settings, trials: Sequence[Trial]) -> Trial | None:
+    """A failure inside the condition that sampling missed, found with NumPy and confirmed on the run's arrays."""
+    host = Arrays(dtype=settings.arrays.dtype)
+    budget = HUNT * TIERS[settings.tier]
+    found = hunt(claim, host, trials, refutes=lambda trial: trial.failed and trial.inside, budget=budget)
+    if found is not None and settings.arrays.library != host.library:
+        found = replay(claim, found.params, settings.arrays)
+    return found if found is not None and found.failed and found.inside else None
 
 
 def _twin(claim: Claim, settings: Settings) -> Twin:

@@ -34,6 +34,7 @@ from types import MappingProxyType
 from typing import Any
 
 from verify.case import Case
+from verify.figure import Figure
 from verify.outcome import Outcome
 
 __all__ = [
@@ -95,6 +96,7 @@ class Claim:
     instances: int = 200
     witness: Mapping[str, Any] | None = None
     proof: tuple[str, ...] = ()
+    figure: Callable[[], Figure] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not _SLUG.fullmatch(self.slug):
@@ -155,6 +157,7 @@ def claim(
     instances: int = 200,
     witness: Mapping[str, Any] | None = None,
     proof: tuple[str, ...] = (),
+    figure: Callable[[], Figure] | None = None,
 ) -> Callable[[Callable[[Case], Outcome]], Claim]:
     """Make the decorated check a `Claim`.
 
@@ -188,6 +191,9 @@ def claim(
     proof
         Names of the derivations (`derivations.catalogue`) that together prove the statement, under its
         hypotheses. They are checked in every run; a step that is not accepted is an error.
+    figure
+        Of no arguments, to the `Figure` that shows the claim: computed in every run, in less than a second, under
+        seeds of its own. One that raises is an error.
 
     Returns
     -------
@@ -210,6 +216,7 @@ def claim(
             instances=instances,
             witness=None if witness is None else MappingProxyType(dict(witness)),
             proof=tuple(proof),
+            figure=figure,
         )
 
     return decorate

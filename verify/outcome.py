@@ -37,12 +37,16 @@ class Outcome:
         Whether a rigorous enclosure, or exact arithmetic, decided it.
     data
         Numbers worth showing beside a counterexample.
+    margin
+        How far the relation is from holding, positive where it fails, in units of the claim's own: what a search
+        for counterexamples climbs. No part of the answer; None where there is no more than yes or no.
     """
 
     holds: bool | None
     ratio: float | None = None
     certified: bool = False
     data: Mapping[str, Any] = field(default_factory=dict)
+    margin: float | None = field(default=None, compare=False)
 
     def __bool__(self) -> bool:
         raise TypeError("an Outcome may be undecided and has no truth value; read .holds")
@@ -89,11 +93,15 @@ def decided(decision: Any, relation: str = "<=", **data: Any) -> Outcome:
     if sign not in (-1, 0, 1, None):
         raise ValueError(f"decision must have a sign -1, 0, 1 or None, got {sign!r}")
     ends = {"difference at least": "lower", "difference at most": "upper"}
+    low, high = getattr(decision, "lower", sign), getattr(decision, "upper", sign)
+    middle = None if low is None else low / 2 + high / 2
+    margins = {"<=": 1, "<": 1, "==": math.copysign(1, middle or 0), ">=": -1, ">": -1}
     shown = {says: getattr(decision, end) for says, end in ends.items() if hasattr(decision, end)}
     return Outcome(
         holds=None if sign is None else bool(relations[relation](sign, 0)),
         certified=sign is not None,
         data={**shown, **data},
+        margin=None if middle is None else margins[relation] * middle,
     )
 
 
@@ -120,6 +128,7 @@ def all_of(*outcomes: Outcome) -> Outcome:
             else all(o.certified for o in outcomes)
         ),
         data={key: value for o in outcomes for key, value in o.data.items()},
+        margin=worst([o.margin for o in outcomes if o.margin is not None]),
     )
 
 
@@ -130,7 +139,9 @@ def _residual(excess: np.ndarray, u: float, size: float, scale: Any, data: Mappi
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratios = np.where(excess <= 0, 0.0, excess / allowed)  # nothing is allowed where there are no terms
     ratio = float(np.max(ratios, initial=0.0)) if not np.any(np.isnan(ratios)) else math.nan
-    return Outcome(holds=ratio <= 1, ratio=ratio, data=data)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        margin = float(np.max(excess / to_numpy(scale), initial=-math.inf))
+    return Outcome(holds=ratio <= 1, ratio=ratio, data=data, margin=margin)
 
 
 def worst(ratios: list[float]) -> float | None:

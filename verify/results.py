@@ -17,6 +17,7 @@ import cattrs
 import numpy as np
 
 from verify.arrays import Arrays, to_numpy
+from verify.figure import Figure
 from verify.ledger import ERROR, Claim, Evidence, Verdict
 
 TIERS = {"quick": 1, "full": 20}
@@ -80,10 +81,29 @@ class Witness:
 
 
 @dataclass(frozen=True)
+class Side:
+    """An instance beside a boundary: its parameters, where it lies, and whether its outcome is certified."""
+
+    params: dict[str, Any]
+    value: float
+    certified: bool
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two instances that differ in the parameter ``along`` alone: on one the claim holds, on the other it fails."""
+
+    along: str
+    held: Side
+    failed: Side
+
+
+@dataclass(frozen=True)
 class Boundary:
     """The measured edge of a claim that holds under ``name < bound``.
 
-    ``held_up_to`` is the largest value that held below every failure, ``failed_from`` the smallest failure.
+    ``held_up_to`` is the largest value that held below every failure, ``failed_from`` the smallest failure, and
+    ``pair`` the two sides between which bisection found the edge, if the check names a parameter to bisect along.
     """
 
     name: str
@@ -93,6 +113,7 @@ class Boundary:
     failed_outside: int
     held_up_to: float | None
     failed_from: float | None
+    pair: Pair | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +140,7 @@ class Result:
     boundary: Boundary | None = None
     witness: Witness | None = None
     twin: Twin | None = None
+    figures: tuple[Figure, ...] = ()
 
     @property
     def as_expected(self) -> bool:

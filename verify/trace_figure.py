@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 
-from verify.output import require_writable, write_all
+from verify.figure import saved
+from verify.output import write_all
 from verify.trace import Step, Trace
 
-FORMATS = (".svg", ".png", ".pdf")
 COLOURS = {
     "R": "#0072b2",
     "Rc": "#d55e00",
@@ -18,28 +17,12 @@ COLOURS = {
 }  # Okabe and Ito
 
 
-def require_figure(path: Path) -> None:
-    """Tell, before there is anything to draw, that it cannot be written.
-
-    Raises
-    ------
-    ValueError
-        The name does not end in .svg, .png or .pdf, or no such file can be made.
-    """
-    if path.suffix not in FORMATS:
-        raise ValueError(f"figure must be a file {', '.join(FORMATS)}, got {str(path)!r}")
-    require_writable(path, "figure")
-
-
 def write(trace: Trace, path: Path, *, title: str) -> None:
     """Draw and write the figure, whole or not at all; the same bytes for the same trace."""
     import matplotlib
 
-    drawing = BytesIO()
-    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
     with matplotlib.rc_context({"svg.hashsalt": "srr", "svg.fonttype": "path", "font.size": 9}):
-        _drawn(trace, title).savefig(drawing, format=path.suffix[1:], metadata=metadata, dpi=150)
-    write_all([(path, drawing.getvalue())])
+        write_all([(path, saved(_drawn(trace, title), path.suffix))])
 
 
 def _drawn(trace: Trace, title: str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from unittest.mock import patch
 
 from verify.arrays import Arrays
 from verify.case import SIMPLE, Case, Condition, Driver, Rejected, Replay, Search, StaleWitness
+from verify.climb import rounded, simpler_tokens
 from verify.ledger import Claim
 from verify.outcome import Outcome
 
@@ -31,6 +33,11 @@ class Trial:
     @property
     def failed(self) -> bool:
         return self.outcome.holds is False
+
+    @property
+    def climbs(self) -> bool:
+        """Whether its margin can lead a search to a counterexample of the claim."""
+        return self.inside and self.outcome.margin is not None and math.isfinite(self.outcome.margin)
 
 
 def attempt(claim: Claim, driver: Driver, arrays: Arrays, *, twin: bool = False) -> Trial:
@@ -74,11 +81,32 @@ def smallest(
     ``start``, a counterexample already at hand, and may miss rare ones; so what is best so far is then
     simplified one parameter at a time, in as many evaluations again.
     """
-    from hypothesis import HealthCheck, Phase, Verbosity, find, reject, settings
+    best, origin = start, "sample"
+
+    def found(trial: Trial) -> bool:
+        nonlocal best, origin
+        refuted = refutes(trial)
+        if refuted and trial.complexity < best.complexity:
+            best, origin = trial, "search"
+        return refuted
+
+    drawn(claim, arrays, found, budget=budget)
+    simpler = _simplify(claim, arrays, best, refutes=refutes, budget=budget)
+    return simpler, origin if simpler is best else "search"
+
+
+def drawn(claim: Claim, arrays: Arrays, found: Callable[[Trial], bool], *, budget: int, climb: bool = False) -> None:
+    """Let hypothesis draw instances, derandomised, until ``budget`` is spent, and shrink one that is ``found``.
+
+    With ``climb`` it steers by the margin of what it has seen, and does not shrink.
+    """
+    from hypothesis import HealthCheck, Phase, Verbosity, find, reject, settings, target
     from hypothesis.errors import NoSuchExample
     from hypothesis.strategies import composite
 
-    best, origin, spent = start, "sample", 0
+    if budget == 0:
+        return
+    spent = 0
 
     @composite
     def trials(draw: Any) -> Trial | None:
@@ -91,31 +119,28 @@ def smallest(
         except Exception:  # an error is not a counterexample; sampling reports errors
             return None
 
-    def found(trial: Trial | None) -> bool:
-        nonlocal best, origin
-        refuted = trial is not None and refutes(trial)
-        if refuted and trial.complexity < best.complexity:
-            best, origin = trial, "search"
+    def judged(trial: Trial | None) -> bool:
+        refuted = trial is not None and found(trial)
         if spent >= budget:  # here and not while drawing, which hypothesis would find inconsistent
             raise _BudgetSpent
+        if climb and trial is not None and trial.climbs:
+            target(trial.outcome.margin)
         return refuted
 
     with suppress(NoSuchExample, _BudgetSpent), _no_local_constants():
         find(
             trials(),
-            found,
+            judged,
             settings=settings(
                 max_examples=budget,
                 derandomize=True,
                 database=None,
                 deadline=None,
                 verbosity=Verbosity.quiet,
-                phases=(Phase.generate, Phase.shrink),
+                phases=(Phase.generate, Phase.target if climb else Phase.shrink),
                 suppress_health_check=list(HealthCheck),
             ),
         )
-    simpler = _simplify(claim, arrays, best, refutes=refutes, budget=budget)
-    return simpler, origin if simpler is best else "search"
 
 
 def _simplify(claim: Claim, arrays: Arrays, best: Trial, *, refutes: Callable[[Trial], bool], budget: int) -> Trial:
@@ -124,26 +149,31 @@ def _simplify(claim: Claim, arrays: Arrays, best: Trial, *, refutes: Callable[[T
     while improved:
         improved = False
         for name in tuple(best.params):
-            for value in _simpler(best.params.get(name)):  # a check may draw less once something is simpler
+            for changes in _simpler(name, best.params):  # a check may draw less once something is simpler
                 if budget == 0:
                     return best
                 budget -= 1
                 with suppress(Exception):  # out of range, or outside the hypotheses
-                    trial = attempt(claim, Replay({**best.params, name: value}), arrays)
+                    trial = attempt(claim, Replay({**best.params, **changes}), arrays)
                     if refutes(trial) and trial.complexity < best.complexity:
                         best, improved = trial, True
                         break
     return best
 
 
-def _simpler(value: Any) -> Iterator[Any]:
-    """Simpler values to try in its place, the simplest first."""
-    if isinstance(value, bool | str) or value is None:
-        return
-    if isinstance(value, int):
-        yield from dict.fromkeys((*range(8), value // 2, value - 1))
+def _simpler(name: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Simpler values to try in the place of one parameter, the simplest first."""
+    value = params.get(name)
+    if isinstance(value, list):
+        for rows in simpler_tokens(value):
+            if len(rows) == len(value):
+                yield {name: rows}
+            elif params.get("n") == len(value):  # what counts them, if anything does
+                yield {name: rows, "n": len(rows)}
     elif isinstance(value, float):
-        yield from dict.fromkeys((*SIMPLE, *(float(f"{value:.{digits}g}") for digits in (1, 2, 3))))
+        yield from ({name: x} for x in dict.fromkeys((*SIMPLE, *(rounded(value, digits) for digits in (1, 2, 3)))))
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield from ({name: x} for x in dict.fromkeys((*range(8), value // 2, value - 1)))
 
 
 def _no_local_constants() -> AbstractContextManager[Any]:

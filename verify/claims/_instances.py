@@ -39,7 +39,7 @@ def tokens(
     eps: tuple[float, float] = (0.1, 10.0),
     scale: tuple[float, float] = (0.01, 10.0),
 ) -> Tokens:
-    """Gaussian tokens of some scale, of full rank or of rank one.
+    """Gaussian tokens of some scale, of full rank or of rank one; a search may put any others in their place.
 
     Few sizes: every new shape costs JAX a second of compilation.
     """
@@ -49,7 +49,7 @@ def tokens(
         Z = rng.standard_normal((n, d))
     else:
         Z = rng.standard_normal((n, 1)) * rng.standard_normal(d)
-    return Tokens(case.asarray(magnitude * Z), precision, n, d)
+    return Tokens(case.asarray(magnitude * case.entries("Z", Z)), precision, n, d)
 
 
 def bases(case: Case, rng: np.random.Generator, d: int, *, kinds: tuple[str, ...] = ("orthonormal", "any")) -> Array:

@@ -66,5 +66,5 @@ def halving_descends(case: Case) -> Outcome:
     """|1 − κ| ≤ 1 exactly when κ ≤ 2."""
     x = case.integer("x", 1, 9)
     kappa = case.uniform("kappa", 0.1, 4.0)
-    case.condition("kappa", kappa, 2)
+    case.condition("kappa", kappa, 2, along="kappa")
     return exactly((x - case.wrong(kappa, -kappa) * x) ** 2 <= x**2)

@@ -38,6 +38,7 @@ from verify.claims._steps import (
     spectra,
 )
 from verify.derivatives import rational
+from verify.figures import compression as figures
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal, exactly
 
@@ -112,6 +113,7 @@ def exact_step_descends(case: Case) -> Outcome:
     expect=HOLDS,
     twin="kappa below 2/L_c by the same factor",
     uses=("curvature.subspace-ends-attained", "compression.exact-step-descends"),
+    figure=figures.exact_step_limit,
     instances=100,
 )
 def exact_step_limit_is_sharp(case: Case) -> Outcome:
@@ -166,7 +168,7 @@ def exact_step_on_full_heads(case: Case) -> Outcome:
     x, beta = spectra(m.Z, m.U, m.eps), _beta(m)
     kappa = case.log_uniform("kappa beta", 0.1, 100.0) / beta
     ratio = kappa * beta / (1 + float(x.min()))
-    case.condition("kappa beta / (1 + beta s_min^2)", case.wrong(ratio, 0.0), 2)
+    case.condition("kappa beta / (1 + beta s_min^2)", case.wrong(ratio, 0.0), 2, along="kappa beta")
     after = attention.exact_step(m.Z, m.U, eps=m.eps, step=kappa)
     slope = norm(_gradient(m))
     assume_visible(case, kappa * abs(1 - ratio / 2) * slope**2, m.Z, after, slope)
@@ -268,6 +270,7 @@ def neumann_remainder(case: Case) -> Outcome:
         "lambda_max": 2.0,
         "kappa beta": 1.0,
     },
+    figure=figures.neumann_step,
 )
 def neumann_step_descends(case: Case) -> Outcome:
     """True under the condition alone: a singular value with x = βs² is multiplied by 1 − κβ(1 − x), so it
@@ -278,7 +281,7 @@ def neumann_step_descends(case: Case) -> Outcome:
     x, beta = spectra(m.Z, m.U, m.eps), _beta(m)
     theta = case.uniform("kappa beta", 0.1, 1.9)
     theta = case.wrong(theta, theta + 2.5)
-    case.condition("lambda_max of beta Y^T Y", x.max(), 1)
+    case.condition("lambda_max of beta Y^T Y", x.max(), 1, along="lambda_max")
     after = attention.neumann_step(m.Z, m.U, eps=m.eps, step=theta / beta)
     q = theta * (1 - x)
     promised = float(np.sum(np.abs(x * q * (2 - q)) / (1 + x))) / 2
@@ -357,7 +360,9 @@ def neumann_series_converges(case: Case) -> Outcome:
     x > 1. Decided in rational arithmetic.
     """
     m = _mixture_with_spectrum(case, **SMALL)
-    case.condition("lambda_max of beta Y^T Y", float(spectra(m.Z, m.U, m.eps).max()), 1)
+    top = float(spectra(m.Z, m.U, m.eps).max())
+    case.assume(abs(top - 1) > 1e-12 * m.n * m.d)  # or rounding says on which side it is
+    case.condition("lambda_max of beta Y^T Y", top, 1, along="lambda_max")
     terms, sign = case.integer("terms", 1, 6), case.wrong(-1, 1)
     beta = fmpq(m.p, m.n) / fmpq(*m.eps.as_integer_ratio()) ** 2
     identity = fmpq_mat(np.eye(m.p, dtype=int).tolist())
@@ -648,7 +653,7 @@ def derived_step_descends(case: Case) -> Outcome:
     theta = case.uniform("kappa beta", 0.05, 1.0)
     S = softmax(heads(m.Z, m.U))
     spread = beta * float(np.linalg.norm(S, 2, axis=(1, 2)).max())
-    case.condition("beta max |S_k|_2", spread, 1)
+    case.condition("beta max |S_k|_2", spread, 1, along="eps")
     after = attention.derived_step(m.Z, m.U, eps=m.eps, step=theta / beta)
     after = case.wrong(after, after + theta * m.Z)
     x, factor = spectra(m.Z, m.U, m.eps), 1 - theta + theta * spread
@@ -680,9 +685,11 @@ def derived_step_first_order(case: Case) -> Outcome:
     m = case.mixture(**{**ORTHOGONAL, "d": 1}, scale=(1e-2, 1e1), eps=(0.05, 10.0))
     beta, (kept, attended) = _beta(m), _slopes(m)
     lighter = case.wrong(beta, 1.0) * attended <= kept
-    move = beta * (attention.mssa(m.Z, m.U, eps=m.eps) - m.Z)
-    gradient = _gradient(m)
+    mixed = attention.mssa(m.Z, m.U, eps=m.eps)
+    move, gradient = beta * (mixed - m.Z), _gradient(m)
     slope = abs(inner(gradient, move))
+    # Where MSSA(Z) is Z, as for one token at beta = 1, the move is rounding and its sign says nothing.
+    assume_visible(case, slope / beta, m.Z, mixed, norm(gradient))
     kappa = slope / (curvature.subspace_rate(m.U, m.n, eps=m.eps) * norm(move) ** 2)
     after = m.Z + kappa * move
     assume_visible(case, kappa * slope / 2, m.Z, after, norm(gradient))
@@ -702,6 +709,7 @@ def derived_step_first_order(case: Case) -> Outcome:
     proof=("slope-along-attention",),
     instances=100,
     uses=("rates.gradient-subspace",),
+    figure=figures.attention_slope,
 )
 def residual_slope(case: Case) -> Outcome:
     """True for orthogonal subspaces; cross terms Y_jᵀ… U_jᵀU_k appear between others. Rounding is told by what
@@ -854,7 +862,7 @@ def minus_attention_descends(case: Case) -> Outcome:
     attended, gradient = attention.mssa(m.Z, m.U), _gradient(m)
     slope = inner(gradient, attended)
     bend = eta * curvature.subspace_rate(m.U, m.n, eps=m.eps) * norm(attended) ** 2
-    case.condition("eta L_c |M|^2 / slope", bend / slope if slope > 0 else math.inf, 2)
+    case.condition("eta L_c |M|^2 / slope", bend / slope if slope > 0 else math.inf, 2, along="eta")
     after = attention.residual_step(m.Z, m.U, step=case.wrong(-eta, eta))
     assume_visible(case, abs(eta * (slope - bend / 2)), m.Z, after, norm(gradient))
     return decided(_change(m, after))
@@ -979,6 +987,7 @@ def _own_share(m: Instance) -> np.ndarray:
         "seed": 0,
         "squared norm": 1.0,
     },
+    figure=figures.softmax_mass,
 )
 def softmax_is_membership(case: Case) -> Outcome:
     """True under the condition: a token's score with itself is ‖z‖² against 0 for n − n_k others, which
@@ -991,7 +1000,7 @@ def softmax_is_membership(case: Case) -> Outcome:
     case.assume(len(set(labels.tolist())) > 1)
     square = case.log_uniform("squared norm", 0.1, 100.0)
     m = Instance(m.Z * math.sqrt(square), m.U, m.labels, m.eps, m.n, m.d, m.K, m.p)
-    case.condition("log(9 n) / |z|^2", math.log(9 * m.n) / square, 1)
+    case.condition("log(9 n) / |z|^2", math.log(9 * m.n) / square, 1, along="squared norm")
     mass = _own_mass(m)
     return at_most(0.9, case.wrong(mass, 1 - mass).min(), size=m.n, scale=square * coarseness(m.Z))
 
@@ -1126,7 +1135,7 @@ def exact_gradient_costs_more(case: Case) -> Outcome:
     that know their size alone; projection in and out are common to both.
     """
     K, p, n = case.integer("K", 1, 16), case.integer("p", 1, 256), case.integer("n", 1, 256)
-    case.condition("n / p", n / p, (3 + math.sqrt(13)) / 6)
+    case.condition("n / p", n / p, (3 + math.sqrt(13)) / 6, along="n")
     exact, attention_ = _Sized(n, p, []), _Sized(n, p, [])
     if p < n:
         exact.T.gram().cholesky().solve(exact.T)

@@ -30,6 +30,7 @@ from verify.claims._instances import (
 from verify.claims._sources import N23
 from verify.claims._steps import assume_visible
 from verify.decide import partition_rate_change, rate_change
+from verify.figures import curvature as figures
 from verify.ledger import HOLDS, HOLDS_UNDER, Case, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal, exactly
 
@@ -139,6 +140,7 @@ def coding_rate_bounds(case: Case) -> Outcome:
     ),
     uses=("curvature.coding-rate",),
     instances=100,
+    figure=figures.ends_of_the_hessian,
 )
 def ends_attained(case: Case) -> Outcome:
     """Along Z itself the second derivative is α(1 − αs²)/(1 + αs²)², least at αs² = 3. So the bounds are sharp, and a
@@ -396,7 +398,7 @@ def partition_descent(case: Case) -> Outcome:
     t = tokens(case, rng)
     Pi = memberships(case, rng, t.n)
     step = case.log_uniform("step * alpha", 0.1, 10.0)
-    case.condition("step * alpha", step, 2.0)
+    case.condition("step * alpha", step, 2.0, along="step * alpha")
     gradient = srr.partition_coding_rate_and_gradient(t.Z, Pi, eps=t.eps, method="svd")[1]
     after = t.Z - case.wrong(1, -1) * step / t.alpha * gradient
     promised = abs(1 - step / 2) * step / t.alpha * norm(gradient) ** 2
@@ -443,7 +445,7 @@ def rate_reduction_ascent(case: Case) -> Outcome:
     strong = case.log_uniform("size of the first class", 1.0, 100.0)
     Z = t.Z * case.asarray(np.where(np.arange(t.n) % 2, faint, strong))[:, None]
     step = case.log_uniform("step * alpha", 0.5, 10.0)
-    case.condition("step * alpha", step, 16 / 9)
+    case.condition("step * alpha", step, 16 / 9, along="step * alpha")
 
     def rates(Z: Array) -> tuple[Array, Array, float]:
         whole = srr.coding_rate_and_gradient(Z, eps=t.eps, method="svd")

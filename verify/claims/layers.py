@@ -22,6 +22,7 @@ from verify.case import Case, Instance
 from verify.claims._instances import norm
 from verify.claims._sources import FISTA, N23, SEGMENTATION
 from verify.claims._steps import assume_visible, coarseness, inner, official_measure
+from verify.figures import layers as figures
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.outcome import at_most, decided, exactly
 
@@ -169,6 +170,7 @@ def descent_step_limit_is_sharp(case: Case) -> Outcome:
     proof=("descent-layer-descends", "descent-layer-descends-from-signed-tokens"),
     uses=("layers.descent-lowers-loss",),
     instances=100,
+    figure=figures.descent_guarantee,
 )
 def descent_guarantee(case: Case) -> Outcome:
     """True; so iterates whose loss is bounded below move ever less, and their limits are stationary.

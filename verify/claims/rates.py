@@ -28,7 +28,9 @@ from verify.claims._instances import (
     tokens,
 )
 from verify.claims._sources import BOOK, MCR2, N23, REDUNET
+from verify.claims._water_filling import rate_distortion
 from verify.decide import rate_change, rate_reduction_change
+from verify.figures import rates as figures
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Case, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal, exactly
 
@@ -514,23 +516,6 @@ def expansion_tends_to_projector(case: Case) -> Outcome:
 # --- R and rate distortion ----------------------------------------------------------------------------------
 
 
-def water_level(spectrum: np.ndarray, distortion: float) -> float:
-    """θ with Σ min(θ, λ_i) = distortion, or the largest λ if the distortion is no less than their sum."""
-    ascending = np.sort(spectrum)
-    left = len(ascending)
-    for value in ascending:
-        if value * left >= distortion:
-            return distortion / left
-        distortion, left = distortion - value, left - 1
-    return float(ascending[-1])
-
-
-def rate_distortion(spectrum: np.ndarray, distortion: float) -> float:
-    """Σ ½ log max(λ_i/θ, 1): the rate of a Gaussian source at that total squared error, by reverse water-filling."""
-    level = water_level(spectrum, distortion)
-    return float(np.sum(np.log(np.maximum(spectrum, level) / level)) / 2)
-
-
 def population_rate(case: Case, spectrum: np.ndarray, eps: float) -> Any:
     """½ log det(I + (d/ε²) Diag(spectrum)), as R of d tokens with that second moment."""
     return srr.coding_rate(case.asarray(np.diag(np.sqrt(len(spectrum) * spectrum))), eps=eps, method="svd")
@@ -577,6 +562,7 @@ def above_rate_distortion(case: Case) -> Outcome:
     proof=("gap-to-reverse-water-filling",),
     uses=("rates.above-rate-distortion",),
     instances=100,
+    figure=figures.rate_distortion_gap,
 )
 def rate_distortion_gap(case: Case) -> Outcome:
     """Then R_WF = ½ Σ log(λ_i/θ) and R = ½ Σ log(1 + λ_i/θ)."""
@@ -616,7 +602,7 @@ def tends_to_rate_distortion(case: Case) -> Outcome:
     """
     d = case.integer("d", 1, 6)
     rank = d - case.integer("null", 0, d - 1)
-    case.condition("d - rank", d - rank, 1)
+    case.condition("d - rank", d - rank, 1, along="null")
     eps = case.log_uniform("eps", 1e-2, 1e2)
     positive = eps**2 / rank * 10 ** case.rng().uniform(0.01, 4, size=rank)
     spectrum = np.concatenate([positive, np.zeros(d - rank)])
@@ -957,7 +943,7 @@ def compression_bounds_labelled(case: Case) -> Outcome:
     c = clusters(case, case.rng(), scale=(0.1, 1000.0))
     s = np.linalg.svd(to_numpy(c.Z).reshape(c.K, c.n // c.K, -1), compute_uv=False)[:, : min(c.p, c.n // c.K)]
     weakest = c.p * c.K / (c.n * c.eps**2) * float(np.min(s)) ** 2
-    case.condition("K^2 / least signal-to-noise", c.K**2 / weakest, 1.0)
+    case.condition("K^2 / least signal-to-noise", c.K**2 / weakest, 1.0, along="scale")
     labelled = srr.partition_coding_rate_and_gradient(c.Z, c.Pi, eps=c.eps, method="svd")
     parts = srr.subspace_coding_rate_and_gradient(c.Z, c.U, eps=c.eps, method="svd")
     low, high = case.wrong((labelled, parts), (parts, labelled))

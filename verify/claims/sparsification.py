@@ -20,6 +20,7 @@ from verify.case import Case
 from verify.claims._instances import norm
 from verify.claims._sources import ALPHA, BOOK, FISTA, N23
 from verify.claims._steps import assume_visible, inner
+from verify.figures import sparsification as figures
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal
 
@@ -61,6 +62,8 @@ def _coding(case: Case, dictionary: str = "any", start: str = "any", n: int = 5,
     if start == "tokens":
         Z = np.abs(Z)
         A = Z
+    else:
+        Z = case.entries("Z", Z)
     return Coding(case.asarray(Z), case.asarray(D), case.asarray(A), lam, n, d)
 
 
@@ -111,6 +114,7 @@ def ista_descends(case: Case) -> Outcome:
     twin="eta below 2/|D|^2 by the same factor",
     uses=("sparsification.ista-descends",),
     instances=100,
+    figure=figures.ista_step_limit,
 )
 def ista_limit_is_sharp(case: Case) -> Outcome:
     """True: far from the boundary of A ≥ 0 the step is a gradient step on a quadratic, whose top
@@ -581,6 +585,7 @@ def mm_step_sharp(case: Case) -> Outcome:
     twin="s below 16/alpha by the same factor",
     uses=("curvature.ends-attained", "sparsification.mm-step-sharp"),
     instances=100,
+    figure=figures.majorisation_constants,
 )
 def expansion_limit_is_sharp(case: Case) -> Outcome:
     """True: −R is curved most where ασ² = 3, by α/8, and λ√(nd) = ασ/4 makes that point stationary. A displacement

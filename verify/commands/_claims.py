@@ -20,7 +20,7 @@ from verify.case import StaleWitness
 from verify.commands._table import STYLE
 from verify.ledger import REFUTED, Claim
 from verify.notation import NOTATION
-from verify.results import from_json, plain
+from verify.results import Settings, from_json, plain
 from verify.terminal import page
 from verify.usage import UsageError, user_input
 from verify.witness import Trial
@@ -136,6 +136,20 @@ def print_notation(*, json: bool) -> None:
                 table.add_row(Text(word), Text(meaning))
             console.print(table)
             console.print()
+
+
+def draw(claim: Claim, path: Path) -> None:
+    """Judge a claim and write the figures that come of it."""
+    from verify.examine import examine
+    from verify.figure import require_figure, write
+
+    with user_input():
+        require_figure(path)
+    found = examine(claim, Settings())
+    if not found.figures:
+        raise UsageError(f"CLAIM must have a figure, got {claim.slug}, which came out {found.verdict} and has none")
+    with user_input():
+        write(found.figures, path)
 
 
 def replay(claim: Claim, results: Path, *, json: bool) -> int:

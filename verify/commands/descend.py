@@ -47,8 +47,9 @@ def descend(
         0 if every half and every layer lowered what it is to lower, 1 if not.
     """
     from verify import descend_text
+    from verify.figure import require_figure
     from verify.trace import trace
-    from verify.trace_figure import require_figure, write
+    from verify.trace_figure import write
     from verify.usage import user_input
 
     with user_input():

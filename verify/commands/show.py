@@ -12,10 +12,11 @@ def show(
     /,
     *,
     replay: Flag = False,
+    figure: Path | None = None,
     results: Path = Path("srr-report/results.json"),
     json: Flag = False,
 ) -> int:
-    """One claim in full; with --replay, its counterexample judged again.
+    """One claim in full, or drawn; with --replay, its counterexample judged again.
 
     Parameters
     ----------
@@ -23,6 +24,8 @@ def show(
         The name of a claim, as `srr list` shows it; or notation, for what letters, words and sources mean.
     replay
         Judge its counterexample again: the one stored with the claim, or else the one in --results.
+    figure
+        Write its figures to this .svg, .png or .pdf, in a folder that exists; judges the claim for it.
     results
         A results.json that `srr verify` wrote.
     json
@@ -47,6 +50,8 @@ def show(
         raise UsageError(
             f"CLAIM must be a name that `srr list` shows, got {claim!r}{_nearest(claim, ledger)}"
         ) from None
+    if figure is not None:
+        _claims.draw(found, figure)
     if not replay:
         if json:
             print(_claims.to_json(_claims.describe(found)), end="")

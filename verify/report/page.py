@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from derivations.mathml import mathml
+from verify.figure import inline
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Claim, Ledger, Verdict
 from verify.notation import NOTATION
 from verify.results import Result, Run
@@ -134,7 +135,7 @@ def _template() -> Any:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        mathml=mathml, number=number, shown=shown, percent=percent, standing=standing, place=place
+        mathml=mathml, inline=inline, number=number, shown=shown, percent=percent, standing=standing, place=place
     )
     environment.globals.update(MARKS=MARKS, REFUTED=REFUTED)
     return environment.get_template("page.html")
