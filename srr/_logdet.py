@@ -83,16 +83,16 @@ def warn_where_imprecise(value: Array, error: Array) -> None:
             f"a rate is known only to a relative error of {worst:.1g}: the singular values of its tokens span more "
             f"than {error.dtype} resolves; report=True gives the bound",
             PrecisionWarning,
-            stacklevel=_calls_within_srr() + 1,
+            stacklevel=_level_outside_srr(sys._getframe()),
         )
 
 
-def _calls_within_srr() -> int:
-    frame: FrameType | None = sys._getframe(1)
-    calls = 0
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "srr":
-        frame, calls = frame.f_back, calls + 1
-    return calls
+def _level_outside_srr(frame: FrameType | None) -> int:
+    """How many calls up from ``frame``, which counts as one, srr was called."""
+    level = 1
+    while frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "srr":
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _tolerance(a: Array) -> float:
@@ -100,7 +100,10 @@ def _tolerance(a: Array) -> float:
 
 
 def _replaced(result: Factored, mask: Array, new: Factored) -> Factored:
-    return Factored(*(None if old is None else _with(old, mask, part) for old, part in zip(result, new, strict=True)))
+    def replaced(old: Array | None, part: Array | None) -> Array | None:
+        return None if old is None else _with(old, mask, part)
+
+    return Factored(*map(replaced, result, new))
 
 
 def _with(a: Array, mask: Array, part: Array) -> Array:

@@ -277,7 +277,7 @@ def lasso_step(D: Array) -> Scalar:
     norm = spectral_norm(D)
     if isinstance(norm, float) and norm == 0:
         raise ValueError("D must not be zero, got a matrix of zeros")
-    return in_range(1 / norm / norm, "D must keep the step 1/|D|^2", f"a norm of {norm}")
+    return in_range(1 / norm / norm, "D must keep the step 1/|D|^2", f"a norm of {norm!r}")
 
 
 def _check(Z: Array, D: Array, **code: Array) -> Namespace:

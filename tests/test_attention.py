@@ -224,6 +224,16 @@ def test_softmax_about_where_the_gram_matrix_overflows(fraction):
     assert np.array_equal(attention.ssa(Z, np.eye(p)[None])[0], Z)
 
 
+def test_huge_heads_do_not_touch_the_others():
+    rng = np.random.default_rng(0)
+    Z, U = rng.standard_normal((2, 4, 3)), np.eye(3)[:, :2].T[:, :, None].copy()
+    Z[0] *= 1e200
+    Z[1, :, 0] *= 1e200
+    heads = attention.ssa(Z, U)
+    near(heads[0], attention.ssa(Z[0], U), size=10, scale=1e200)
+    near(heads[1, 1], attention.ssa(Z[1], U[1:])[0], size=10, scale=5)
+
+
 def test_derivatives_of_huge_tokens_are_finite():
     torch = pytest.importorskip("torch")
     Z, U = instance(*SHAPES[0])

@@ -1,0 +1,102 @@
+"""How libraries and modes are told apart; a class stands in for the arrays of a library that is not installed."""
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from families import Tokens
+
+import srr
+from srr import _arrays, _logdet
+
+torch = pytest.importorskip("torch")
+jax = pytest.importorskip("jax")
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Makes an object that counts as an array of the given class."""
+
+    def make(module, name):
+        cls = type(name, (), {})
+        monkeypatch.setitem(sys.modules, module, SimpleNamespace(**{name: cls}))
+        return cls()
+
+    return make
+
+
+@pytest.mark.parametrize(("module", "name"), [("dask.array", "Array"), ("sparse", "SparseArray")])
+def test_lazy_and_sparse_arrays_are_refused(stand_in, module, name):
+    with pytest.raises(TypeError, match=f"^Z must be an array of NumPy, CuPy, torch or JAX, got {name}$"):
+        srr.coding_rate(stand_in(module, name), eps=0.5)
+
+
+def test_cupy_raises_where_a_factorisation_fails(stand_in, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupyx", SimpleNamespace(errstate=lambda **given: given))
+    assert _arrays._raising(stand_in("cupy", "ndarray")) == {"linalg": "raise"}
+
+
+def test_blocks_are_for_the_cache_of_a_cpu(stand_in):
+    elsewhere = torch.zeros(1, device="meta"), jax.numpy.zeros(1), stand_in("cupy", "ndarray")
+    assert _arrays._on_cpu(np.zeros(1))
+    assert _arrays._on_cpu(torch.zeros(1))
+    assert not any(map(_arrays._on_cpu, elsewhere))
+
+
+def test_there_is_one_block_where_blocks_are_no_use(monkeypatch):
+    monkeypatch.setattr(_arrays, "BLOCK_BYTES", 1)
+
+    def blocks(a):
+        sizes = []
+
+        def first_entries(a):
+            sizes.append(a.shape[0])
+            return (a[:, 0, 0],)
+
+        assert _arrays.map_blocks(first_entries, a)[0].shape == (3,)
+        return sizes
+
+    assert blocks(np.zeros((3, 1, 1))) == blocks(torch.zeros((3, 1, 1))) == [1, 1, 1]
+    assert blocks(jax.numpy.zeros((3, 1, 1))) == [3]
+
+    def traced(a):
+        assert blocks(a) == [3]
+        return a
+
+    torch.func.vmap(traced)(torch.zeros((2, 3, 1, 1)))
+
+
+def test_values_of_a_tensor_without_storage_cannot_be_read():
+    assert not _arrays.is_concrete(torch.zeros(1, device="meta"))
+    assert _arrays.is_concrete(torch.zeros(1))
+
+
+def test_a_detached_array_is_a_constant():
+    x = torch.tensor(2.0, requires_grad=True)
+    (_arrays.detached(x) * x).backward()
+    assert float(x.grad) == 2.0
+    assert float(jax.grad(lambda x: _arrays.detached(x) * x)(2.0)) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("modules", "level"),
+    [
+        (["srr._logdet", "srr.rates", "tests.test_arrays", "srr.rates"], 3),
+        (["srr._logdet", "srr", None, "srr"], 3),
+        (["srr._logdet", "srrr"], 2),
+        (["user"], 1),
+        (["srr"], 2),
+    ],
+)
+def test_the_level_outside_srr_is_counted_from_the_innermost_call(modules, level):
+    frame = None
+    for name in reversed(modules):
+        frame = SimpleNamespace(f_globals={} if name is None else {"__name__": name}, f_back=frame)
+    assert _logdet._level_outside_srr(frame) == level
+
+
+def test_a_warning_points_outside_srr():
+    with pytest.warns(srr.PrecisionWarning) as caught:
+        srr.coding_rate(Tokens(n=6, d=6, rank=2).Z, eps=1e-13)
+    assert [w.filename for w in caught if w.filename.startswith(srr.__path__[0])] == []
