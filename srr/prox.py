@@ -107,7 +107,7 @@ def ista_step(
     """
     if code is None:
         xp = _check(Z, D)
-        if D.shape[-1] != Z.shape[-1]:
+        if D.shape[1] != Z.shape[-1]:
             raise ValueError(f"code must be given unless D is square, got D of shape {tuple(D.shape)}")
         code = Z
     else:
@@ -285,7 +285,7 @@ def _check(Z: Array, D: Array, **code: Array) -> Namespace:
     require_tokens(Z)
     _require_dictionary(D, Z.shape[-1])
     for name, A in code.items():
-        require_shape(A, ("...", Z.shape[-2], D.shape[-1]), name)
+        require_shape(A, ("...", Z.shape[-2], D.shape[1]), name)
         require_finite(A, name)
         require_broadcast(Z=Z, **{name: A})
     return xp

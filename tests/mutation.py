@@ -31,8 +31,8 @@ ALLOWED = [pattern for group in GROUPS.values() for pattern in group["mutants"]]
 """Names of mutants, or patterns of names."""
 SELECTION = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["mutmut"]
 VERDICTS = Path("verdicts.jsonl")
-SLOW = 0.1
-"""Seconds from which an instance of a test is left to the second round."""
+SLOW = 1 / 5000
+"""Share of the time of all tests from which an instance is left to the second round."""
 UNREACHED, SO_FAR, SURVIVED = ALIVE = "not reached", "survived the first round", "survived"
 
 
@@ -43,6 +43,7 @@ class Mutations:
         self.children = int(children)
         stats = json.loads(Path("mutmut-stats.json").read_text())
         self.reaching, self.seconds = stats["tests_by_mangled_function_name"], stats["duration_by_test"]
+        self.slow = SLOW * sum(self.seconds.values())
         self.killers: dict[str, Counter[str]] = defaultdict(Counter)
         """By function, the tests that killed its mutants, and how many."""
         self.mutants = mutants(pattern)
@@ -85,7 +86,7 @@ class Mutations:
         first, others = {}, []
         for item in sorted((self.items[t] for t in self.reaching.get(function, ()) if t in self.items), key=self.cost):
             key = item.path, item.originalname, getattr(item, "callspec", None) and item.callspec.params.get("name")
-            if key in first or (first and self.cost(item) > SLOW):
+            if key in first or (first and self.cost(item) > self.slow):
                 others.append(item)
             else:
                 first[key] = item

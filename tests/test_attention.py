@@ -149,6 +149,18 @@ def test_no_matrix_of_tokens_by_tokens_is_formed(step):
     assert peak < 60 * Z.nbytes < 0.1 * 8 * len(Z) ** 2
 
 
+@pytest.mark.parametrize("step", [attention.exact_step, attention.neumann_step])
+def test_no_matrix_of_dimensions_by_dimensions_is_formed(step):
+    p = 1000
+    Z, U = np.random.default_rng(0).standard_normal((3, p)), np.eye(p)[None]
+    step(Z, U, eps=1.0, step=0.1)
+    tracemalloc.start()
+    step(Z, U, eps=1.0, step=0.1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60 * Z.nbytes < U.nbytes / 5
+
+
 # --- the official code --------------------------------------------------------------------------------------
 
 

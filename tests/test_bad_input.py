@@ -201,6 +201,7 @@ def bad_sequence(argument):
     yield Bad("nan", [1.0, float("nan")], ValueError, "nan")
     yield Bad("complex", [1.0, 1j], TypeError, "1j")
     yield Bad("a bool", [True, False], TypeError, "True")
+    yield Bad("ragged", [[1.0], [0.5, 0.5]], TypeError, "0.5")
 
 
 def bad_distribution(argument):

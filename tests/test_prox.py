@@ -343,6 +343,18 @@ def test_batched_equals_a_stack_of_singles(shape):
     assert np.isinf(prox.lasso_gap(Z, D, infeasible, lam=0.2)).tolist() == [[False], [True], [False]]
 
 
+def test_derivatives_at_the_threshold_are_torchs():
+    torch = pytest.importorskip("torch")
+    for ours, theirs in (
+        (prox.soft_threshold, torch.nn.functional.softshrink),
+        (prox.nonnegative_soft_threshold, lambda a, t: torch.relu(a - t)),
+    ):
+        a, b = (torch.tensor([[-2.0, -0.5, 0.0, 0.5, 2.0]], requires_grad=True) for _ in range(2))
+        ours(a, 0.5).sum().backward()
+        theirs(b, 0.5).sum().backward()
+        assert torch.equal(a.grad, b.grad)
+
+
 def test_step_and_penalty_may_be_learned():
     torch = pytest.importorskip("torch")
     Z, D, _ = (torch.tensor(a) for a in problem(7, 5, 5))
@@ -430,6 +442,13 @@ def test_a_zero_or_non_square_dictionary():
         prox.lasso_step(np.zeros((3, 2)))
     with pytest.raises(ValueError, match=r"^code must be given unless D is square, got D of shape \(3, 2\)$"):
         prox.ista_step(Z0, D0[:, :2], step=0.1, lam=0.1)
+
+
+def test_the_shape_of_a_dictionary_is_shown():
+    with pytest.raises(ValueError, match=r"^D must have shape \(d, m\) with no empty axis, got \(3,\)$"):
+        prox.lasso_step(np.ones(3))
+    with pytest.raises(ValueError, match=r"^D must have shape \(3, m\) with no empty axis, got \(2, 3\)$"):
+        prox.lasso(Z0, D0[:2], A0, lam=0.1)
 
 
 def test_the_gap_needs_a_penalty():
