@@ -82,10 +82,11 @@ class Mutations:
 
     @cache  # noqa: B019 - one object, for the whole run
     def halves(self, function: str) -> tuple[list[pytest.Item], list[pytest.Item]]:
-        """One quick instance of every test, for every function that it is given by ``name``, and the others."""
+        """One quick instance of every test, for every function by ``name`` or way to be bad, and the others."""
         first, others = {}, []
         for item in sorted((self.items[t] for t in self.reaching.get(function, ()) if t in self.items), key=self.cost):
-            key = item.path, item.originalname, getattr(item, "callspec", None) and item.callspec.params.get("name")
+            params = getattr(getattr(item, "callspec", None), "params", {})
+            key = item.path, item.originalname, getattr(params.get("bad"), "label", params.get("name"))
             if key in first or (first and self.cost(item) > self.slow):
                 others.append(item)
             else:

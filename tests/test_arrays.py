@@ -8,7 +8,7 @@ import pytest
 from families import Tokens
 
 import srr
-from srr import _arrays, _logdet
+from srr import _arrays, _logdet, _scalars
 
 torch = pytest.importorskip("torch")
 jax = pytest.importorskip("jax")
@@ -77,6 +77,28 @@ def test_a_detached_array_is_a_constant():
     (_arrays.detached(x) * x).backward()
     assert float(x.grad) == 2.0
     assert float(jax.grad(lambda x: _arrays.detached(x) * x)(2.0)) == 2.0
+
+
+def test_a_matrix_of_torch_that_has_no_cholesky_factor_gets_nan():
+    indefinite = torch.tensor([[1.0, 2.0], [2.0, 1.0]])
+    found = _arrays.cholesky(torch.stack([4 * torch.eye(2), -torch.eye(2), indefinite, torch.eye(2)]))
+    assert torch.equal(found[0], 2 * torch.eye(2))
+    assert torch.equal(found[3], torch.eye(2))
+    assert bool(found[1:3].isnan().all())
+
+
+def test_quiet_silences_every_floating_point_warning():
+    a = np.array([0.0, 1e300, 1e-300])
+    with np.errstate(all="raise"), _arrays.quiet():
+        assert np.array_equal(a * a / a[::-1], [0, np.inf, np.nan], equal_nan=True)
+        assert np.isinf(a[1:] / 0).all()
+
+
+def test_the_ends_of_the_range_are_within_it():
+    for value, beyond in ((sys.float_info.min, 0.0), (sys.float_info.max, np.inf)):
+        assert _scalars.in_range(value, "rule", "it") == value
+        with pytest.raises(ValueError, match=r"^rule from 2\.2e-308 to 1\.8e\+308, got it$"):
+            _scalars.in_range(beyond, "rule", "it")
 
 
 @pytest.mark.parametrize(

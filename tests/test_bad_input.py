@@ -278,7 +278,9 @@ def test_libraries_and_dtypes_do_not_mix(name, argument):
     torch = pytest.importorskip("torch")
     call = CALLS[name]
     a = call.arguments[argument].example
-    for other, shows in ((torch.tensor(a), "torch"), (a.astype(np.float32), "float32")):
+    libraries = r"(torch\.Tensor and numpy\.ndarray|numpy\.ndarray and torch\.Tensor)$"
+    dtypes = r"(float32 and float64|float64 and float32)$"
+    for other, shows in ((torch.tensor(a), libraries), (a.astype(np.float32), dtypes)):
         names = rf"({argument} and \w+|\w+ and {argument})"
         with pytest.raises(TypeError, match=rf"^{names} must (come from one|have one) .*, got .*{shows}"):
             call.function(**{**examples(call), argument: other})
@@ -310,6 +312,43 @@ def test_a_0d_array_of_another_library_is_no_number(name, argument):
     call = CALLS[name]
     with pytest.raises(TypeError, match=rf"^Z and {argument} must come from one array library, got .*torch"):
         call.function(**{**examples(call), argument: torch.tensor(0.1, dtype=torch.float64)})
+
+
+def test_where_a_tensor_is_not_finite():
+    torch = pytest.importorskip("torch")
+    Z = torch.ones((2, 3, 4))
+    Z[1, 2, 3] = torch.nan
+    with pytest.raises(ValueError, match=r"^Z must be finite, got nan at index \(1, 2, 3\)$"):
+        srr.coding_rate(Z, eps=0.5)
+
+
+def test_a_shape_of_one_axis_is_shown_as_python_shows_it():
+    with pytest.raises(ValueError, match=r"^scale must have shape \(4,\) with no empty axis, got \(3,\)$"):
+        srr.layers.layer_norm(catalogue.Z.example, np.ones(3))
+    with pytest.raises(ValueError, match=r"^D must have shape \(4, m\) with no empty axis, got \(3, 4\)$"):
+        srr.prox.lasso(catalogue.Z.example, np.ones((3, 4)), catalogue.Z.example, lam=0.1)
+
+
+def test_rounding_that_rows_of_memberships_may_have():
+    u, Pi = 2.0**-53, np.zeros((2, 5, 3))
+    Pi[:, :, 0] = 1
+    Pi[1, 3, 0] = 1 + 300 * u  # 100 K u
+    srr.partition_coding_rate(catalogue.Z.example, Pi, eps=0.5)
+    Pi[1, 3, 0] = 1 + 302 * u
+    with pytest.raises(ValueError, match=r"^Pi must have rows that sum to 1, got a row that is off by 3\.35e-14$"):
+        srr.partition_coding_rate(catalogue.Z.example, Pi, eps=0.5)
+    with pytest.raises(ValueError, match=r"^Pi must have rows that sum to 1"):
+        srr.partition_coding_rate(np.ones((1, 2)), np.array([[0.5, 0.25]]), eps=0.5)
+
+
+def test_rounding_that_orthonormal_bases_may_have():
+    u, U = 2.0**-53, np.zeros((3, 4, 1))
+    U[:, 0] = 1
+    U[:, 1] = np.sqrt(200 * u)  # |U_k|² - 1 = 100 √d u
+    srr.mixtures.coherence(U)
+    U[:, 1] = np.sqrt(202 * u)
+    with pytest.raises(ValueError, match=r"^U must have orthonormal columns .* <= 2\.2e-14\), got 2\.24e-14$"):
+        srr.mixtures.coherence(U)
 
 
 def test_neither_bases_nor_memberships():
