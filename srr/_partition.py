@@ -30,9 +30,10 @@ def gather(Z: Array, Pi: Array) -> Parts:
     (b, n, d), K = Z.shape, Pi.shape[-1]
     by_part = xp.matrix_transpose(Pi)
     mass = xp.sum(by_part, axis=-1)
+    one = xp.ones_like(mass)
     # In two steps, of which the first is a constant to derivatives: 1/n_k² would overflow for a part about to vanish.
-    scaled = by_part / xp.where(mass > 0, _arrays.detached(mass), 1.0)[..., None]
-    weights = xp.reshape(scaled / xp.where(mass > 0, xp.sum(scaled, axis=-1), 1.0)[..., None], (b * K, n))
+    scaled = by_part / xp.where(mass > 0, _arrays.detached(mass), one)[..., None]
+    weights = xp.reshape(scaled / xp.where(mass > 0, xp.sum(scaled, axis=-1), one)[..., None], (b * K, n))
     share = mass / n
     if _arrays.is_concrete(Pi) and not _autodiff.tracks(Pi):
         member = xp.astype(by_part > 0, xp.int8)

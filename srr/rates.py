@@ -188,7 +188,7 @@ def _subspaces(Z: Array, U: Array, eps: float, method: str, gradient: bool = Fal
 
     def rate(Z: Array) -> tuple[Array, ...]:
         value, error, *by_head = _half_logdet(heads(Z), None, root, method, gradient)
-        return xp.sum(value, axis=-1), xp.sum(error, axis=-1), *(unproject(G, W) for G in by_head)
+        return xp.sum(value, axis=1), xp.sum(error, axis=1), *(unproject(G, W) for G in by_head)
 
     return _arrays.map_blocks(rate, Z)
 
@@ -208,7 +208,7 @@ def _log_norm(A: Array) -> Array:
     """log ‖A‖ over the last two axes; the norm itself may be beyond the range."""
     xp = _arrays.namespace(A=A)
     largest = xp.max(xp.abs(A), axis=(-2, -1))
-    scaled = A / xp.where(largest > 0, largest, 1.0)[..., None, None]
+    scaled = A / xp.where(largest > 0, largest, xp.ones_like(largest))[..., None, None]
     return xp.log(largest) + xp.log(xp.linalg.vector_norm(scaled, axis=(-2, -1)))
 
 
@@ -260,7 +260,7 @@ def partition_coding_rate(
         parts = _partition.gather(Z, Pi)
         groups = [_factored(tokens * xp.sqrt(w)[..., None], root, method) for tokens, w in parts.groups]
         value, used_svd, error = map(parts.join, *groups)
-        return xp.sum(parts.share * value, axis=-1), used_svd, xp.sum(parts.share * error, axis=-1)
+        return xp.sum(parts.share * value, axis=1), used_svd, xp.sum(parts.share * error, axis=1)
 
     return _report(*_arrays.map_blocks(rate, Z, Pi))
 
@@ -288,7 +288,7 @@ def _partitioned(Z: Array, Pi: Array, eps: float, method: str, gradient: bool = 
         groups = [_half_logdet(tokens, weights, root, method, gradient) for tokens, weights in parts.groups]
         value, error = map(parts.join, *(group[:2] for group in groups))
         gradients = map(parts.collect, *(group[2:] for group in groups))
-        return xp.sum(parts.share * value, axis=-1), xp.sum(parts.share * error, axis=-1), *gradients
+        return xp.sum(parts.share * value, axis=1), xp.sum(parts.share * error, axis=1), *gradients
 
     return _arrays.map_blocks(rate, Z, Pi)
 

@@ -67,6 +67,22 @@ def test_there_is_one_block_where_blocks_are_no_use(monkeypatch):
     torch.func.vmap(traced)(torch.zeros((2, 3, 1, 1)))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_block_holds_as_many_bytes_as_it_may(dtype, monkeypatch):
+    sizes = []
+
+    def first_entries(a):
+        sizes.append(a.shape[0])
+        return (a[:, 0, 0],)
+
+    tokens = np.zeros((2, 3, 4, 5), dtype)
+    for items, expected in ((1, [1, 1, 1, 1, 1, 1]), (4, [4, 2]), (5.99, [5, 1]), (6, [6])):
+        monkeypatch.setattr(_arrays, "BLOCK_BYTES", int(items * tokens[0, 0].nbytes))
+        sizes.clear()
+        assert _arrays.map_blocks(first_entries, tokens)[0].shape == (2, 3)
+        assert sizes == expected
+
+
 def test_values_of_a_tensor_without_storage_cannot_be_read():
     assert not _arrays.is_concrete(torch.zeros(1, device="meta"))
     assert _arrays.is_concrete(torch.zeros(1))
@@ -116,6 +132,34 @@ def test_the_level_outside_srr_is_counted_from_the_innermost_call(modules, level
     for name in reversed(modules):
         frame = SimpleNamespace(f_globals={} if name is None else {"__name__": name}, f_back=frame)
     assert _logdet._level_outside_srr(frame) == level
+
+
+def test_a_warning_tells_the_worst_relative_error():
+    with pytest.warns(srr.PrecisionWarning, match=r"^a rate is known only to a relative error of 0\.2: .* float64 "):
+        _logdet.warn_where_imprecise(np.array([0.5, 0.0, 2.0]), np.array([0.125, 0.0, 0.25]))
+
+
+def test_the_bounds_are_the_documented_ones():
+    """Of n equal singular values: Cholesky's from the diagonals of M and M⁻¹, the SVD's from σ ± δ."""
+    n, root, u = 3, 0.7, 2.0**-53
+    for s in (0.5, 2.0):
+        A, x = s * np.eye(n), (root * s) ** 2
+        value = n / 2 * np.log1p(x)
+        for gradient in (False, True):
+            found = _logdet.half_logdet(A, root, method="cholesky", gradient=gradient)
+            of_value = 4 * np.sqrt(2 * n) * u * n / (2 * value)
+            if not gradient:  # all of tr M, which is enough here
+                of_value *= 1 + x
+            else:
+                steep = root * s / (1 + x) * np.sqrt(n)
+                of_value = max(of_value, 4 * np.sqrt(2 * n) * u * np.sqrt(n * n / (1 + x)) / steep)
+            assert found.error_bound == pytest.approx(of_value + (4 + np.sqrt(n)) * u, rel=1e-9)
+            assert not found.used_svd
+        found = _logdet.half_logdet(A, root, method="svd", gradient=False)
+        delta = 4 * np.sqrt(2 * n) * u * s
+        change = n / 2 * np.log1p((4 * s * delta) * root**2 / (1 + (root * (s - delta)) ** 2))
+        assert found.error_bound == pytest.approx(change / value + (4 + np.sqrt(n)) * u, rel=1e-9)
+        assert found.used_svd
 
 
 def test_a_warning_points_outside_srr():
