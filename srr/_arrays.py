@@ -97,7 +97,7 @@ def is_concrete(a: Array) -> bool:
         return not isinstance(a, torch._subclasses.FakeTensor)
     if compat.is_jax_array(a):
         try:  # inside jit even what is computed from a constant cannot be read
-            bool((a == a).all())
+            bool(a.any())
         except sys.modules["jax"].errors.ConcretizationTypeError:
             return False
     return True
@@ -133,12 +133,14 @@ def require_shape(a: Array, shape: tuple[int | str, ...], name: str) -> None:
     core = [s for s in shape if s != "..."]
     tail = given[len(given) - len(core) :]
     batched = shape[0] == "..."
-    fits = (len(given) >= len(core) if batched else len(given) == len(core)) and all(
-        size >= 1 if isinstance(s, str) else size == s for s, size in zip(core, tail, strict=True)
-    )
+    fits = (len(given) >= len(core) if batched else len(given) == len(core)) and all(map(_fits, core, tail))
     if not fits:
         wanted = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
         raise ValueError(f"{name} must have shape {wanted} with no empty axis, got {given}")
+
+
+def _fits(wanted: int | str, size: int) -> bool:
+    return size >= 1 if isinstance(wanted, str) else size == wanted
 
 
 def require_bases(U: Array, d: int, name: str = "U") -> None:
@@ -365,8 +367,12 @@ def _map_blocks(f: Callable[..., tuple[Array, ...]], *arrays: Array) -> tuple[Ar
         parts = f(*stacks)
     else:
         blocks = [f(*(s[i : i + size, ...] for s in stacks)) for i in range(0, total, size)]
-        parts = tuple(xp.concat(list(part)) for part in zip(*blocks, strict=True))
+        parts = tuple(map(_concatenated, *blocks))
     return tuple(xp.reshape(part, (*batch, *part.shape[1:])) for part in parts)
+
+
+def _concatenated(*blocks: Array) -> Array:
+    return compat.array_namespace(blocks[0]).concat(list(blocks))
 
 
 def _on_cpu(a: Array) -> bool:

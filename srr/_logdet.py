@@ -78,21 +78,21 @@ def warn_where_imprecise(value: Array, error: Array) -> None:
     value, error = _arrays.detached(value), _arrays.detached(error)
     doubtful = error > _tolerance(error) * value
     if bool(xp.any(doubtful)):
-        worst = float(xp.max(xp.where(doubtful, error / xp.where(value > 0, value, 1.0), 0.0)))
+        worst = float(xp.max(xp.where(doubtful, error / xp.where(value > 0, value, xp.ones_like(value)), 0.0)))
         warnings.warn(
             f"a rate is known only to a relative error of {worst:.1g}: the singular values of its tokens span more "
             f"than {error.dtype} resolves; report=True gives the bound",
             PrecisionWarning,
-            stacklevel=_calls_within_srr() + 1,
+            stacklevel=_level_outside_srr(sys._getframe()),
         )
 
 
-def _calls_within_srr() -> int:
-    frame: FrameType | None = sys._getframe(1)
-    calls = 0
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "srr":
-        frame, calls = frame.f_back, calls + 1
-    return calls
+def _level_outside_srr(frame: FrameType | None) -> int:
+    """How many calls up from ``frame``, which counts as one, srr was called."""
+    level = 1
+    while frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "srr":
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _tolerance(a: Array) -> float:
@@ -100,7 +100,10 @@ def _tolerance(a: Array) -> float:
 
 
 def _replaced(result: Factored, mask: Array, new: Factored) -> Factored:
-    return Factored(*(None if old is None else _with(old, mask, part) for old, part in zip(result, new, strict=True)))
+    def replaced(old: Array | None, part: Array | None) -> Array | None:
+        return None if old is None else _with(old, mask, part)
+
+    return Factored(*map(replaced, result, new))
 
 
 def _with(a: Array, mask: Array, part: Array) -> Array:
@@ -179,7 +182,7 @@ def _from_singular_values(A: Array, root: float, gradient: bool) -> Factored:
     change = xp.log1p((high - low) / h * ((high + low) / h)) / 2
     error = xp.sum(xp.where(low > 0, change, _of_singular_values(high, root, scale)[0]), axis=-1)
     error = error + (4 + math.sqrt(sigma.shape[-1])) * u * value
-    bound = xp.where(value > 0, error / xp.where(value > 0, value, 1.0), 0.0)
+    bound = xp.where(value > 0, error / value, 0.0)
     return Factored(value, grad, xp.ones_like(value, dtype=xp.bool), bound)
 
 
@@ -187,23 +190,22 @@ def _of_singular_values(sigma: Array, root: float, scale: Array) -> tuple[Array,
     """½ log(1 + x²), x = root·scale·σ, and its derivative root·x/(1 + x²), where x is beyond the range too."""
     xp = compat.array_namespace(sigma)
     x, t, slope = _beside_one(sigma, root, scale)
-    log_x = xp.log(xp.where(x > 1, sigma, 1.0)) + xp.log(scale) + math.log(root)
-    log_x = xp.where(xp.isfinite(x), xp.log(xp.where(x > 1, x, 1.0)), log_x)
-    return xp.log1p(t * t) / 2 + log_x, slope * xp.where(x > 1, 1.0, t) / (1 + t * t)
+    log_x = xp.log(sigma) + xp.log(scale) + math.log(root)
+    log_x = xp.where(xp.isfinite(x), xp.log(xp.clip(x, min=1.0)), log_x)
+    return xp.log1p(t * t) / 2 + log_x, slope * xp.clip(x, max=1.0) / (1 + t * t)
 
 
 def _beside_one(sigma: Array, root: float, scale: Array) -> tuple[Array, Array, Array]:
     """x = root·scale·σ, the smaller of x and 1/x, and root over the larger of x and one: finite where x is not."""
     xp = compat.array_namespace(sigma)
     x = xp.where(sigma > 0, sigma * (root * scale), 0.0)
-    t = xp.where(x > 1, 1 / xp.where(x > 1, x, 1.0), x)
-    return x, t, xp.where(x > 1, 1 / xp.where(x > 1, sigma * scale, 1.0), root)
+    return x, xp.minimum(x, 1 / x), xp.clip(1 / (sigma * scale), max=root)
 
 
 def _power_of_two_above(a: Array) -> Array:
     xp = compat.array_namespace(a)
     largest = math.frexp(float(xp.finfo(a.dtype).max))[1] - 1
-    exponent = xp.clip(xp.ceil(xp.log2(xp.where(a > 0, a, 1.0))), max=float(largest))
+    exponent = xp.clip(xp.ceil(xp.log2(xp.where(a > 0, a, xp.ones_like(a)))), max=float(largest))
     return xp.pow(xp.full_like(a, 2.0), exponent)
 
 

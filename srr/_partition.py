@@ -18,9 +18,9 @@ class Parts(NamedTuple):
     """n_k / n, ``(b, K)``."""
     groups: Sequence[tuple[Array, Array]]
     """Tokens ``(g, m, d)`` and weights π_jk / n_k ``(g, m)`` of g parts, padded to m by any token with weight zero."""
-    join: Callable[[Sequence[Array]], Array]
+    join: Callable[..., Array]
     """What the groups say of each part, arrays ``(g, …)``, as one ``(b, K, …)``."""
-    collect: Callable[[Sequence[Array]], Array]
+    collect: Callable[..., Array]
     """Adds up what the parts say of each token, arrays ``(g, m, d)``, by their shares: ``(b, n, d)``."""
 
 
@@ -30,9 +30,10 @@ def gather(Z: Array, Pi: Array) -> Parts:
     (b, n, d), K = Z.shape, Pi.shape[-1]
     by_part = xp.matrix_transpose(Pi)
     mass = xp.sum(by_part, axis=-1)
+    one = xp.ones_like(mass)
     # In two steps, of which the first is a constant to derivatives: 1/n_k² would overflow for a part about to vanish.
-    scaled = by_part / xp.where(mass > 0, _arrays.detached(mass), 1.0)[..., None]
-    weights = xp.reshape(scaled / xp.where(mass > 0, xp.sum(scaled, axis=-1), 1.0)[..., None], (b * K, n))
+    scaled = by_part / xp.where(mass > 0, _arrays.detached(mass), one)[..., None]
+    weights = xp.reshape(scaled / xp.where(mass > 0, xp.sum(scaled, axis=-1), one)[..., None], (b * K, n))
     share = mass / n
     if _arrays.is_concrete(Pi) and not _autodiff.tracks(Pi):
         member = xp.astype(by_part > 0, xp.int8)
@@ -40,11 +41,11 @@ def gather(Z: Array, Pi: Array) -> Parts:
             return _gather_members(Z, share, weights, member)
     everyone = xp.reshape(xp.broadcast_to(Z[:, None, ...], (b, K, n, d)), (b * K, n, d))
 
-    def join(values: Sequence[Array]) -> Array:
-        return xp.reshape(values[0], (b, K, *values[0].shape[1:]))
+    def join(value: Array) -> Array:
+        return xp.reshape(value, (b, K, *value.shape[1:]))
 
-    def collect(parts: Sequence[Array]) -> Array:
-        return xp.sum(share[..., None, None] * xp.reshape(parts[0], (b, K, n, d)), axis=1)
+    def collect(part: Array) -> Array:
+        return xp.sum(share[..., None, None] * xp.reshape(part, (b, K, n, d)), axis=1)
 
     return Parts(share, [(everyone, weights)], join, collect)
 
@@ -73,10 +74,10 @@ def _gather_members(Z: Array, share: Array, weights: Array, member: Array) -> Pa
         most //= 2
     back = xp.argsort(xp.concat(chosen))
 
-    def join(values: Sequence[Array]) -> Array:
+    def join(*values: Array) -> Array:
         return xp.reshape(_rows(xp.concat(list(values)), back), (b, K, *values[0].shape[1:]))
 
-    def collect(parts: Sequence[Array]) -> Array:
+    def collect(*parts: Array) -> Array:
         # Each token reads its places in the parts it belongs to: one place if all are hard.
         rows = xp.concat([xp.reshape(part, (-1, d)) for part in parts])
         start = _rows(xp.concat(offsets), back) - first

@@ -298,10 +298,11 @@ def _by_block(
 
 
 def _softmax_of_gram(xp: Namespace, Y: Array, scale: Scalar, causal: bool) -> Array:
-    # Row softmax of scale·YYᵀ. Tokens whose Gram matrix would overflow are divided by their size, which comes
-    # back in two steps once the row maximum is taken off; what is left is cut off at −1000, where exp is 0.
-    size = xp.max(xp.abs(detached(Y)), axis=(-2, -1), keepdims=True)
-    safe = math.sqrt(float(xp.finfo(Y.dtype).max) / Y.shape[-1]) / 2
+    # Row softmax of scale·YYᵀ for heads (b, K, n, p). Tokens whose Gram matrix might overflow are
+    # divided by their size, which comes back in two steps once the row maximum is taken off; what is left is cut off at
+    # −1000, where exp is 0.
+    size = xp.max(xp.abs(detached(Y)), axis=(2, 3), keepdims=True)
+    safe = float(xp.finfo(Y.dtype).max) ** 0.25
     size = xp.where(size > safe, size, xp.ones_like(size))
     Y = Y / size
     gram = xp.matmul(Y, xp.matrix_transpose(Y))

@@ -159,7 +159,7 @@ def overlap(U: Array) -> Scalar:
     norm = _norm(U)
     if _is_zero(norm):
         return norm
-    return _square(norm, "U must keep the squared norm of [U_1, ..., U_K]", f"a norm of {norm}")
+    return _square(norm, "U must keep the squared norm of [U_1, ..., U_K]", f"a norm of {norm!r}")
 
 
 def subspace_rate(U: Array, n: int, *, eps: float) -> Scalar:
@@ -175,7 +175,7 @@ def subspace_rate(U: Array, n: int, *, eps: float) -> Scalar:
     positive(eps, "eps")
     if _is_zero(norm):
         return norm
-    return _square(norm * root / eps, "U and eps must keep L_c", f"a norm of {norm} and eps = {eps!r}")
+    return _square(norm * root / eps, "U and eps must keep L_c", f"a norm of {norm!r} and eps = {eps!r}")
 
 
 def expansion(n: int, d: int, *, eps: float) -> float:
@@ -243,7 +243,7 @@ def compression_step(U: Array, n: int, *, eps: float) -> Scalar:
     """
     norm = _nonzero(_norm(U))
     root = math.sqrt(count(n, "n") / U.shape[-1]) * positive(eps, "eps") / norm
-    return _square(root, "U and eps must keep the step", f"a norm of {norm} and eps = {eps!r}")
+    return _square(root, "U and eps must keep the step", f"a norm of {norm!r} and eps = {eps!r}")
 
 
 def expansion_step(n: int, d: int, *, eps: float) -> float:
@@ -280,7 +280,7 @@ def loss_step(U: Array, n: int, *, eps: float) -> Scalar:
     heads, whole = norm * math.sqrt(U.shape[-1]), math.sqrt(U.shape[-2] / 8)
     both = math.hypot(heads, whole) if isinstance(heads, float) else (heads * heads + whole * whole) ** 0.5
     root = math.sqrt(count(n, "n")) * positive(eps, "eps") / both
-    return _square(root, "U and eps must keep the step", f"a norm of {norm} and eps = {eps!r}")
+    return _square(root, "U and eps must keep the step", f"a norm of {norm!r} and eps = {eps!r}")
 
 
 def partition_step(n: int, d: int, *, eps: float) -> float:

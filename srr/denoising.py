@@ -121,7 +121,7 @@ class SubspaceMixture:
         d, p = self.U.shape[1:]
         Y, beside = _split(X, self.U, sigma)
         distance = xp.sum(beside**2, axis=-1) + xp.sum((Y / root[:, None, :]) ** 2, axis=-1)
-        log_det = xp.sum(xp.log(root), axis=-1) + (d - p) * math.log(sigma)  # half of it
+        log_det = xp.sum(xp.log(root), axis=1) + (d - p) * math.log(sigma)  # half of it
         log_weights = xp.log(self.weights)
         prior = log_weights - _log_sum_exp(log_weights[:, None])
         return (prior - log_det)[:, None] - distance / 2, Y, beside
@@ -158,7 +158,7 @@ def attention_denoiser(X: Array, U: Array, *, noise: float) -> Array:
     Yu et al. 2023 (arXiv 2306.01129), eq. 6. For unit variances and equal weights it is within (1 + log K) σ² ‖x‖
     of the posterior mean, at every x.
     """
-    namespace(X=X, U=U)
+    namespace(U=U)
     _require_orthonormal_bases(U)
     sigma = _require_noise(X, U, noise)
 

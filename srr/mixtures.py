@@ -139,9 +139,6 @@ def sample(
     if p > d:
         raise ValueError(f"p must be <= d = {d}, got {p}")
     seed = count(seed, "seed", least=0)
-    if like is None:
-        like = np.empty(0)
-    namespace(like=like)
     law = Law(
         _bases(_generator(seed, 0), d, K, p, coherence),
         _spectrum(spectrum, K, p),
@@ -150,6 +147,9 @@ def sample(
         flag(confined, "confined"),
         seed,
     )
+    if like is None:
+        like = law.bases
+    namespace(like=like)
     Z, labels = law.tokens(n, 0)
     return Mixture(_converted(Z, like), _converted(law.bases, like), _labels(labels, like), law)
 
@@ -231,7 +231,7 @@ def _bases(rng: np.random.Generator, d: int, K: int, p: int, coherence: str | fl
 
 def _orthonormal(gaussian: Floats) -> Floats:
     Q, R = np.linalg.qr(gaussian)
-    signs = np.where(np.diagonal(R, axis1=-2, axis2=-1) < 0, -1.0, 1.0)  # R's diagonal > 0: Q is uniform
+    signs = np.copysign(1.0, np.diagonal(R, axis1=-2, axis2=-1))  # R's diagonal > 0: Q is uniform
     return np.ascontiguousarray(Q * signs[..., None, :])
 
 
@@ -261,7 +261,7 @@ def _weights(weights: Sequence[float], K: int) -> Floats:
     shares = _floats(weights, "weights")
     if shares.shape != (K,):
         raise ValueError(f"weights must have shape ({K},), got {shares.shape}")
-    if shares.min() < 0 or abs(shares.sum() - 1) > 1e-9:
+    if shares.min() < 0 or not math.isclose(shares.sum(), 1):
         raise ValueError(f"weights must be >= 0 and sum to 1, got {weights!r}")
     normalised: Floats = shares / shares.sum()
     return normalised
@@ -272,9 +272,9 @@ def _floats(values: object, name: str) -> Floats:
         array = np.asarray(values)
     except ValueError:  # ragged
         array = np.asarray(None)
-    if array.dtype.kind not in "iuf":
+    if not issubclass(array.dtype.type, np.integer | np.floating):
         raise TypeError(f"{name} must be real numbers, got {values!r}")
-    array = array.astype(np.float64)
+    array = np.asarray(array, np.float64)
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got {values!r}")
     return array

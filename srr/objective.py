@@ -84,8 +84,8 @@ class SparseRateReduction:
 
     def loss(self, Z: Array) -> Array:
         """Rᶜ(Z|U) − R(Z) + λ‖Z‖₁ in nats, shape ``(...)``."""
-        xp = namespace(Z=Z, U=self.U)
         reduction: Array = rate_reduction(Z, U=self.U, eps=self.eps)
+        xp = namespace(Z=Z)
         return as_array(self.lam * xp.sum(xp.abs(Z), axis=(-2, -1)) - reduction)
 
     def smooth_gradient(self, Z: Array) -> Array:

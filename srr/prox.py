@@ -108,7 +108,7 @@ def ista_step(
     """
     if code is None:
         xp = _check(Z, D)
-        if D.shape[-1] != Z.shape[-1]:
+        if D.shape[1] != Z.shape[-1]:
             raise ValueError(f"code must be given unless D is square, got D of shape {tuple(D.shape)}")
         code = Z
     else:
@@ -320,7 +320,7 @@ def lasso_step(D: Array) -> Scalar:
     norm = spectral_norm(D)
     if isinstance(norm, float) and norm == 0:
         raise ValueError("D must not be zero, got a matrix of zeros")
-    return in_range(1 / norm / norm, "D must keep the step 1/|D|^2", f"a norm of {norm}")
+    return in_range(1 / norm / norm, "D must keep the step 1/|D|^2", f"a norm of {norm!r}")
 
 
 def _check(Z: Array, D: Array, **code: Array) -> Namespace:
@@ -328,7 +328,7 @@ def _check(Z: Array, D: Array, **code: Array) -> Namespace:
     require_tokens(Z)
     require_dictionary(D, Z.shape[-1])
     for name, A in code.items():
-        require_shape(A, ("...", Z.shape[-2], D.shape[-1]), name)
+        require_shape(A, ("...", Z.shape[-2], D.shape[1]), name)
         require_finite(A, name)
         require_broadcast(Z=Z, **{name: A})
     return xp

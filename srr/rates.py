@@ -23,6 +23,7 @@ torch tensors and JAX arrays are differentiable, with the closed-form gradient: 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -187,7 +188,7 @@ def _subspaces(Z: Array, U: Array, eps: float, method: str, gradient: bool = Fal
 
     def rate(Z: Array) -> tuple[Array, ...]:
         value, error, *by_head = _half_logdet(heads(Z), None, root, method, gradient)
-        return xp.sum(value, axis=-1), xp.sum(error, axis=-1), *(unproject(G, W) for G in by_head)
+        return xp.sum(value, axis=1), xp.sum(error, axis=1), *(unproject(G, W) for G in by_head)
 
     return _arrays.map_blocks(rate, Z)
 
@@ -207,7 +208,7 @@ def _log_norm(A: Array) -> Array:
     """log ‖A‖ over the last two axes; the norm itself may be beyond the range."""
     xp = _arrays.namespace(A=A)
     largest = xp.max(xp.abs(A), axis=(-2, -1))
-    scaled = A / xp.where(largest > 0, largest, 1.0)[..., None, None]
+    scaled = A / xp.where(largest > 0, largest, xp.ones_like(largest))[..., None, None]
     return xp.log(largest) + xp.log(xp.linalg.vector_norm(scaled, axis=(-2, -1)))
 
 
@@ -258,8 +259,8 @@ def partition_coding_rate(
     def rate(Z: Array, Pi: Array) -> tuple[Array, ...]:
         parts = _partition.gather(Z, Pi)
         groups = [_factored(tokens * xp.sqrt(w)[..., None], root, method) for tokens, w in parts.groups]
-        value, used_svd, error = map(parts.join, zip(*groups, strict=True))
-        return xp.sum(parts.share * value, axis=-1), used_svd, xp.sum(parts.share * error, axis=-1)
+        value, used_svd, error = map(parts.join, *groups)
+        return xp.sum(parts.share * value, axis=1), used_svd, xp.sum(parts.share * error, axis=1)
 
     return _report(*_arrays.map_blocks(rate, Z, Pi))
 
@@ -284,10 +285,10 @@ def _partitioned(Z: Array, Pi: Array, eps: float, method: str, gradient: bool = 
 
     def rate(Z: Array, Pi: Array) -> tuple[Array, ...]:
         parts = _partition.gather(Z, Pi)
-        groups = (_half_logdet(tokens, weights, root, method, gradient) for tokens, weights in parts.groups)
-        values, errors, *by_part = zip(*groups, strict=True)
-        value, error = parts.join(values), parts.join(errors)
-        return xp.sum(parts.share * value, axis=-1), xp.sum(parts.share * error, axis=-1), *map(parts.collect, by_part)
+        groups = [_half_logdet(tokens, weights, root, method, gradient) for tokens, weights in parts.groups]
+        value, error = map(parts.join, *(group[:2] for group in groups))
+        gradients = map(parts.collect, *(group[2:] for group in groups))
+        return xp.sum(parts.share * value, axis=1), xp.sum(parts.share * error, axis=1), *gradients
 
     return _arrays.map_blocks(rate, Z, Pi)
 
@@ -377,7 +378,7 @@ def _reduction(
     whole = _coding(Z, eps, method, gradient)
     rest = _partitioned(Z, Pi, eps, method, gradient) if U is None else _subspaces(Z, U, eps, method, gradient)
     _logdet.warn_where_imprecise(whole[0] + rest[0], whole[1] + rest[1])
-    return as_array(whole[0] - rest[0]), *(a - b for a, b in zip(whole[2:], rest[2:], strict=True))
+    return as_array(whole[0] - rest[0]), *map(operator.sub, whole[2:], rest[2:])
 
 
 def _one_of(U: Array | None, Pi: Array | None) -> None:

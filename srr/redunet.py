@@ -104,7 +104,7 @@ def operators(Z: Array, Pi: Array, *, eps: float) -> tuple[Array, Array, Array]:
     def invert(Z: Array, Pi: Array) -> tuple[Array, ...]:
         E = whole * _resolvent(math.sqrt(whole) * Z)
         parts = _partition.gather(Z, Pi)  # whose weights are π_jk/n_k: they bring the n_k of α_k
-        C = parts.join([_resolvent(root * xp.sqrt(w)[..., None] * tokens) for tokens, w in parts.groups])
+        C = parts.join(*(_resolvent(root * xp.sqrt(w)[..., None] * tokens) for tokens, w in parts.groups))
         return E, (whole / parts.share)[..., None, None] * C, parts.share
 
     with quiet():

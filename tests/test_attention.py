@@ -149,6 +149,18 @@ def test_no_matrix_of_tokens_by_tokens_is_formed(step):
     assert peak < 60 * Z.nbytes < 0.1 * 8 * len(Z) ** 2
 
 
+@pytest.mark.parametrize("step", [attention.exact_step, attention.neumann_step])
+def test_no_matrix_of_dimensions_by_dimensions_is_formed(step):
+    p = 1000
+    Z, U = np.random.default_rng(0).standard_normal((3, p)), np.eye(p)[None]
+    step(Z, U, eps=1.0, step=0.1)
+    tracemalloc.start()
+    step(Z, U, eps=1.0, step=0.1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60 * Z.nbytes < U.nbytes / 5
+
+
 # --- the official code --------------------------------------------------------------------------------------
 
 
@@ -222,6 +234,16 @@ def test_softmax_about_where_the_gram_matrix_overflows(fraction):
     # the largest inner product is fraction² times the largest float
     Z = fraction * np.sqrt(np.finfo(float).max / p) * signs
     assert np.array_equal(attention.ssa(Z, np.eye(p)[None])[0], Z)
+
+
+def test_huge_heads_do_not_touch_the_others():
+    rng = np.random.default_rng(0)
+    Z, U = rng.standard_normal((2, 4, 3)), np.eye(3)[:, :2].T[:, :, None].copy()
+    Z[0] *= 1e200
+    Z[1, :, 0] *= 1e200
+    heads = attention.ssa(Z, U)
+    near(heads[0], attention.ssa(Z[0], U), size=10, scale=1e200)
+    near(heads[1, 1], attention.ssa(Z[1], U[1:])[0], size=10, scale=5)
 
 
 def test_derivatives_of_huge_tokens_are_finite():

@@ -104,12 +104,32 @@ def test_jax_gradient_is_the_closed_form_on_hard_instances(rate, dtype):
 
 
 @reference.imprecise
-def test_jax_takes_each_route_where_it_must():
+def test_jax_step_by_step_takes_each_route_where_it_must():
     """Without jit values are read, and one batch is split between Cholesky and the SVD."""
     t = Tokens(n=5, d=4, rank=4, eps=1e-4, dtype=np.float32)
     stack = [t, replace(t, rank=1), replace(t, scale=1e-6), replace(t, defect="zero")]
     for s, value, gradient in zip(stack, *jax_gradients(RATES[0], stack, lambda f: f), strict=True):
         assert wrong(RATES[0], s, value, gradient) == "", s
+
+
+@reference.imprecise
+def test_jax_step_by_step_on_soft_parts():
+    """The rate and its derivative, of tokens for which Cholesky will not do."""
+    t = Tokens(n=4, d=3, rank=2, eps=1e-6)
+    Pi = t.memberships(2)
+    H = np.random.default_rng(0).standard_normal(t.Z.shape)
+    value, gradient = rates.partition_coding_rate_and_gradient(t.Z, Pi, eps=t.eps)
+    with jax.enable_x64(True):
+        Z, P = jnp.asarray(t.Z), jnp.asarray(Pi)
+        found, slope = jax.jvp(lambda Z: rates.partition_coding_rate(Z, P, eps=t.eps), (Z,), (jnp.asarray(H),))
+        both, slopes = jax.jvp(
+            lambda Z: rates.partition_coding_rate_and_gradient(Z, P, eps=t.eps), (Z,), (jnp.asarray(H),)
+        )
+    close = {"rtol": 1e-7}
+    np.testing.assert_allclose(found, value, **close)
+    np.testing.assert_allclose(both[0], value, **close)
+    np.testing.assert_allclose(both[1], gradient, **close)
+    np.testing.assert_allclose([slope, slopes[0]], 2 * [np.sum(gradient * H)], **close)
 
 
 @reference.imprecise
@@ -294,6 +314,27 @@ def test_libraries_agree_on_the_hessian(rate):
     with jax.enable_x64(True):
         of_jax = jax.jit(jax.hessian(lambda Z: rate.value(Z, **given_jax(given), eps=t.eps)))(jnp.asarray(t.Z))
         np.testing.assert_allclose(of_torch, np.asarray(of_jax), rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit")  # torch.func's own
+@pytest.mark.parametrize(("n", "d"), [(4, 3), (3, 4)])
+@pytest.mark.parametrize("by", [0, 1, (0, 1)])
+def test_hessian_in_tokens_and_memberships(n, d, by):
+    """Forward over reverse mode, against plain torch on the printed formula."""
+    t = Tokens(n=n, d=d, rank=3, eps=0.6)
+    Z, Pi = torch.tensor(t.Z), torch.tensor(t.memberships(2))
+
+    def printed(Z, Pi):
+        sizes = Pi.sum(0)
+        grams = torch.einsum("jk,ja,jb->kab", Pi, Z, Z) * (d / (sizes * t.eps**2))[:, None, None]
+        return torch.sum(sizes / (2 * n) * torch.logdet(torch.eye(d) + grams))
+
+    def ours(Z, Pi):
+        return rates.partition_coding_rate(Z, Pi, eps=t.eps)
+
+    found, expected = (torch.func.hessian(f, argnums=by)(Z, Pi) for f in (ours, printed))
+    for a, b in [(found, expected)] if isinstance(by, int) else zip(sum(found, ()), sum(expected, ()), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
 # --- transformations --------------------------------------------------------------------------------------------

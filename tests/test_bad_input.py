@@ -227,6 +227,7 @@ def bad_sequence(argument):
     yield Bad("nan", [1.0, float("nan")], ValueError, "nan")
     yield Bad("complex", [1.0, 1j], TypeError, "1j")
     yield Bad("a bool", [True, False], TypeError, "True")
+    yield Bad("ragged", [[1.0], [0.5, 0.5]], TypeError, "0.5")
 
 
 def bad_distribution(argument):
@@ -282,8 +283,7 @@ def test_error_names_argument_rule_and_value(name, argument, bad):
         call.function(**{**examples(call), argument: bad.value})
     message = str(caught.value)
     assert caught.type is bad.error, message
-    assert re.search(rf"\b{argument}\b", message), message
-    assert " must " in message, message
+    assert re.match(rf"(exactly one of U and )?{argument}\b.* must ", message), message
     assert re.search(rf"got .*(?:{bad.shows})", message, re.DOTALL), message
     assert len(message) < 400, message
 
@@ -304,8 +304,11 @@ def test_libraries_and_dtypes_do_not_mix(name, argument):
     torch = pytest.importorskip("torch")
     call = CALLS[name]
     a = call.arguments[argument].example
-    for other, shows in ((torch.tensor(a), "torch"), (a.astype(np.float32), "float32")):
-        with pytest.raises(TypeError, match=rf"\b{argument}\b.* must .*got .*{shows}|got .*{shows}.*"):
+    libraries = r"(torch\.Tensor and numpy\.ndarray|numpy\.ndarray and torch\.Tensor)$"
+    dtypes = r"(float32 and float64|float64 and float32)$"
+    for other, shows in ((torch.tensor(a), libraries), (a.astype(np.float32), dtypes)):
+        names = rf"({argument} and \w+|\w+ and {argument})"
+        with pytest.raises(TypeError, match=rf"^{names} must (come from one|have one) .*, got .*{shows}"):
             call.function(**{**examples(call), argument: other})
 
 
@@ -317,7 +320,7 @@ def test_devices_do_not_mix(name, argument):
         k: strict.asarray(a, device=there if k == argument else here) if isinstance(a, np.ndarray) else a
         for k, a in examples(call).items()
     }
-    with pytest.raises(ValueError, match=r"must be on one device, got .*device"):
+    with pytest.raises(ValueError, match=r"^\w+ and \w+ must be on one device, got .*device.* and .*device"):
         call.function(**given)
 
 
@@ -333,30 +336,67 @@ SCALARS = [
 def test_a_0d_array_of_another_library_is_no_number(name, argument):
     torch = pytest.importorskip("torch")
     call = CALLS[name]
-    with pytest.raises(TypeError, match=rf"\b{argument}\b.* must .*got .*torch"):
+    with pytest.raises(TypeError, match=rf"^Z and {argument} must come from one array library, got .*torch"):
         call.function(**{**examples(call), argument: torch.tensor(0.1, dtype=torch.float64)})
+
+
+def test_where_a_tensor_is_not_finite():
+    torch = pytest.importorskip("torch")
+    Z = torch.ones((2, 3, 4))
+    Z[1, 2, 3] = torch.nan
+    with pytest.raises(ValueError, match=r"^Z must be finite, got nan at index \(1, 2, 3\)$"):
+        srr.coding_rate(Z, eps=0.5)
+
+
+def test_a_shape_of_one_axis_is_shown_as_python_shows_it():
+    with pytest.raises(ValueError, match=r"^scale must have shape \(4,\) with no empty axis, got \(3,\)$"):
+        srr.layers.layer_norm(catalogue.Z.example, np.ones(3))
+    with pytest.raises(ValueError, match=r"^D must have shape \(4, m\) with no empty axis, got \(3, 4\)$"):
+        srr.prox.lasso(catalogue.Z.example, np.ones((3, 4)), catalogue.Z.example, lam=0.1)
+
+
+def test_rounding_that_rows_of_memberships_may_have():
+    u, Pi = 2.0**-53, np.zeros((2, 5, 3))
+    Pi[:, :, 0] = 1
+    Pi[1, 3, 0] = 1 + 300 * u  # 100 K u
+    srr.partition_coding_rate(catalogue.Z.example, Pi, eps=0.5)
+    Pi[1, 3, 0] = 1 + 302 * u
+    with pytest.raises(ValueError, match=r"^Pi must have rows that sum to 1, got a row that is off by 3\.35e-14$"):
+        srr.partition_coding_rate(catalogue.Z.example, Pi, eps=0.5)
+    with pytest.raises(ValueError, match=r"^Pi must have rows that sum to 1"):
+        srr.partition_coding_rate(np.ones((1, 2)), np.array([[0.5, 0.25]]), eps=0.5)
+
+
+def test_rounding_that_orthonormal_bases_may_have():
+    u, U = 2.0**-53, np.zeros((3, 4, 1))
+    U[:, 0] = 1
+    U[:, 1] = np.sqrt(200 * u)  # |U_k|² - 1 = 100 √d u
+    srr.mixtures.coherence(U)
+    U[:, 1] = np.sqrt(202 * u)
+    with pytest.raises(ValueError, match=r"^U must have orthonormal columns .* <= 2\.2e-14\), got 2\.24e-14$"):
+        srr.mixtures.coherence(U)
 
 
 def test_neither_bases_nor_memberships():
     for function in (srr.rate_reduction, srr.rate_reduction_and_gradient):
-        with pytest.raises(ValueError, match="exactly one of U and Pi must be given, got neither"):
+        with pytest.raises(ValueError, match=r"^exactly one of U and Pi must be given, got neither$"):
             function(catalogue.Z.example, eps=0.5)
 
 
 def test_a_wide_basis():
-    with pytest.raises(ValueError, match=r"U must have shape \(K, 4, p\) with p <= 4, got \(3, 4, 5\)"):
+    with pytest.raises(ValueError, match=r"^U must have shape \(K, 4, p\) with p <= 4, got \(3, 4, 5\)$"):
         srr.subspace_coding_rate(catalogue.Z.example, np.zeros((3, 4, 5)), eps=0.5)
 
 
 def test_batches_that_do_not_broadcast():
-    with pytest.raises(ValueError, match=r"Z and Pi must broadcast, got \(2,\) and \(3,\)"):
+    with pytest.raises(ValueError, match=r"^batch axes of Z and Pi must broadcast, got \(2,\) and \(3,\)$"):
         srr.partition_coding_rate(catalogue.Z.example, np.stack([catalogue.PI.example] * 3), eps=0.5)
 
 
 def test_more_subspaces_than_the_space_holds():
-    with pytest.raises(ValueError, match="coherence must"):
+    with pytest.raises(ValueError, match=r'^coherence must be "random" when K p = 6 > d = 4, got \'orthogonal\'$'):
         srr.mixtures.sample(n=3, d=4, K=3, p=2, seed=0)
-    with pytest.raises(ValueError, match="p must be <= d = 4, got 5"):
+    with pytest.raises(ValueError, match=r"^p must be <= d = 4, got 5$"):
         srr.mixtures.sample(n=3, d=4, K=1, p=5, seed=0)
 
 

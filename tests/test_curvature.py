@@ -1,5 +1,7 @@
 """Curvature bounds against Hessians by automatic differentiation, inside and at the ends."""
 
+import re
+
 import numpy as np
 import pytest
 from backends import CPU, FAKE, GPU, NUMPY, parametrize
@@ -159,7 +161,7 @@ def test_overlap_of_orthogonal_and_of_equal_subspaces():
     assert curvature.overlap(together) == pytest.approx(3, rel=1e-14)
     assert curvature.overlap(1e150 * apart) == pytest.approx(1e300, rel=1e-14)
     assert curvature.overlap(1e-150 * apart) == pytest.approx(1e-300, rel=1e-14)
-    assert curvature.overlap(0 * apart) == 0
+    assert curvature.overlap(0 * apart) == curvature.subspace_rate(0 * apart, 5, eps=EPS) == 0
 
 
 def test_step_sizes_are_the_inverse_curvatures():
@@ -216,6 +218,14 @@ def test_without_values_the_constants_are_arrays(backend):
             assert value.dtype == U.dtype
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit")  # torch.func's own
+def test_without_values_the_constants_are_the_same():
+    U = bases("any")
+    for f in (curvature.subspace_rate, curvature.compression_step, curvature.loss_step):
+        found = torch.func.vmap(lambda U, f=f: f(U, 5, eps=EPS))(torch.tensor(U)[None])
+        assert found.tolist() == pytest.approx([f(U, 5, eps=EPS)], rel=1e-13)
+
+
 def test_under_jit():
     jax = pytest.importorskip("jax")
     U = bases("any").astype(np.float32)
@@ -235,15 +245,15 @@ def test_scale_of_bases_and_precision_together(power):
     for f in (curvature.subspace_rate, curvature.compression_step):
         assert f(s * U, n, eps=s * EPS) == pytest.approx(f(U, n, eps=EPS), rel=1e-14)
         if abs(power) > 540:
-            with pytest.raises(ValueError, match=r"U and eps must keep .* got a norm of .* and eps = 0.6"):
+            with pytest.raises(ValueError, match=r"^U and eps must keep .* got a norm of .* and eps = 0.6$"):
                 f(s * U, n, eps=EPS)
-            with pytest.raises(ValueError, match=r"U and eps must keep .* got a norm of .* and eps = "):
+            with pytest.raises(ValueError, match=rf"^U and eps must keep .* and eps = {re.escape(repr(s * EPS))}$"):
                 f(U, n, eps=s * EPS)
     assert np.array(curvature.subspace_rate_bounds(s * U, n, eps=s * EPS)) == pytest.approx(
         np.array(curvature.subspace_rate_bounds(U, n, eps=EPS)), rel=1e-14
     )
     if abs(power) > 540:
-        with pytest.raises(ValueError, match=r"U must keep the squared norm .* got a norm of"):
+        with pytest.raises(ValueError, match=r"^U must keep the squared norm .* got a norm of"):
             curvature.overlap(s * U)
     if power > 540:
         small = curvature.loss_step(s * U, n, eps=s * EPS)  # α/8 does not count beside L_c
@@ -258,10 +268,11 @@ def test_precision_beyond_the_range_is_named(eps):
         curvature.expansion,
         curvature.expansion_step,
     ):
-        with pytest.raises(ValueError, match=r"eps must keep .* from 2.2e-308 to 1.8e\+308, got"):
+        shows = rf"^eps must keep .* from 2.2e-308 to 1.8e\+308, got {re.escape(repr(eps))}$"
+        with pytest.raises(ValueError, match=shows):
             f(5, 4, eps=eps)
     for f in (curvature.subspace_rate, curvature.loss_step, curvature.compression_step):
-        with pytest.raises(ValueError, match=r"U and eps must keep .* got a norm of"):
+        with pytest.raises(ValueError, match=r"^U and eps must keep .* got a norm of"):
             f(U0, 5, eps=eps)
 
 

@@ -199,6 +199,30 @@ def test_extreme_noise_gives_a_number_or_names_the_noise(law, X, noise):
     assert np.isfinite(law.posterior_mean(X, noise=1e200)).all()
 
 
+def test_a_score_asks_for_more_noise_than_a_density(law, X):
+    """‖x‖/σ² leaves the range before ‖x‖²/σ² does, where ‖x‖ is below one."""
+    tokens = X * (1e-4 / np.abs(X).max())
+    for calls, floor in (
+        ((law.score,), "6.7e-156"),
+        ((law.log_density, law.memberships, law.posterior_mean), "6.7e-158"),
+    ):
+        for call in calls:
+            for given in (tokens, np.full((1, d), 1e-4)):
+                with pytest.raises(ValueError, match=f"^noise must be above {floor} for .* to 1.0e-04, got 6e-158$"):
+                    call(given, noise=6e-158)
+            assert np.isfinite(call(tokens, noise=1.1 * float(floor))).all()
+    floor = 4 * math.sqrt(d / np.finfo(float).max) * 1e-4
+    with pytest.raises(ValueError, match=r"^noise must be above"):
+        law.log_density(np.full((1, d), 1e-4), noise=floor)
+    law.log_density(np.full((1, d), 1e-4), noise=np.nextafter(floor, 1))
+
+
+def test_noise_at_both_ends_of_the_floats(law, X):
+    least, most = np.finfo(float).smallest_normal, np.finfo(float).max
+    assert np.isfinite(law.log_density(0 * X, noise=least)).all()
+    assert np.array_equal(law.posterior_mean(X, noise=most), 0 * X)
+
+
 def test_bases_beyond_the_range_are_not_orthonormal(law):
     for scale in (1e160, 1e308):
         with pytest.raises(ValueError, match="U must have orthonormal columns"):

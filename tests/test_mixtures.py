@@ -60,6 +60,7 @@ def test_draws_are_fresh_and_the_same_each_time():
     assert np.array_equal(mixture.draw(0).Z, mixture.Z)
     assert np.array_equal(mixture.draw(2).Z, draws[1])
     assert mixture.draw(2).U is mixture.U
+    assert np.array_equal(mixture.draw(1).draw(2).Z, draws[1])
     every = np.stack([mixture.Z, *draws])
     assert len(np.unique(every)) == every.size
 
@@ -122,6 +123,20 @@ def test_a_mixture_is_a_value():
     other = mixtures.sample(**SHAPE, seed=0)
     assert len({mixture, mixture, other}) == 2  # by identity
     assert mixture.law != other.law
+
+
+def test_the_law_is_in_float64_whatever_it_is_made_of():
+    law = mixtures.sample(n=5, d=4, K=2, p=2, spectrum=[2, 0], weights=np.float32([0.25, 0.75]), seed=0).law
+    assert law.spectrum.tolist() == [[2, 0], [2, 0]]
+    assert law.spectrum.dtype == law.weights.dtype == np.float64
+    usual = mixtures.sample(n=5, d=4, K=2, p=2, seed=0).law
+    assert usual.spectrum.tolist() == [[1, 1], [1, 1]]
+    assert usual.weights is None
+
+
+def test_weights_that_rounding_left_off_one_are_normalised():
+    weights = np.array([0.25, 0.75]) * (1 + 5e-10)
+    assert mixtures.sample(n=5, d=4, K=2, p=2, weights=weights, seed=0).law.weights.sum() == pytest.approx(1, abs=1e-15)
 
 
 # --- how the subspaces lie ----------------------------------------------------------------------------------

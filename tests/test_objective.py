@@ -44,6 +44,7 @@ def test_terms(backend):
             assert_close(backend, objective.value(tokens), expected["value"], size=sum(shape), scale=scale)
             assert_close(backend, objective.loss(tokens), expected["loss"], size=sum(shape), scale=scale)
             assert int(terms.l0) == np.count_nonzero(Z)
+            assert "int" in str(terms.l0.dtype)
             assert tuple(terms.l0.shape) == ()
             assert int(objective.terms(tokens, threshold=0.5).l0) == np.sum(np.abs(Z) > 0.5)
 

@@ -1,0 +1,168 @@
+"""How libraries and modes are told apart; a class stands in for the arrays of a library that is not installed."""
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from families import Tokens
+
+import srr
+from srr import _arrays, _logdet, _scalars
+
+torch = pytest.importorskip("torch")
+jax = pytest.importorskip("jax")
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Makes an object that counts as an array of the given class."""
+
+    def make(module, name):
+        cls = type(name, (), {})
+        monkeypatch.setitem(sys.modules, module, SimpleNamespace(**{name: cls}))
+        return cls()
+
+    return make
+
+
+@pytest.mark.parametrize(("module", "name"), [("dask.array", "Array"), ("sparse", "SparseArray")])
+def test_lazy_and_sparse_arrays_are_refused(stand_in, module, name):
+    with pytest.raises(TypeError, match=f"^Z must be an array of NumPy, CuPy, torch or JAX, got {name}$"):
+        srr.coding_rate(stand_in(module, name), eps=0.5)
+
+
+def test_cupy_raises_where_a_factorisation_fails(stand_in, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupyx", SimpleNamespace(errstate=lambda **given: given))
+    assert _arrays._raising(stand_in("cupy", "ndarray")) == {"linalg": "raise"}
+
+
+def test_blocks_are_for_the_cache_of_a_cpu(stand_in):
+    elsewhere = torch.zeros(1, device="meta"), jax.numpy.zeros(1), stand_in("cupy", "ndarray")
+    assert _arrays._on_cpu(np.zeros(1))
+    assert _arrays._on_cpu(torch.zeros(1))
+    assert not any(map(_arrays._on_cpu, elsewhere))
+
+
+def test_there_is_one_block_where_blocks_are_no_use(monkeypatch):
+    monkeypatch.setattr(_arrays, "BLOCK_BYTES", 1)
+
+    def blocks(a):
+        sizes = []
+
+        def first_entries(a):
+            sizes.append(a.shape[0])
+            return (a[:, 0, 0],)
+
+        assert _arrays.map_blocks(first_entries, a)[0].shape == (3,)
+        return sizes
+
+    assert blocks(np.zeros((3, 1, 1))) == blocks(torch.zeros((3, 1, 1))) == [1, 1, 1]
+    assert blocks(jax.numpy.zeros((3, 1, 1))) == [3]
+
+    def traced(a):
+        assert blocks(a) == [3]
+        return a
+
+    torch.func.vmap(traced)(torch.zeros((2, 3, 1, 1)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_block_holds_as_many_bytes_as_it_may(dtype, monkeypatch):
+    sizes = []
+
+    def first_entries(a):
+        sizes.append(a.shape[0])
+        return (a[:, 0, 0],)
+
+    tokens = np.zeros((2, 3, 4, 5), dtype)
+    for items, expected in ((1, [1, 1, 1, 1, 1, 1]), (4, [4, 2]), (5.99, [5, 1]), (6, [6])):
+        monkeypatch.setattr(_arrays, "BLOCK_BYTES", int(items * tokens[0, 0].nbytes))
+        sizes.clear()
+        assert _arrays.map_blocks(first_entries, tokens)[0].shape == (2, 3)
+        assert sizes == expected
+
+
+def test_values_of_a_tensor_without_storage_cannot_be_read():
+    assert not _arrays.is_concrete(torch.zeros(1, device="meta"))
+    assert _arrays.is_concrete(torch.zeros(1))
+
+
+def test_a_detached_array_is_a_constant():
+    x = torch.tensor(2.0, requires_grad=True)
+    (_arrays.detached(x) * x).backward()
+    assert float(x.grad) == 2.0
+    assert float(jax.grad(lambda x: _arrays.detached(x) * x)(2.0)) == 2.0
+
+
+def test_a_matrix_of_torch_that_has_no_cholesky_factor_gets_nan():
+    indefinite = torch.tensor([[1.0, 2.0], [2.0, 1.0]])
+    found = _arrays.cholesky(torch.stack([4 * torch.eye(2), -torch.eye(2), indefinite, torch.eye(2)]))
+    assert torch.equal(found[0], 2 * torch.eye(2))
+    assert torch.equal(found[3], torch.eye(2))
+    assert bool(found[1:3].isnan().all())
+
+
+def test_quiet_silences_every_floating_point_warning():
+    a = np.array([0.0, 1e300, 1e-300])
+    with np.errstate(all="raise"), _arrays.quiet():
+        assert np.array_equal(a * a / a[::-1], [0, np.inf, np.nan], equal_nan=True)
+        assert np.isinf(a[1:] / 0).all()
+
+
+def test_the_ends_of_the_range_are_within_it():
+    for value, beyond in ((sys.float_info.min, 0.0), (sys.float_info.max, np.inf)):
+        assert _scalars.in_range(value, "rule", "it") == value
+        with pytest.raises(ValueError, match=r"^rule from 2\.2e-308 to 1\.8e\+308, got it$"):
+            _scalars.in_range(beyond, "rule", "it")
+
+
+@pytest.mark.parametrize(
+    ("modules", "level"),
+    [
+        (["srr._logdet", "srr.rates", "tests.test_arrays", "srr.rates"], 3),
+        (["srr._logdet", "srr", None, "srr"], 3),
+        (["srr._logdet", "srrr"], 2),
+        (["user"], 1),
+        (["srr"], 2),
+    ],
+)
+def test_the_level_outside_srr_is_counted_from_the_innermost_call(modules, level):
+    frame = None
+    for name in reversed(modules):
+        frame = SimpleNamespace(f_globals={} if name is None else {"__name__": name}, f_back=frame)
+    assert _logdet._level_outside_srr(frame) == level
+
+
+def test_a_warning_tells_the_worst_relative_error():
+    with pytest.warns(srr.PrecisionWarning, match=r"^a rate is known only to a relative error of 0\.2: .* float64 "):
+        _logdet.warn_where_imprecise(np.array([0.5, 0.0, 2.0]), np.array([0.125, 0.0, 0.25]))
+
+
+def test_the_bounds_are_the_documented_ones():
+    """Of n equal singular values: Cholesky's from the diagonals of M and M⁻¹, the SVD's from σ ± δ."""
+    n, root, u = 3, 0.7, 2.0**-53
+    for s in (0.5, 2.0):
+        A, x = s * np.eye(n), (root * s) ** 2
+        value = n / 2 * np.log1p(x)
+        for gradient in (False, True):
+            found = _logdet.half_logdet(A, root, method="cholesky", gradient=gradient)
+            of_value = 4 * np.sqrt(2 * n) * u * n / (2 * value)
+            if not gradient:  # all of tr M, which is enough here
+                of_value *= 1 + x
+            else:
+                steep = root * s / (1 + x) * np.sqrt(n)
+                of_value = max(of_value, 4 * np.sqrt(2 * n) * u * np.sqrt(n * n / (1 + x)) / steep)
+            assert found.error_bound == pytest.approx(of_value + (4 + np.sqrt(n)) * u, rel=1e-9)
+            assert not found.used_svd
+        found = _logdet.half_logdet(A, root, method="svd", gradient=False)
+        delta = 4 * np.sqrt(2 * n) * u * s
+        change = n / 2 * np.log1p((4 * s * delta) * root**2 / (1 + (root * (s - delta)) ** 2))
+        assert found.error_bound == pytest.approx(change / value + (4 + np.sqrt(n)) * u, rel=1e-9)
+        assert found.used_svd
+
+
+def test_a_warning_points_outside_srr():
+    with pytest.warns(srr.PrecisionWarning) as caught:
+        srr.coding_rate(Tokens(n=6, d=6, rank=2).Z, eps=1e-13)
+    assert [w.filename for w in caught if w.filename.startswith(srr.__path__[0])] == []
