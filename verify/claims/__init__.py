@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from verify.ledger import Ledger
 
-THEMES = ("rates", "curvature", "objective", "denoising", "compression", "sparsification", "layers", "implicit", "code")
+THEMES = (
+    "rates",
+    "curvature",
+    "objective",
+    "denoising",
+    "compression",
+    "sparsification",
+    "layers",
+    "implicit",
+    "mcr2",
+    "code",
+    "plain",
+)
 """In the order in which they rest on one another, and in which they are shown."""
 
 
