@@ -32,7 +32,7 @@ from verify.claims._instances import norm
 from verify.claims._sources import N23
 from verify.claims._steps import assume_visible, coarseness, inner, spectra
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Outcome, claim
-from verify.outcome import at_most, decided, exactly
+from verify.outcome import all_of, at_most, decided, equal, exactly
 
 SMALL: dict[str, Any] = {"n": (1, 8), "d": (1, 6), "K": (1, 3), "p": (1, 2)}
 ORTHOGONAL: dict[str, Any] = {**SMALL, "coherence": ("orthogonal",)}
@@ -217,6 +217,35 @@ def step_is_nonexpansive(case: Case) -> Outcome:
     return at_most(norm(ends[0] - ends[1]), factor * apart, size=m.n + m.d, scale=factor * rounding)
 
 
+@claim(
+    "implicit.step-acts-on-singular-values",
+    title="The implicit step, and the cycle over heads, take every singular value s of every head to t(s)",
+    statement=r"Y_k=P\,\mathrm{Diag}(s_i)\,Q^\top\ \Longrightarrow\ Y_k^+=P\,\mathrm{Diag}(t(s_i))\,Q^\top,\qquad "
+    r"Z^+-Z=\sum_k(Y_k^+-Y_k)U_k^\top",
+    source=f"{DERIVED}; von Neumann's trace inequality",
+    relation="=",
+    hypotheses="orthogonal subspaces, any tokens, kappa beta from 0.01 to 7",
+    expect=HOLDS,
+    twin="with twice the step",
+    uses=("implicit.step-is-the-least",),
+    instances=100,
+)
+def step_acts_on_singular_values(case: Case) -> Outcome:
+    """True; against singular value decompositions. κβ stays where t is continuous, or rounding might decide a jump."""
+    m = case.mixture(**ORTHOGONAL, scale=(0.1, 10.0), eps=(0.1, 10.0))
+    kappa, beta = _kappa(case, m, 1e-2, 7.0), _beta(m)
+    Z, expected = to_numpy(m.Z), to_numpy(m.Z).copy()
+    for basis in to_numpy(m.U):
+        P, s, Q = np.linalg.svd(Z @ basis, full_matrices=False)
+        t = implicit.shrink(s, beta=beta, step=case.wrong(1, 2) * kappa)
+        expected += (P * (t - s)) @ Q @ basis.T
+    steps = (implicit.implicit_step, implicit.cyclic_step)
+    size, scale = m.n + m.d, 10 * norm(m.Z) * coarseness(m.Z)
+    return all_of(
+        *(equal(to_numpy(step(m.Z, m.U, eps=m.eps, step=kappa)), expected, size=size, scale=scale) for step in steps)
+    )
+
+
 # --- against the explicit step ------------------------------------------------------------------------------
 
 
@@ -309,6 +338,32 @@ def semi_implicit_step_descends(case: Case) -> Outcome:
     step = case.wrong(implicit.semi_implicit_step, attention.exact_step)
     after = step(m.Z, m.U, eps=m.eps, step=kappa)
     return _descends(case, m, after, norm(after - m.Z) ** 2 / kappa)
+
+
+@claim(
+    "implicit.semi-implicit-step-solves",
+    title="The semi-implicit step is the gradient step with its tokens at the end",
+    statement=r"Z^++\kappa Z^+A=Z,\qquad ZA=\nabla R^c(Z)",
+    source=DERIVED,
+    relation="=",
+    hypotheses="orthogonal or overlapping subspaces, any tokens, kappa beta from 0.01 to 100",
+    expect=HOLDS,
+    twin="with A at twice the step",
+    uses=("rates.gradient-subspace",),
+    instances=100,
+)
+def semi_implicit_step_solves(case: Case) -> Outcome:
+    """True; A from dense inverses."""
+    m = case.mixture(**SMALL, scale=(0.1, 3.0), eps=(0.3, 10.0))
+    kappa, beta = _kappa(case, m, 1e-2, 100.0), _beta(m)
+    Z, A = to_numpy(m.Z), np.zeros((m.d, m.d))
+    for basis in to_numpy(m.U):
+        Y = Z @ basis
+        A += beta * basis @ np.linalg.inv(np.eye(m.p) + beta * Y.T @ Y) @ basis.T
+    after = to_numpy(implicit.semi_implicit_step(m.Z, m.U, eps=m.eps, step=kappa))
+    back = after + case.wrong(1, 2) * kappa * after @ A
+    grown = 1 + kappa * float(np.linalg.norm(A, 2)) + beta * norm(m.Z) ** 2
+    return equal(back, Z, size=m.n + m.d, scale=norm(m.Z) * grown * coarseness(m.Z))
 
 
 @claim(
