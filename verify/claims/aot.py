@@ -211,7 +211,7 @@ def every_threshold_of_the_interval(case: Case) -> Outcome:
 @claim(
     "aot.softmax-raises-snr",
     title="With the softmax of the networks, layers raise the signal-to-noise ratio",
-    statement=r"\mathrm{SNR}(Z^{(\ell+1)})\ge\mathrm{SNR}(Z^{(\ell)}),\quad\ell<8,\qquad"
+    statement=r"\mathrm{SNR}(Z^{(\ell+1)})\ge\mathrm{SNR}(Z^{(\ell)}),\quad\ell<8,\qquad "
     r"Z^{(\ell+1)}=Z^{(\ell)}+\eta\sum_kU_kY_k\,\mathrm{softmax}(Y_k^\top Y_k)",
     source=f"a reading of {AOT}, whose networks have no threshold",
     relation="monotone",
@@ -291,7 +291,7 @@ def snr_grows_at_every_depth(case: Case) -> Outcome:
 @claim(
     "aot.first-failing-layer",
     title="The first layer in which the equality fails is foretold by the tokens of the first",
-    statement=r"\ell^\star=\min\{\ell:\max_{i,\,k\ne s_i,\,j}\mathrm{softmax}_j(x_{kij})>\tau\},\qquad"
+    statement=r"\ell^\star=\min\{\ell:\max_{i,\,k\ne s_i,\,j}\mathrm{softmax}_j(x_{kij})>\tau\},\qquad "
     r"x_{kij}=\langle U_k^\top z_i,U_k^\top z_j\rangle\cdot\begin{cases}(1+\eta\tau)^\ell&s_j=k\\1&s_j\ne k\end{cases}",
     source=f"amends {AOT}, theorem 1: what its depth L depends on",
     relation="=",

@@ -255,7 +255,7 @@ def representatives_descend(case: Case) -> Outcome:
 @claim(
     "cbsa.slope-on-all-tokens",
     title="For orthogonal subspaces the step is never uphill for the rate of all tokens",
-    statement=r"\Big\langle\nabla R^c(Z),\sum_kU_k\nabla R(Q_k)A_k\Big\rangle=\sum_k\beta\beta_r\,\mathrm{tr}\big["
+    statement=r"\langle\nabla R^c(Z),\sum_kU_k\nabla R(Q_k)A_k\rangle=\sum_k\beta\beta_r\,\mathrm{tr}\big["
     r"(I+\beta Y_kY_k^\top)^{-1}Q_kQ_k^\top(I+\beta_rQ_kQ_k^\top)^{-1}\big]\ge0",
     source=f"derived; {CBSA} asks that compressing the representatives compress all tokens",
     relation="<=",
@@ -311,7 +311,7 @@ def pooled_step_compresses(case: Case) -> Outcome:
 @claim(
     "cbsa.attention-step-compresses",
     title="So it does with a contraction by attention",
-    statement=r"R^c\Big(Z-\tfrac1{L_c}\sum_kU_k\nabla R(Q_k)A_k\Big)\le R^c(Z),\qquad"
+    statement=r"R^c\Big(Z-\tfrac1{L_c}\sum_kU_k\nabla R(Q_k)A_k\Big)\le R^c(Z),\qquad "
     r"A_k=\mathrm{softmax}(p^{-1/2}AY_k^\top Y_k)",
     source=f"{CBSA}: the contraction of its networks, with the gradient step on the representatives",
     relation="<=",

@@ -397,7 +397,7 @@ def compression_gradient_with_many_tokens(case: Case) -> Outcome:
     "denoising.compression-step-takes-noise",
     title="In the window a step of 1/beta leaves N_k/p of the noise and all of the signal",
     statement=(
-        r"\mathbb E\,\frac{\|(I-U_sU_s^\top)z_i^+\|^2}{\|(I-U_sU_s^\top)z_i\|^2}\to\frac{N_k}p,\qquad"
+        r"\mathbb E\,\frac{\|(I-U_sU_s^\top)z_i^+\|^2}{\|(I-U_sU_s^\top)z_i\|^2}\to\frac{N_k}p,\qquad "
         r"z_i^+=z_i-\tfrac1\beta\nabla_{z_i}R^c,\ Kp=d,\ N_k<p"
     ),
     source=f"derived; denoising by the compression step, {MAE}",
