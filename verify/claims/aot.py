@@ -161,18 +161,15 @@ def interval_is_not_empty(case: Case) -> Outcome:
     In ball arithmetic.
     """
     N = int(case.log_uniform("N", 1.0, 1e6))
-    limit = 32 / 9 * math.log(N)
-    p = (
-        max(1, round(limit + case.choice("from the limit", (0, 1, -1, 5, -5))))
-        if case.choice("p", ("near", "far")) == "near"
-        else case.integer("p far", 1, 128)
-    )
+    p = case.integer("p", 1, 128)
+    if case.choice("where", ("near", "far")) == "near":
+        p = max(1, round(32 / 9 * math.log(N)) + case.choice("from the limit", (0, 1, -1, 5, -5)))
     with ctx.workprec(128):
-        open_ = (1 / (1 + N * (arb(fmpq(-9 * p, 32))).exp())) > arb(fmpq(1, 2))
-        large = arb(p) > arb(fmpq(case.wrong(32, 16), 9)) * arb(N).log()
-        shut = (1 / (1 + N * (arb(fmpq(-9 * p, 32))).exp())) < arb(fmpq(1, 2))
-    case.assume(open_ or shut or N == 1)
-    return exactly(bool(open_) == bool(large))
+        upper = 1 / (1 + N * arb(fmpq(-9 * p, 32)).exp())
+        limit = arb(fmpq(case.wrong(32, 16), 9)) * arb(N).log()
+        half = arb(fmpq(1, 2))
+        case.assume(upper > half or upper < half)
+        return exactly(bool(upper > half) == bool(p > limit))
 
 
 @claim(
