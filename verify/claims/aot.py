@@ -161,18 +161,15 @@ def interval_is_not_empty(case: Case) -> Outcome:
     In ball arithmetic.
     """
     N = int(case.log_uniform("N", 1.0, 1e6))
-    limit = 32 / 9 * math.log(N)
-    p = (
-        max(1, round(limit + case.choice("from the limit", (0, 1, -1, 5, -5))))
-        if case.choice("p", ("near", "far")) == "near"
-        else case.integer("p far", 1, 128)
-    )
+    p = case.integer("p", 1, 128)
+    if case.choice("where", ("near", "far")) == "near":
+        p = max(1, round(32 / 9 * math.log(N)) + case.choice("from the limit", (0, 1, -1, 5, -5)))
     with ctx.workprec(128):
-        open_ = (1 / (1 + N * (arb(fmpq(-9 * p, 32))).exp())) > arb(fmpq(1, 2))
-        large = arb(p) > arb(fmpq(case.wrong(32, 16), 9)) * arb(N).log()
-        shut = (1 / (1 + N * (arb(fmpq(-9 * p, 32))).exp())) < arb(fmpq(1, 2))
-    case.assume(open_ or shut or N == 1)
-    return exactly(bool(open_) == bool(large))
+        upper = 1 / (1 + N * arb(fmpq(-9 * p, 32)).exp())
+        limit = arb(fmpq(case.wrong(32, 16), 9)) * arb(N).log()
+        half = arb(fmpq(1, 2))
+        case.assume(upper > half or upper < half)
+        return exactly(bool(upper > half) == bool(p > limit))
 
 
 @claim(
@@ -211,7 +208,7 @@ def every_threshold_of_the_interval(case: Case) -> Outcome:
 @claim(
     "aot.softmax-raises-snr",
     title="With the softmax of the networks, layers raise the signal-to-noise ratio",
-    statement=r"\mathrm{SNR}(Z^{(\ell+1)})\ge\mathrm{SNR}(Z^{(\ell)}),\quad\ell<8,\qquad"
+    statement=r"\mathrm{SNR}(Z^{(\ell+1)})\ge\mathrm{SNR}(Z^{(\ell)}),\quad\ell<8,\qquad "
     r"Z^{(\ell+1)}=Z^{(\ell)}+\eta\sum_kU_kY_k\,\mathrm{softmax}(Y_k^\top Y_k)",
     source=f"a reading of {AOT}, whose networks have no threshold",
     relation="monotone",
@@ -291,7 +288,7 @@ def snr_grows_at_every_depth(case: Case) -> Outcome:
 @claim(
     "aot.first-failing-layer",
     title="The first layer in which the equality fails is foretold by the tokens of the first",
-    statement=r"\ell^\star=\min\{\ell:\max_{i,\,k\ne s_i,\,j}\mathrm{softmax}_j(x_{kij})>\tau\},\qquad"
+    statement=r"\ell^\star=\min\{\ell:\max_{i,\,k\ne s_i,\,j}\mathrm{softmax}_j(x_{kij})>\tau\},\qquad "
     r"x_{kij}=\langle U_k^\top z_i,U_k^\top z_j\rangle\cdot\begin{cases}(1+\eta\tau)^\ell&s_j=k\\1&s_j\ne k\end{cases}",
     source=f"amends {AOT}, theorem 1: what its depth L depends on",
     relation="=",

@@ -52,8 +52,7 @@ class Contracted:
     @property
     def safe(self) -> float:
         """2/(β_r ‖A‖² λ_max(Σ_k U_kU_kᵀ))."""
-        A = to_numpy(self.A)
-        size = float(np.linalg.norm(A.reshape(-1, self.n) if A.ndim == 2 else A, 2, axis=(-2, -1)).max()) ** 2
+        size = float(np.linalg.norm(to_numpy(self.A), 2, axis=(-2, -1)).max()) ** 2
         return 2 * self.r * self.eps**2 / self.p / size / float(curvature.overlap(self.U))
 
 
@@ -116,7 +115,7 @@ def chain_rule(case: Case) -> Outcome:
     relation="=",
     hypotheses="any tokens, subspaces orthogonal or overlapping",
     expect=HOLDS,
-    twin="a permutation for A broadcast by its transpose, taken twice",
+    twin="A = 2 I",
     uses=("cbsa.chain-rule",),
     instances=60,
 )
@@ -255,7 +254,7 @@ def representatives_descend(case: Case) -> Outcome:
 @claim(
     "cbsa.slope-on-all-tokens",
     title="For orthogonal subspaces the step is never uphill for the rate of all tokens",
-    statement=r"\Big\langle\nabla R^c(Z),\sum_kU_k\nabla R(Q_k)A_k\Big\rangle=\sum_k\beta\beta_r\,\mathrm{tr}\big["
+    statement=r"\langle\nabla R^c(Z),\sum_kU_k\nabla R(Q_k)A_k\rangle=\sum_k\beta\beta_r\,\mathrm{tr}\big["
     r"(I+\beta Y_kY_k^\top)^{-1}Q_kQ_k^\top(I+\beta_rQ_kQ_k^\top)^{-1}\big]\ge0",
     source=f"derived; {CBSA} asks that compressing the representatives compress all tokens",
     relation="<=",
@@ -310,8 +309,8 @@ def pooled_step_compresses(case: Case) -> Outcome:
 
 @claim(
     "cbsa.attention-step-compresses",
-    title="So it does with a contraction by attention",
-    statement=r"R^c\Big(Z-\tfrac1{L_c}\sum_kU_k\nabla R(Q_k)A_k\Big)\le R^c(Z),\qquad"
+    title="With a contraction by attention too, a step of 1/L_c compresses all tokens",
+    statement=r"R^c\Big(Z-\tfrac1{L_c}\sum_kU_k\nabla R(Q_k)A_k\Big)\le R^c(Z),\qquad "
     r"A_k=\mathrm{softmax}(p^{-1/2}AY_k^\top Y_k)",
     source=f"{CBSA}: the contraction of its networks, with the gradient step on the representatives",
     relation="<=",

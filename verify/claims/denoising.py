@@ -232,7 +232,7 @@ def two_point(case: Case) -> Outcome:
     ),
     source=f"derived; what {MAE} and {N23} compare the compression gradient with",
     relation="<=",
-    hypotheses="unit variances, equal weights, subspaces of one dimension p in any position; every x and s",
+    hypotheses="unit variances, equal weights, subspaces of one dimension p in any position; every x, s the likeliest",
     expect=HOLDS,
     twin="the sigma^2 left out",
     uses=("denoising.unit-spectrum",),
@@ -272,8 +272,8 @@ def score_points_to_nearest_subspace(case: Case) -> Outcome:
 def compression_gradient_points_to_subspace(case: Case) -> Outcome:
     """False wherever the noise vanishes first: −∇Rᶜ keeps a part of order one towards the origin within the subspace of
     the token, beside a part of order σ towards it. What it takes is β ≫ 1/σ, β ≪ 1/σ² and fewer tokens than dimensions
-    (denoising.compression-gradient-with-vanishing-noise). At any β the step shrinks what it finds; only what no other
-    token fills it shrinks more.
+    (denoising.compression-gradient-with-vanishing-noise). At any β the step shrinks all it finds, and most what no
+    other token fills.
     """
     m = _codebook(case, (1e-6, 1e-4))
     beta = case.log_uniform("beta p", 1e-4, 1e4) / m.p
@@ -400,7 +400,7 @@ def compression_gradient_with_many_tokens(case: Case) -> Outcome:
     "denoising.compression-step-takes-noise",
     title="In the window a step of 1/beta leaves N_k/p of the noise and all of the signal",
     statement=(
-        r"\mathbb E\,\frac{\|(I-U_sU_s^\top)z_i^+\|^2}{\|(I-U_sU_s^\top)z_i\|^2}\to\frac{N_k}p,\qquad"
+        r"\mathbb E\,\frac{\|(I-U_sU_s^\top)z_i^+\|^2}{\|(I-U_sU_s^\top)z_i\|^2}\to\frac{N_k}p,\qquad "
         r"z_i^+=z_i-\tfrac1\beta\nabla_{z_i}R^c,\ Kp=d,\ N_k<p"
     ),
     source=f"derived; denoising by the compression step, {MAE}",

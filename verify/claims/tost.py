@@ -272,7 +272,7 @@ def what_the_bound_lacks(case: Case) -> Outcome:
 @claim(
     "tost.gradient",
     title="The gradient of the variational rate, the memberships held fixed",
-    statement=r"\nabla_ZR^{\rm var}=\tfrac1n\sum_kU_kD_kU_k^\top Z\,\mathrm{Diag}(\pi_k),\qquad"
+    statement=r"\nabla_ZR^{\rm var}=\tfrac1n\sum_kU_kD_kU_k^\top Z\,\mathrm{Diag}(\pi_k),\qquad "
     r"D_k=\mathrm{Diag}\big(f'(v_k)\big)",
     source=f"{TOST}, gradient of the variational rate; {BOOK}, eq. grad Rcf",
     relation="=",
@@ -376,7 +376,7 @@ def layer_descends(case: Case) -> Outcome:
 @claim(
     "tost.step-lowers-the-rate-it-bounds",
     title="TSSA also descends on the rate within classes that its objective bounds",
-    statement=r"\big\langle\nabla_ZR_c(Z,\Pi),\mathrm{TSSA}(Z)\big\rangle\le0",
+    statement=r"\langle\nabla_ZR_c(Z,\Pi),\mathrm{TSSA}(Z)\rangle\le0",
     source=f"a reading of {TOST}: the variational form stands in for the rate within classes",
     relation="<=",
     hypotheses="orthonormal bases, overlapping; any fixed memberships, tokens of unequal length",
@@ -477,7 +477,7 @@ def official_memberships_ignore_scale(case: Case) -> Outcome:
 @claim(
     "tost.official-memberships-choose-alike",
     title="The official memberships give each token to the head that the paper's give it to",
-    statement=r"\arg\max_k\Pi_{\rm code}=\arg\max_k\Pi_{\rm paper}",
+    statement=r"\mathrm{argmax}_k\Pi_{\rm code}=\mathrm{argmax}_k\Pi_{\rm paper}",
     source=f"code of {TOST}, which says that its Pi is the paper's eq. 10",
     relation="=",
     hypotheses="orthonormal bases; two tokens or more",
