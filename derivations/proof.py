@@ -7,6 +7,7 @@ must say what it drops. Its rule, one of those in `derivations.checks`, decides 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from derivations.expression import Expr, Matrix, matrices
@@ -171,6 +172,10 @@ class Derivation:
 
     def proves(self) -> bool:
         """Whether every step is accepted, here and in all that it uses."""
+        return self._proves
+
+    @cached_property
+    def _proves(self) -> bool:  # asked for at every use as a lemma
         return all(finding.accepted for finding in self.check()) and all(used.proves() for used in self.uses)
 
 
