@@ -453,6 +453,7 @@ def local_maxima_are_global(case: Case) -> Outcome:
     hypotheses="any tokens, hard or soft memberships",
     expect=HOLDS,
     twin="it falls",
+    proof=("rate-reduction-grows-along-the-tokens", "rate-reduction-grows-with-scale"),
     uses=("rates.partition-below",),
     instances=80,
 )

@@ -154,6 +154,7 @@ def variational_bound(case: Case) -> Outcome:
     hypotheses="any tokens, memberships hard or soft",
     expect=HOLDS,
     twin="axes that are rotated by half a radian",
+    proof=("variational-rate-along-principal-axes",),
     uses=("tost.variational-bound",),
 )
 def bound_is_attained(case: Case) -> Outcome:
@@ -184,6 +185,7 @@ def bound_is_attained(case: Case) -> Outcome:
     hypotheses="labelled tokens without noise, each in the subspace of its class, p < d",
     expect=HOLDS,
     twin="noise as large as the signal",
+    proof=("variational-rate-at-least-the-partition-rate",),
     uses=("tost.variational-bound",),
 )
 def bound_within_subspaces(case: Case) -> Outcome:
@@ -300,6 +302,7 @@ def gradient(case: Case) -> Outcome:
     hypotheses="the memberships held fixed; orthonormal bases, however they overlap; 0.1 % to 99 % of the limit",
     expect=HOLDS,
     twin="three times the limit",
+    proof=("tost-step-descends-by-its-largest-gain", "tost-step-descends"),
     uses=("tost.gradient",),
 )
 def step_descends(case: Case) -> Outcome:
