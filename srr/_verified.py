@@ -19,8 +19,8 @@ inverse factor proves. With γ_m = mu/(1 − mu), d_i² = m_ii and h = γ_{n+q+8
 **Assumptions.** Floats are IEEE 754 doubles, rounded to nearest, with gradual underflow. A matrix product sums its
 products, in any order, with or without fused operations, by no fast (Strassen) algorithm. LAPACK's Cholesky
 factorisation is a conventional one, in any order of its sums, and divides by a pivot or multiplies by its rounded
-reciprocal. ``log`` and ``log1p`` err by at most 4 units in the last place; NumPy's own tests allow no more. Underflow is
-accounted for: with Y of ordinary size, what vanishes below 2⁻¹⁰²² in an entry of M is less than u, and m_ii ≥ 1.
+reciprocal. ``log`` and ``log1p`` err by at most 4 units in the last place; NumPy's own tests allow no more. Underflow
+is accounted for: with Y of ordinary size, what vanishes below 2⁻¹⁰²² in an entry of M is less than u, and m_ii ≥ 1.
 """
 
 from __future__ import annotations
