@@ -16,11 +16,11 @@ inverse factor proves. With γ_m = mu/(1 − mu), d_i² = m_ii and h = γ_{n+q+8
 - Whatever the condition: ½ log(1 + c tr YᵀY) ≤ ½ log det(I + cYᵀY) ≤ ½ Σ log(1 + c‖y_i‖²), the latter Hadamard's
   inequality. They are sharp where all is small, and the only finite bounds where the factorisation fails.
 
-**Assumptions.** Floats are IEEE 754 doubles, rounded to nearest, with gradual underflow. A matrix product sums products, in any order, with or
-without fused operations, by no fast (Strassen) algorithm. LAPACK's Cholesky factorisation is a conventional one, in any
-order of its sums, and divides by a pivot or multiplies by its rounded reciprocal. ``log`` and ``log1p`` err by at most
-4 units in the last place, which NumPy's own tests demand. Underflow is accounted for: with Y of ordinary size, what
-vanishes below 2⁻¹⁰²² in an entry of M is less than u, and m_ii ≥ 1.
+**Assumptions.** Floats are IEEE 754 doubles, rounded to nearest, with gradual underflow. A matrix product sums its
+products, in any order, with or without fused operations, by no fast (Strassen) algorithm. LAPACK's Cholesky
+factorisation is a conventional one, in any order of its sums, and divides by a pivot or multiplies by its rounded
+reciprocal. ``log`` and ``log1p`` err by at most 4 units in the last place; NumPy's own tests allow no more. Underflow
+is accounted for: with Y of ordinary size, what vanishes below 2⁻¹⁰²² in an entry of M is less than u, and m_ii ≥ 1.
 """
 
 from __future__ import annotations
@@ -40,16 +40,18 @@ LOG_ERROR = 8 * UNIT
 """Relative error of log and log1p: 4 units in the last place."""
 CLEAR = 1e-9
 """A radius this small relative to the value is not sharpened with the inverse factor."""
-TINY = 1e-250
-"""More than what underflow takes adds up to, where it is not lost in the rounding of a value that is not tiny."""
 ORDINARY = 100
 """Y is scaled where its largest entry is outside 2^±100."""
-RANGE = 900
-"""c is kept within 2^±900."""
+LEAST, MOST = -900, 600
+"""Exponents of c, beyond which the bounds for these are widened: c‖Y‖² neither overflows nor vanishes."""
+TINY = 1e-250
+"""More than what underflow takes from a value that is not lost in its rounding, c‖Y‖² being small."""
+LOST = 1e-120
+"""More than what underflow takes from a norm: squares below 2⁻¹⁰⁷⁴, beside entries up to 2^200."""
 MODEST = 200
-"""For a change, c is to be within 2^±200, and the weight below."""
-LOST = 1e-150
-"""More than what underflow takes from the Frobenius norm of a matrix whose entries are not large."""
+"""For a change, c is to be within 2^±200, and its weight below;"""
+FAINT = 1e-200
+"""this is then more than what underflow takes from it."""
 
 
 def gamma(m: int) -> float:
@@ -117,7 +119,7 @@ def factor(given: Stack, c: np.ndarray) -> Factor:
 
 def half_log_det(given: Stack) -> Enclosure:
     """½ log det(I + c YᵀY) of each matrix, ``(...)``."""
-    exponent = np.clip(given.c.exponent, -RANGE, RANGE)
+    exponent = np.clip(given.c.exponent, LEAST, MOST)
     c = np.broadcast_to(np.ldexp(given.c.mantissa, exponent), given.Y.shape[:-2])
     with _arrays.quiet():
         found = intersection(_factored(given, c), _whatever_the_condition(given, c))
@@ -216,6 +218,6 @@ def half_log_det_change(given: Stack, change: Known, both: Known, weight: Consta
         trace_off = wrong * w * np.sum(D_size * T_size, axis=(-2, -1))
         least, kappa = w * np.clip(size - off, 0, None) / (1 + rho), w * (size + off) / (1 - rho)
         rest = np.where(kappa < 1, kappa**3 / (3 * (1 - kappa)), np.nan)
-        radius = SAFETY * (trace_off + rho * kappa + rest + 8 * UNIT * (np.abs(trace) + kappa**2)) + TINY
+        radius = SAFETY * (trace_off + rho * kappa + rest + 8 * UNIT * (np.abs(trace) + kappa**2)) + FAINT
         lower, upper = trace - kappa**2 / 2 - radius, trace - least**2 / 2 + radius
         return outwards(np.where(modest, lower / 2, np.nan), np.where(modest, upper / 2, np.nan))

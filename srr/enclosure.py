@@ -425,10 +425,10 @@ def _each(f: Callable[..., Enclosure], *arrays: np.ndarray) -> Enclosure:
 
 def _summed(parts: Enclosure) -> Enclosure:
     """The sum over the last axis."""
-    wrong = gamma(parts.lower.shape[-1] + 1)
-    lower, upper = (np.sum(bound, axis=-1) for bound in parts)
+    wrong = SAFETY * gamma(parts.lower.shape[-1] + 1)
     with _arrays.quiet():
-        slack = (SAFETY * wrong * np.sum(np.abs(bound), axis=-1) for bound in parts)
+        lower, upper = (np.sum(bound, axis=-1) for bound in parts)
+        slack = (wrong * np.sum(np.abs(bound), axis=-1) for bound in parts)
         return outwards(lower - next(slack), upper + next(slack))
 
 

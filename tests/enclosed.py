@@ -61,7 +61,7 @@ def draw(seed: int) -> Instance:
         Z = np.hstack([first, first + rng.random((n, 1))])
         eps = 10.0 ** rng.uniform(-1, 1)
     elif kind == "huge alpha":
-        Z, eps = rng.standard_normal((n, d)), 10.0 ** rng.uniform(-160, -6)
+        Z, eps = rng.standard_normal((n, d)) * 10.0 ** rng.uniform(-40, 40), 10.0 ** rng.uniform(-160, -6)
     elif kind == "no scale":  # every entry of its own
         Z = rng.standard_normal((n, d)) * 10.0 ** rng.uniform(-140, 140, (n, d))
     else:
@@ -73,7 +73,8 @@ def draw(seed: int) -> Instance:
     elif rng.random() < 0.5:
         U = np.linalg.qr(rng.standard_normal((K, d, p)))[0]
     else:
-        U = rng.standard_normal((K, d, p)) * 10.0 ** rng.uniform(-2, 2, p)
+        widest = float(rng.choice((2, 2, 2, 150)))
+        U = rng.standard_normal((K, d, p)) * 10.0 ** rng.uniform(-widest, widest, p)
     m = int(rng.integers(1, 5))
     D, lam = rng.standard_normal((d, m)), 10.0 ** rng.uniform(-3, 1)
     if rng.random() < 0.2:

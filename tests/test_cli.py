@@ -325,6 +325,25 @@ def test_bench_compares_implicit_compression(monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out) == [dataclasses.asdict(row)]
 
 
+@pytest.mark.parametrize("rate", ["R", "Rc(Z|U)"])
+def test_bench_certify_tells_ratio_and_radius_and_exits_1_where_they_are_missed(rate, monkeypatch, capsys):
+    case = bench.Case(rate, d=24, n=40, K=2, p=3, batch=2, dtype="float64", gradient=False)
+    for most, code in ((1e9, 0), (1e-9, 1)):
+        monkeypatch.setattr(bench, "certified_cases", lambda most=most: [bench.Certified(case, 0.5, most)])
+        assert main(["bench", "certify", "--rounds", "1"]) == code
+        out = capsys.readouterr().out
+        assert rate in out
+        assert "24, 40, 2, 3, 2" in out
+        assert max(map(len, out.splitlines())) <= 80
+        assert ("not as fast or as narrow" in out) == code
+    assert main(["bench", "certify", "--rounds", "1", "--json"]) == 1
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["ratio"] == pytest.approx(row["seconds"] / row["plain_seconds"])
+    assert row["contains"]
+    assert 0 < row["radius"] < 1e-9
+    assert not row["met"]
+
+
 # --- the command itself ---
 
 

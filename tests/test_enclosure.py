@@ -109,6 +109,7 @@ WRONG = {
     "a dimension too many": with_d_for_p,
     "not rounded outwards": rounded_inwards,
     "constants beyond the range cut off": source("found.upper + more", "found.upper"),
+    "constants up to where a Gram matrix overflows": source("LEAST, MOST = -900, 600", "LEAST, MOST = -900, 900"),
     "no remainder of the change": source("rho * kappa + rest", "rho * kappa"),
     "no second order of the change": source("trace - kappa**2 / 2 - radius", "trace - radius"),
     "no rounding of the change's trace": source("SAFETY * (trace_off + rho * kappa", "SAFETY * (rho * kappa"),
