@@ -157,14 +157,16 @@ def _height(subject: Subject, index: int, trial: Trial) -> float:
     return max(min(decision.midpoint / had, 1.0), -1.0) if had > 0 else -1.0
 
 
-def _climbed(subject: Subject, index: int, seen: list[Trial]) -> Trial | None:
-    """Uphill from the best of what was seen, moving the tokens, all together at the length that they have.
+def _climbed(subject: Subject, index: int, seen: Iterable[Trial]) -> Trial | None:
+    """Uphill from the best of the small token sets seen, moving their entries at the length that they have together.
 
-    Without that, a share of a logarithm is made small by ever longer tokens.
+    Without that, a share of a logarithm is made small by ever longer tokens. A slope takes as many evaluations as there
+    are entries, so sets of more than an eighth of the budget are no start.
     """
-    heights = [(_height(subject, index, trial), trial) for trial in seen]
-    best = heapq.nlargest(STARTS, heights, key=lambda pair: pair[0])
-    for _, start in best:
+    small = [trial for trial in seen if 8 * math.prod(trial.tokens.shape) <= subject.budget]
+    heights = [(_height(subject, index, trial), trial) for trial in small]
+    left = subject.budget
+    for _, start in heapq.nlargest(STARTS, heights, key=lambda pair: pair[0]):
         here = as_float64(start.tokens, "tokens")
         if not (length := float(np.linalg.norm(here))):
             continue
@@ -179,8 +181,9 @@ def _climbed(subject: Subject, index: int, seen: list[Trial]) -> Trial | None:
                 raise Found(trial)
             return _height(subject, index, trial)
 
-        if (found := climbed(at, here.ravel() / length, budget=subject.budget)) is not None:
+        if (found := climbed(at, here.ravel() / length, budget=(left + 1) // 2)) is not None:
             return found
+        left -= (left + 1) // 2
     return None
 
 

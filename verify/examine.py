@@ -205,7 +205,10 @@ def _hunt(claim: Claim, settings: Settings, trials: Sequence[Trial]) -> Trial | 
     budget = HUNT * TIERS[settings.tier]
     found = hunt(claim, host, trials, refutes=lambda trial: trial.failed and trial.inside, budget=budget)
     if found is not None and settings.arrays.library != host.library:
-        found = replay(claim, found.params, settings.arrays)
+        try:
+            found = replay(claim, found.params, settings.arrays)
+        except StaleWitness:  # outside the hypotheses, by their rounding
+            return None
     return found if found is not None and found.failed and found.inside else None
 
 

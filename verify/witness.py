@@ -164,7 +164,7 @@ def _simplify(claim: Claim, arrays: Arrays, best: Trial, *, refutes: Callable[[T
 def _simpler(name: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Simpler values to try in the place of one parameter, the simplest first."""
     value = params.get(name)
-    if isinstance(value, list):
+    if isinstance(value, list):  # tokens; options are never lists
         for rows in simpler_tokens(value):
             if len(rows) == len(value):
                 yield {name: rows}

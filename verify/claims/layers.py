@@ -12,6 +12,7 @@ from array_api_compat import array_namespace
 from srr import (
     SparseRateReduction,
     attention,
+    coding_rate_and_gradient,
     curvature,
     subspace_coding_rate_and_gradient,
 )
@@ -19,12 +20,12 @@ from srr.layers import Layer, PreNorm, crate, descent, layer_norm, official
 from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case, Instance
-from verify.claims._instances import norm
+from verify.claims._instances import complete_family, norm
 from verify.claims._sources import FISTA, N23, SEGMENTATION
 from verify.claims._steps import assume_visible, coarseness, inner, official_measure
 from verify.figures import layers as figures
-from verify.ledger import HOLDS, REFUTED, Outcome, claim
-from verify.outcome import at_most, decided, exactly
+from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Outcome, claim
+from verify.outcome import all_of, at_most, decided, exactly
 
 SMALL: dict[str, Any] = {"n": (1, 8), "d": (1, 6), "K": (1, 3), "p": (1, 2), "eps": (0.1, 10.0)}
 
@@ -226,6 +227,92 @@ def compression_lowers_loss(case: Case) -> Outcome:
     promised = max(abs(inner(gradient, after - m.Z)), norm(after - m.Z) ** 2 / (2 * step))
     assume_visible(case, case.wrong(promised, norm(after - m.Z) ** 2 / (2 * step)), m.Z, after, norm(gradient))
     return decided(decide.loss_change(objective, m.Z, after))
+
+
+@claim(
+    "layers.compression-costs-rate",
+    title="A nat of R^c that the first half takes off costs at most K nats of R",
+    statement=r"0\le R(Z)-R(Z')\le K\,\big(R^c(Z)-R^c(Z')\big),\quad Z'=Z-\kappa\nabla R^c(Z),\ 0<\kappa\le\frac1{L_c}",
+    source=f"by how much the two halves of {N23}, section 2.1, fight; found here, and not proved",
+    relation="<=",
+    hypotheses="K >= 2 orthogonal subspaces that span the space; any tokens",
+    expect=HOLDS,
+    twin="K/2 in place of K",
+    uses=("compression.exact-step-descends", "layers.compression-lowers-loss"),
+    instances=150,
+)
+def compression_costs_rate(case: Case) -> Outcome:
+    """R falls, since the step multiplies the tokens by a contraction. The factor K is reached by small tokens, where R
+    ≈ α‖Z‖²/2 is K times Rᶜ; so with λ = 0 the exact step on small tokens raises the loss by K − 1 times what it takes
+    off Rᶜ. It costs next to nothing where some directions of every head are empty and others full.
+    """
+    m = case.mixture(**{**SMALL, "d": 1, "K": (2, 3)}, coherence=("orthogonal",), scale=(0.01, 10.0))
+    kappa = case.uniform("kappa L_c", 0.05, 1.0) * curvature.compression_step(m.U, m.n, eps=m.eps)
+    after = attention.exact_step(m.Z, m.U, eps=m.eps, step=kappa)
+    whole = decide.rate_change(m.Z, after, eps=m.eps)
+    heads = decide.subspace_rate_change(m.Z, after, m.U, eps=m.eps)
+    slope = norm(coding_rate_and_gradient(m.Z, eps=m.eps)[1]) + m.K * norm(_compression_gradient(m))
+    rounding = (norm(m.Z) + norm(after)) * slope * coarseness(after)
+    scale, factor = abs(whole.lower) + m.K * abs(heads.lower) + rounding, case.wrong(m.K, m.K / 2)
+    return all_of(
+        at_most(whole.upper, 0.0, size=m.n + m.d, scale=scale),
+        at_most(factor * heads.upper, whole.lower, size=m.n + m.d, scale=scale),
+    )
+
+
+def _compression_gradient(m: Instance) -> Any:
+    return subspace_coding_rate_and_gradient(m.Z, m.U, eps=m.eps)[1]
+
+
+@claim(
+    "layers.halves-agree-above-a-lambda",
+    title="The two halves of a layer fight below a certain lambda, and only there",
+    statement=r"\lambda\|Z'\|_1-R(Z')\le\lambda\|Z\|_1-R(Z)\iff\lambda\ge\lambda^*"
+    r"=\frac{d}{2(1-f)\|Z\|_1}\log\frac{1+\alpha s^2}{1+\alpha f^2s^2},"
+    r"\qquad Z'=Z-\kappa\nabla R^c(Z),\ f=1-\frac{\kappa\beta}{1+\beta s^2}",
+    source=f"where both halves of {N23}, section 2.1, lower the objective of the second",
+    relation="<=",
+    hypotheses="K >= 2 orthogonal subspaces that span the space, n >= d tokens with all singular values s, kappa beta "
+    "from 0.05 to 1; lambda from a thousandth of lambda* to a thousand times it",
+    expect=HOLDS_UNDER,
+    twin="beta for alpha in lambda*",
+    uses=("layers.compression-costs-rate", "layers.compression-lowers-loss"),
+    instances=150,
+    figure=figures.where_the_halves_agree,
+    witness={
+        "K": 2,
+        "p": 1,
+        "more tokens": 0,
+        "eps": 1.0,
+        "seed": 0,
+        "alpha s^2": 1.0,
+        "kappa beta": 1.0,
+        "lambda / lambda*": 0.5,
+    },
+)
+def halves_agree(case: Case) -> Outcome:
+    """True: the step multiplies every singular value by f, so λ‖Z‖₁ falls by λ(1 − f)‖Z‖₁ and R by (d/2) log of that
+    ratio. Below λ* whatever lowers λ‖Z‖₁ − R must undo the first half: it lengthens the tokens, and raises Rᶜ. As κ → 0
+    the threshold is λ* = (d √α s/‖Z‖₁) · t/(1 + t²), t = √α s: the halves fight least where tokens are much
+    longer, or much shorter, than the precision, and never once λ‖Z‖₁ ≥ d √α s/2.
+    """
+    K, p = case.integer("K", 2, 3), case.integer("p", 1, 2)
+    d = K * p
+    n, eps, rng = d + case.integer("more tokens", 0, 3), case.log_uniform("eps", 0.1, 10.0), case.rng()
+    U, frame = complete_family(rng, K, p), np.linalg.qr(rng.standard_normal((n, d)))[0]
+    alpha, beta = d / (n * eps**2), p / (n * eps**2)
+    t, theta = case.log_uniform("alpha s^2", 1e-3, 1e3), case.uniform("kappa beta", 0.05, 1.0)
+    Z = case.asarray(math.sqrt(t / alpha) * frame)
+    f = 1 - theta / (1 + t / K)
+    cost, cost_of_heads = (d / 2 * (math.log1p(x) - math.log1p(x * f**2)) for x in (t, t / K))
+    paid = (1 - f) * float(np.sum(np.abs(to_numpy(Z))))
+    threshold = case.wrong(cost, cost_of_heads) / paid
+    lam = case.log_uniform("lambda / lambda*", 1e-3, 1e3) * threshold
+    case.condition("lambda* / lambda", threshold / lam, 1, along="lambda / lambda*")
+    after = attention.exact_step(Z, case.asarray(U), eps=eps, step=theta / beta)
+    slope = norm(coding_rate_and_gradient(Z, eps=eps)[1]) + lam * math.sqrt(n * d)
+    assume_visible(case, abs(lam * paid - cost), Z, after, slope)
+    return decided(decide.sparse_rate_change(Z, after, eps=eps, lam=lam))
 
 
 @claim(
@@ -596,11 +683,12 @@ def layernorm_keeps_descent(case: Case) -> Outcome:
         "seed": 2,
         "rule": "conceptual",
     },
+    figure=figures.five_rules_over_depth,
 )
 def official_measure_shows_compression(case: Case) -> Outcome:
     """False: attention pulls tokens together in direction, which the measure sees, and lengthens them,
     which it divides out. Over twelve layers of Z + Σ U_kSSA the measure falls and Rᶜ rises; for Z − Σ
-    U_kSSA, which does compress, it is the other way round. For the exact step the two agree.
+    U_kSSA, which does compress, it hardly moves. For the exact step the two agree.
     """
     m = case.mixture(n=(2, 12), d=1, K=(1, 3), p=(1, 3), coherence=("orthogonal",), noise=(0.1, 1.0), scale=1.0)
     size = np.linalg.norm(to_numpy(m.Z), axis=1, keepdims=True)
