@@ -373,8 +373,8 @@ def radial_gradient_is_bounded(case: Case) -> Outcome:
 @claim(
     "redunet.normalisation-alone",
     title="The normalisation after a step takes nothing off the rate reduction",
-    statement=r"\Delta R(\mathcal P_{\mathbb S}(Z')\mid\Pi)\ge\Delta R(Z'\mid\Pi),\qquad"
-    r"Z'=Z+\eta\nabla\Delta R(Z\mid\Pi)",
+    statement=r"\Delta R(\mathcal P_{\mathbb S}(Z^{1/2})\mid\Pi)\ge\Delta R(Z^{1/2}\mid\Pi),\qquad "
+    r"Z^{1/2}=Z+\eta\nabla\Delta R(Z\mid\Pi)",
     source=f"a reading of {REDUNET}, whose layer ends on the sphere",
     relation="<=",
     hypotheses="tokens on the sphere, two classes, safe steps",
