@@ -330,10 +330,10 @@ def sphere_step_at(Z: Array, Pi: Array, *, eps: float) -> Scalar:
 
     Parameters
     ----------
-    Z : array, shape (n, d)
-        Tokens on the sphere.
-    Pi : array, shape (n, K)
-        Hard memberships: the bound |ρ_i| ≤ α is that of a token in one class.
+    Z : array, shape (..., n, d)
+        Tokens on the sphere; of several sets, the step is safe for all.
+    Pi : array, shape (..., n, K)
+        Memberships, hard or soft, held fixed.
     eps : float
         Precision ε > 0.
 

@@ -95,7 +95,7 @@ def operators(Z: Array, Pi: Array, *, eps: float) -> tuple[Array, Array, Array]:
     -----
     Chan et al. 2022 (arXiv 2105.10446), the operators of a layer. Each is inverted on the smaller side of its Gram
     matrix, E z = α (z − Zᵀ (I + αZZᵀ)⁻¹ αZz) where there are fewer tokens than dimensions: α times what a ridge
-    regression of z on the tokens leaves over.
+    regression of z on the tokens leaves over. Accurate to about u (1 + ‖αZᵀZ‖) of their norm.
     """
     xp = _check(Z, Pi, eps)
     n, d = Z.shape[-2:]

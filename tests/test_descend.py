@@ -519,6 +519,15 @@ def test_redunet_with_labels_from_a_file(capsys, mixture):
     assert told(capsys, *given)[0] in (0, 1)  # of the nearest subspace
 
 
+def test_labels_are_for_redunet_and_bases_for_any_family(capsys, mixture):
+    np.save("Z.npy", mixture.Z)
+    np.save("U.npy", 2 * mixture.U)  # not orthonormal: the nearest subspace is that of its span
+    for family in ("redunet", "exact"):
+        assert told(capsys, family, "--tokens", "Z.npy", "--bases", "U.npy", "--layers", "1")[0] in (0, 1)
+    assert main(["descend", "exact", "--tokens", "Z.npy", "--labels", "labels.npy"]) == 2
+    assert "labels must be left out with exact, got 'labels.npy'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("labels", [np.zeros(9, int), np.zeros((10, 1), int), np.zeros(10)])
 def test_bad_labels(capsys, mixture, labels):
     np.save("Z.npy", mixture.Z)

@@ -167,6 +167,16 @@ def test_the_official_shares_are_float32():
     assert not np.array_equal(official, layers.redunet(Z, Pi, eps=EPS).gamma)
 
 
+def test_the_official_norm_has_a_floor():
+    Z, Pi = instance()
+    short = 1e-10 * Z
+    assert np.array_equal(layers.redunet(Z, Pi, eps=EPS).sparsify(short), redunet.on_sphere(short))
+    near(layers.redunet(Z, Pi, rule="official", eps=EPS).sparsify(short), 1e-2 * Z, size=5, scale=1e-2)
+    signals_, Pi = signals((4, 2, 6))
+    layer = layers.shift_invariant_redunet(signals_, Pi, rule="official", eps=EPS)
+    near(layer.sparsify(1e-10 * signals_), 1e-2 * signals_, size=5, scale=1e-2)
+
+
 @pytest.mark.parametrize("rule", redunet.RULES)
 def test_symmetries(rule):
     """Tokens in another order with their labels, classes in another order, and rotations."""

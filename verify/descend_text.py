@@ -65,7 +65,7 @@ def _step_data(step: Step) -> dict:
 def _layers_said(problem: Problem) -> str:
     choice = problem.choice
     norm = ", LayerNorm before each half" if choice.pre_norm else ""
-    sphere = ", tokens of norm 1" if FAMILIES[choice.family].sphere else ""
+    sphere = ", tokens of norm 1" if FAMILIES[choice.family].labelled else ""
     return f"{len(problem.layers)} x {choice.family}{norm}{sphere}, eps={choice.eps:g} lam={choice.lam:g}"
 
 

@@ -23,8 +23,8 @@ class Setting:
     objective : SparseRateReduction
     D : array, shape (d, d)
         Dictionary.
-    Pi : array, shape (n, K)
-        Memberships of the tokens, hard.
+    Pi : array, shape (n, K), or None
+        Memberships of the tokens, hard; for labelled families.
     steps : mapping
         The step sizes that were asked for, by name.
     depth : int
@@ -34,7 +34,7 @@ class Setting:
     Z: np.ndarray
     objective: srr.SparseRateReduction
     D: np.ndarray
-    Pi: np.ndarray
+    Pi: np.ndarray | None
     depth: int
     steps: Mapping[str, float] = field(default_factory=dict)
 
@@ -49,13 +49,13 @@ class Family:
         `Setting` to its layers.
     steps : tuple of str
         The names of the step sizes that they have.
-    sphere : bool
-        Whether they are for tokens of norm 1.
+    labelled : bool
+        Whether they are built from labelled tokens, of norm 1.
     """
 
     build: Callable[[Setting], tuple[srr.Layer, ...]]
     steps: tuple[str, ...] = ()
-    sphere: bool = False
+    labelled: bool = False
 
 
 def _crate(rule: str) -> Family:
@@ -173,7 +173,7 @@ def _redunet(rule: str) -> Family:
         built = srr.redunet.construct(Z, setting.Pi, layers=setting.depth, rule=rule, eps=eps, eta=eta)
         return tuple(layer for layer, _ in built)
 
-    return Family(build, ("eta",), sphere=True)
+    return Family(build, ("eta",), labelled=True)
 
 
 def _implicit_descent(setting: Setting) -> tuple[srr.Layer, ...]:

@@ -66,10 +66,11 @@ def load(wanted: Tokens, choice: Choice) -> Problem:
     """
     count(wanted.seed, "seed", least=0)
     Z, U, tokens_said, bases_said = _tokens_and_bases(wanted)
-    Pi = _memberships(wanted, Z, U)
-    Z = _scaled(Z, wanted.scale)
-    if FAMILIES[choice.family].sphere:
-        Z = srr.redunet.on_sphere(Z)
+    Z, Pi = _scaled(Z, wanted.scale), None
+    if FAMILIES[choice.family].labelled:
+        Z, Pi = srr.redunet.on_sphere(Z), _memberships(wanted, Z, U)
+    else:
+        _leave_out(wanted, choice.family, "labels")
     objective = srr.SparseRateReduction(U, choice.eps, choice.lam)
     D = _dictionary(wanted, U)
     steps = {name: step for name, step in (("kappa", choice.kappa), ("eta", choice.eta)) if step is not None}
@@ -153,7 +154,7 @@ def _memberships(wanted: Tokens, Z: np.ndarray, U: np.ndarray) -> np.ndarray:
     elif wanted.tokens is None and wanted.data == "mixture":
         labels = _mixture(wanted).labels
     else:
-        labels = srr.redunet.nearest_subspace(Z, U)
+        labels = srr.redunet.nearest_subspace(Z, np.linalg.qr(U)[0])
     present = np.unique(labels)
     return (labels[:, None] == present).astype(Z.dtype)
 
