@@ -82,7 +82,7 @@ def _turned(case: Case, kind: str) -> Instance:
     witness={"tokens": "long", "copies": 2, "scale": 10.0, "share": 0.1, "eps": 1.0},
 )
 def negative_lowers(case: Case) -> Outcome:
-    """True of 98 % of random mixtures, and false: the step has a direction that descends, and a fixed length. On the
+    """True of nearly all random mixtures, and false: the step has a direction that descends, and a fixed length. On the
     line, two tokens 1 beside one 10 attend to it and become −9, and 10 becomes nearly 0.
     """
     if case.choice("tokens", ("mixture", "long")) == "mixture":
@@ -133,7 +133,7 @@ def transpose_lowers(case: Case) -> Outcome:
     "variants.transpose-raises",
     title="CRATE-T, the output matrix transposed, expands",
     statement=r"R^c\big(Z+U^\top[\mathrm{SSA}(Z|U_k)]_k\big)\ge R^c(Z),\qquad U=[U_1\cdots U_K]",
-    source=f"{HU}, which finds it of its variants; made a general statement here",
+    source=f"the opposite of what a compression is for, which {HU} find of CRATE-C; asked here of a variant",
     relation="<=",
     hypotheses="orthogonal subspaces that fill the space, K p = d",
     expect=REFUTED,
@@ -196,7 +196,7 @@ def fixed_lowers(case: Case) -> Outcome:
     title="CRATE-Fix, a random output matrix, expands",
     statement=r"R^c\big(Z+W[\mathrm{SSA}(Z|U_k)]_k\big)\ge R^c(Z),\quad "
     r"W_{ij}\sim\mathcal U\Big(\pm\frac1{\sqrt{Kp}}\Big)",
-    source=f"{HU}, which finds it of its variants; made a general statement here",
+    source=f"the opposite of what a compression is for, which {HU} find of CRATE-C; asked here of a variant",
     relation="<=",
     hypotheses="orthogonal subspaces that fill the space; W as torch initialises it",
     expect=REFUTED,
@@ -253,7 +253,7 @@ def identity_lowers(case: Case) -> Outcome:
     "variants.identity-raises",
     title="CRATE-Identity, no output matrix, expands",
     statement=r"R^c\big(Z+[\mathrm{SSA}(Z|U_k)]_k\big)\ge R^c(Z)",
-    source=f"{HU}, which finds it of its variants; made a general statement here",
+    source=f"the opposite of what a compression is for, which {HU} find of CRATE-C; asked here of a variant",
     relation="<=",
     hypotheses="orthogonal subspaces that fill the space, K p = d",
     expect=REFUTED,
