@@ -3,7 +3,7 @@
 Tokens are rows, ``(..., n, d)``, in NumPy, CuPy, torch or JAX arrays; rates are in nats.
 """
 
-from srr import attention, curvature, denoising, flops, layers, mixtures, objective, prox, rates
+from srr import attention, curvature, denoising, flops, layers, mcr2, mixtures, objective, prox, rates
 from srr._arrays import FactorisationError, PrecisionWarning
 from srr.layers import HalfStep, Layer, unroll
 from srr.objective import SparseRateReduction
@@ -33,6 +33,7 @@ __all__ = [
     "denoising",
     "flops",
     "layers",
+    "mcr2",
     "mixtures",
     "objective",
     "partition_coding_rate",

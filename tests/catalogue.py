@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from srr import attention, curvature, denoising, flops, layers, mixtures, objective, prox, rates
+from srr import attention, curvature, denoising, flops, layers, mcr2, mixtures, objective, prox, rates
 
 n, d, K, p, m = 5, 4, 3, 2, 6
 
@@ -98,6 +98,8 @@ _mixture = {
     "weights": Argument("positive array", np.array([0.5, 0.25, 0.25]), (K,)),
 }
 _noisy = {**_mixture, "X": Argument("array", Z.example, ("...", "n", d)), "noise": POSITIVE}
+_class = {"share": Argument("share", 0.25), "constant": POSITIVE}
+SIZES = Argument("counts", (4, 6))
 _sample = {
     "n": count(n),
     "d": count(d),
@@ -214,6 +216,27 @@ CALLS = {
     "attention.mssa": Call(attention.mssa, {**_attention, "eps": OPTIONAL_EPS}),
     "attention.mssa_official": Call(attention.mssa_official, {**_attention, **_official}),
     "attention.causal_mssa": Call(attention.causal_mssa, {**_attention, **_official}),
+    **{
+        f"mcr2.{function.__name__}": Call(function, {"Z": Z, "Pi": PI, "eps": EPS, "lam": NONNEGATIVE})
+        for function in (mcr2.regularised, mcr2.regularised_and_gradient)
+    },
+    "mcr2.contrastive": Call(mcr2.contrastive, {"Z": Z, "Pi": PI, "eps": EPS, "inner": POSITIVE, "outer": POSITIVE}),
+    "mcr2.closed_loop_distance": Call(
+        mcr2.closed_loop_distance,
+        {"Z": Z, "other": Argument("array", _draw(2, n, d, seed=9), ("...", n, d)), "eps": EPS},
+    ),
+    "mcr2.shape": Call(mcr2.shape, {"x": NONNEGATIVE, **_class}),
+    **{
+        f"mcr2.{function.__name__}": Call(function, _class)
+        for function in (mcr2.turning_point, mcr2.tangent_point, mcr2.largest_weight)
+    },
+    "mcr2.stationary_points": Call(mcr2.stationary_points, {**_class, "lam": POSITIVE}),
+    "mcr2.optimum": Call(
+        mcr2.optimum, {"sizes": SIZES, "dimensions": Argument("counts", (2, 2)), "d": count(d), "eps": EPS}
+    ),
+    "mcr2.regularised_optimum": Call(
+        mcr2.regularised_optimum, {"sizes": SIZES, "d": count(d), "eps": EPS, "lam": POSITIVE}
+    ),
     "layers.crate": Call(
         _on_tokens(layers.crate),
         {
@@ -343,6 +366,7 @@ RESULTS = {
     "layers.Decoder",
     "layers.DecoderOfficial",
     "layers.Descent",
+    "mcr2.Optimum",
     "mixtures.Mixture",
 }
 """Public classes that srr makes for its callers, or that callers derive from."""

@@ -179,6 +179,20 @@ def bad_count(argument):
     yield Bad("None", None, TypeError, "NoneType")
 
 
+def bad_share(argument):
+    yield from bad_positive(argument)
+    yield Bad("one", 1.0, ValueError, r"1\.0")
+
+
+def bad_counts(argument):
+    yield Bad("a number", 3, TypeError, "3")
+    yield Bad("text", "46", TypeError, "46")
+    yield Bad("None", None, TypeError, "None")
+    yield Bad("a zero", [4, 0], ValueError, "0")
+    yield Bad("half of one", [4, 0.5], TypeError, "float")
+    yield Bad("a single one", [4], ValueError, r"\(4,\)")
+
+
 def bad_choice(argument):
     for value in ("qr", None, 3, ["svd"], np.array(["svd", "auto"])):
         yield Bad(repr(value), value, ValueError, re.escape(repr(value)))

@@ -24,14 +24,20 @@ from verify.witness import Trial, attempt, replay, smallest
 ATTEMPTS = 20
 """Draws per accepted instance before the hypotheses count as rejecting too much."""
 
+TWIN = "the twin must be"
+"""How the message of a twin that did not come out as it must begins."""
+
 BUDGET = 250
 """Evaluations that the search for a simplest counterexample may spend, per multiple of the quick tier."""
 
 
-def examine(claim: Claim, settings: Settings) -> Result:
-    """The verdict on one claim. Whatever the check does short of ending the process, there is one."""
+def examine(claim: Claim, settings: Settings, *, search: bool = True) -> Result:
+    """The verdict on one claim. Whatever the check does short of ending the process, there is one.
+
+    Without ``search`` the counterexample shown, if any, is a sampled one and not the simplest that is found.
+    """
     try:
-        return _examine(claim, settings)
+        return _examine(claim, settings, search)
     except Exception as error:
         return failure(claim, describe(error))
 
@@ -49,7 +55,7 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}{where}"
 
 
-def _examine(claim: Claim, settings: Settings) -> Result:
+def _examine(claim: Claim, settings: Settings, search: bool) -> Result:
     pinned = _pinned(claim, settings)
     trials, rejected = _sample(claim, settings)
     if not trials:
@@ -57,13 +63,10 @@ def _examine(claim: Claim, settings: Settings) -> Result:
     verdict, message = judge(trials if pinned is None else [*trials, pinned])
     if verdict == ERROR:
         return failure(claim, message)
-    witness = _witness(claim, settings, trials, verdict, pinned)
+    witness = _witness(claim, settings, trials, verdict, pinned, search)
     twin = _twin(claim, settings)
     if twin.verdict != twin.required:
-        message = (
-            f"the twin must be {twin.required} and is {twin.verdict} ({claim.twin}); "
-            f"the claim itself came out {verdict}"
-        )
+        message = f"{TWIN} {twin.required} and is {twin.verdict} ({claim.twin}); the claim itself came out {verdict}"
         verdict = ERROR
     if unproved := [name for name in claim.proof if not proves(name)]:
         verdict, message = ERROR, f"a derivation named as its proof proves nothing: {', '.join(unproved)}"
@@ -149,7 +152,7 @@ def boundary(trials: Sequence[Trial]) -> Boundary | None:
 
 
 def _witness(
-    claim: Claim, settings: Settings, trials: Sequence[Trial], verdict: Verdict, pinned: Trial | None
+    claim: Claim, settings: Settings, trials: Sequence[Trial], verdict: Verdict, pinned: Trial | None, search: bool
 ) -> Witness | None:
     """A counterexample to the claim, or for `HOLDS_UNDER` one to the claim without its condition."""
     if verdict not in (REFUTED, HOLDS_UNDER):
@@ -164,7 +167,7 @@ def _witness(
     else:
         # The most certain evidence first: a certified counterexample is worth more than a simpler one.
         start = min(filter(refutes, trials), key=lambda t: (not t.outcome.certified, t.complexity))
-        trial, origin = _search(claim, settings, start, refutes)
+        trial, origin = _search(claim, settings, start, refutes) if search else (start, "sample")
     return Witness(
         params=plain(trial.params),
         origin=origin,

@@ -57,6 +57,10 @@ WORKS = {
     "(equations by the labels in its source)",
     _sources.MCR2: "Yu, Chan, You, Song and Ma: Learning Diverse and Discriminative Representations via the Principle "
     "of Maximal Coding Rate Reduction. NeurIPS 2020",
+    _sources.GEO: "Wang, Liu, Pai, Yu, Zhu, Qu and Ma: A Global Geometric Analysis of Maximal Coding Rate Reduction. "
+    "ICML 2024",
+    _sources.CTRL: "Dai, Tong, Li, Wu, Psenka, Chan, Zhai, Yu, Yuan, Shum and Ma: CTRL: Closed-Loop Transcription to "
+    "an LDR via Minimaxing Rate Reduction. Entropy 24",
     _sources.REDUNET: "Chan, Yu, You, Qi, Wright and Ma: ReduNet: A White-box Deep Network from the Principle of "
     "Maximizing Rate Reduction. JMLR 23",
     _sources.FISTA: "A Fast Iterative Shrinkage-Thresholding Algorithm for Linear Inverse Problems",

@@ -15,7 +15,9 @@ THEMES = (
     "variants",
     "decoder",
     "alpha",
+    "mcr2",
     "code",
+    "plain",
 )
 """In the order in which they rest on one another, and in which they are shown."""
 

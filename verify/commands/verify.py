@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from verify.usage import Flag, Patterns, Whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from verify.ledger import Claim, Ledger
+    from verify.results import Settings
 
 
 def verify(
@@ -21,6 +27,7 @@ def verify(
     out: Path = Path("srr-report"),
     json: Flag = False,
     junit: Path | None = None,
+    sabotage: Flag = False,
 ) -> int:
     """Judge the claims of the ledger; write the report and results.json.
 
@@ -48,11 +55,14 @@ def verify(
         Print the results as JSON instead of a table.
     junit
         Also write the results as JUnit XML, to this file.
+    sabotage
+        Instead, put wrong versions in the place of every public function of srr, one at a time, and see whether a
+        claim notices; no report is written.
 
     Returns
     -------
     int
-        0 when every verdict is the expected one, 1 otherwise.
+        0 when every verdict is the expected one, 1 otherwise; of a sabotage, 0 when each is detected.
     """
     from verify import results, runner
     from verify.arrays import Arrays
@@ -71,6 +81,9 @@ def verify(
     with user_input():
         settings = results.Settings(tier=tier, seed=seed, arrays=Arrays(arrays, dtype, device))
         claims = ledger.select(select) if select else ledger.claims
+        if sabotage:
+            settings.arrays.probe()
+            return _sabotage(ledger, claims, settings, jobs or default_jobs(arrays, device), timeout, json)
         require_writable(out, "out", folder=True)
         if junit is not None and (out.is_dir() or junit.parent != out):  # out, if missing, will be made
             require_writable(junit, "junit")
@@ -104,6 +117,31 @@ def verify(
     else:
         _table.print_run(ledger, run, out)
     return 0 if run.as_expected else 1
+
+
+def _sabotage(
+    ledger: Ledger, claims: Sequence[Claim], settings: Settings, jobs: int, timeout: float | None, json: bool
+) -> int:
+    from verify import sabotage
+    from verify.commands import _sabotage_table
+    from verify.terminal import progress
+
+    chosen = sabotage.sabotages()
+    with progress(len(claims) + len(chosen), "starting") as advance:
+        found = sabotage.run(
+            ledger,
+            settings,
+            claims=claims,
+            chosen=chosen,
+            jobs=jobs,
+            timeout=600.0 if timeout is None else timeout,
+            on_done=advance,
+        )
+    if json:
+        print(_sabotage_table.to_json(found), end="")
+    else:
+        _sabotage_table.show(found)
+    return int(any(finding.outcome == "undetected" for finding in found))
 
 
 def default_jobs(library: str, device: str | None) -> int:
