@@ -65,7 +65,7 @@ def _official(case: Case, *, least: int = 2, most: int = 16, kind: str | None = 
 @claim(
     "alpha.written-out",
     title="The layers compute attention, two ISTA steps from zero, and the way back",
-    statement=r"Z^{\ell+1}=DA^2\text{ or }Z^{\ell+1/2}+\hat DA^2,\quad"
+    statement=r"Z^{\ell+1}=DA^2\text{ or }Z^{\ell+1/2}+\hat DA^2,\quad "
     r"A^1=\mathrm{ReLU}(\eta D^\top Z-\eta\lambda),\ A^2=\mathrm{ReLU}(A^1-\eta D^\top(DA^1-Z)-\eta\lambda)",
     source=f"{ALPHA}, and its code, models/crate.py",
     relation="=",
