@@ -30,7 +30,7 @@ LETTERS = {
     "κ, η, s": "steps: of compression, of sparsification, of the descent layer",
     "SSA, MSSA": "attention of one head, Y_kS_k with S_k = softmax(Y_kᵀY_k), and the sum Σ_k U_k SSA, with the factor "
     "β or without it",
-    "W": "the output matrix of attention, d × Kp: [U_1 … U_K] in theory, free in the code",
+    "W": "the output matrix of attention, d × Kp: the bases U_k side by side in theory, free in the code",
     "D, A": "a dictionary, and a code: Z ≈ DA",
     "F, φ": "the lasso λ‖A‖₁ + ½‖Z − DA‖², and λ‖Z‖₁ − R(Z)",
     "LN": "LayerNorm",

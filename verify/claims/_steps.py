@@ -43,6 +43,19 @@ def softmax(Y: Array) -> np.ndarray:
     return E / E.sum(axis=-1, keepdims=True)
 
 
+def attended(Z: Array, U: Array, *, scale: float, causal: bool = False) -> np.ndarray:
+    """[softmax(c Y_kY_kᵀ) Y_k]_k side by side, (n, K p), one token after the other; causal: over those up to it."""
+    Y = to_numpy(heads(Z, U)).astype(np.float64)
+    rows = []
+    for t in range(Y.shape[1]):
+        seen = Y[:, : t + 1] if causal else Y
+        scores = scale * np.einsum("kip,kp->ki", seen, Y[:, t])
+        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+        weights /= weights.sum(axis=1, keepdims=True)
+        rows.append(np.einsum("ki,kip->kp", weights, seen).ravel())
+    return np.stack(rows)
+
+
 def official_measure(Z: Array, U: Array, *, eps: float = 0.1) -> float:
     """What the code of CRATE measures for Rᶜ: Σ_k R of the tokens of head k, each divided by its norm."""
     xp = array_namespace(Z)

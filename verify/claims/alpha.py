@@ -10,16 +10,16 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from srr import flops, prox
-from srr.layers import crate_alpha_official, layer_norm
+from srr.layers import crate_alpha, crate_alpha_official, layer_norm
 from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case
 from verify.claims._flops import multiply_adds
 from verify.claims._instances import norm
 from verify.claims._sources import ALPHA, BOOK
-from verify.claims._steps import assume_visible
+from verify.claims._steps import assume_visible, attended, heads
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
-from verify.outcome import at_most, decided, equal, exactly
+from verify.outcome import all_of, at_most, decided, equal, exactly
 
 STEP = LAM = 0.1
 """Step and λ of the code."""
@@ -60,6 +60,47 @@ def _official(case: Case, *, least: int = 2, most: int = 16, kind: str | None = 
     Z = rng.standard_normal((n, d))
     case.assume(float(np.std(Z, axis=1).min()) > 0.1)
     return Coding(layer_norm(case.asarray(Z)), case.asarray(_dictionary(rng, d, kind)), LAM)
+
+
+@claim(
+    "alpha.written-out",
+    title="The layers compute attention, two ISTA steps from zero, and the way back",
+    statement=r"Z^{\ell+1}=DA^2\text{ or }Z^{\ell+1/2}+\hat DA^2,\quad "
+    r"A^1=\mathrm{ReLU}(\eta D^\top Z-\eta\lambda),\ A^2=\mathrm{ReLU}(A^1-\eta D^\top(DA^1-Z)-\eta\lambda)",
+    source=f"{ALPHA}, and its code, models/crate.py",
+    relation="=",
+    hypotheses="any tokens, bases, dictionaries, output matrix, precision and steps; less LayerNorm",
+    expect=HOLDS,
+    twin="one step",
+    instances=80,
+)
+def written_out(case: Case) -> Outcome:
+    """One token after the other in NumPy; nothing of srr on the other side."""
+    kind = case.choice("layer", ("paper", "official"))
+    n, K, p = case.integer("n", 1, 5), case.integer("K", 1, 3), case.integer("p", 1, 2)
+    d, rng, eps = case.integer("d", p, 4), case.rng(), case.log_uniform("eps", 0.3, 3.0)
+    eta, lam = case.log_uniform("eta", 0.03, 0.3), case.log_uniform("lam", 0.03, 1.0)
+    shapes = ((n, d), (K, d, p), (d, 3 * d), (d, 3 * d), (d, K * p))
+    Z, U, D, back, W = (case.asarray(rng.standard_normal(shape)) for shape in shapes)
+    if kind == "paper":
+        layer = crate_alpha(U, D, eps=eps, eta=eta, lam=lam)
+        output, scale, decode, skip = p / (n * eps**2) * np.hstack(list(to_numpy(U))), 1.0, to_numpy(D), 0.0
+    else:
+        layer = crate_alpha_official(U, D, back, output=W, eta=eta, lam=lam)
+        output, scale, decode, skip = to_numpy(W), p**-0.5, to_numpy(back), 1.0
+    found = layer.compress(Z)
+    half = to_numpy(Z) + attended(Z, U, scale=scale) @ output.T
+    X, M = to_numpy(found), to_numpy(D)
+    code = np.maximum(eta * X @ M - eta * lam, 0)
+    if not case.twin:
+        code = np.maximum(code - eta * (code @ M.T - X) @ M - eta * lam, 0)
+    scores = 1 + float(np.max(np.sum(to_numpy(heads(Z, U)) ** 2, axis=2)))
+    reach = (1 + norm(D) ** 2) ** 2 * (1 + norm(X))
+    return all_of(
+        equal(found, half, size=n + d, scale=scores * norm(Z) * (1 + norm(U) * norm(output))),
+        equal(layer.code(found), code, size=3 * d, scale=reach),
+        equal(layer.sparsify(found), skip * X + code @ decode.T, size=3 * d, scale=reach * (1 + norm(decode))),
+    )
 
 
 # --- the lasso of the code ----------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ from verify.arrays import to_numpy, unit_roundoff
 from verify.case import Case, Instance
 from verify.claims._instances import norm
 from verify.claims._sources import BOOK, MAE
-from verify.claims._steps import assume_visible, coarseness, inner
+from verify.claims._steps import assume_visible, attended, coarseness, heads, inner
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Outcome, claim
-from verify.outcome import at_most, decided, equal, exactly
+from verify.outcome import all_of, at_most, decided, equal, exactly
 
 SMALL: dict[str, Any] = {"n": (1, 8), "d": (1, 6), "K": (1, 3), "p": (1, 2)}
 
@@ -28,6 +28,44 @@ def _gradient(m: Instance, Z: Any) -> Any:
 
 def _rotation(case: Case, d: int) -> Any:
     return case.asarray(np.linalg.qr(case.rng("dictionary").standard_normal((d, d)))[0])
+
+
+@claim(
+    "decoder.written-out",
+    title="The decoder layers compute a linear map and then attention with the other sign",
+    statement=r"\tilde Z^{\ell+1/2}=\tilde D^\top\tilde Z^\ell\text{ or }A\tilde Z^\ell,\qquad"
+    r"\tilde Z^{\ell+1}=\tilde Z^{\ell+1/2}-\kappa\,\mathrm{MSSA}(\tilde Z^{\ell+1/2})",
+    source=f"{BOOK}, the chapter on applications; code, model/crate_ae/crate_decoder.py",
+    relation="=",
+    hypotheses="any tokens, bases, matrices, output matrix, bias, precision and step; less LayerNorm",
+    expect=HOLDS,
+    twin="attention added",
+    instances=80,
+)
+def written_out(case: Case) -> Outcome:
+    """One token after the other in NumPy; nothing of srr on the other side."""
+    kind = case.choice("layer", ("paper", "official"))
+    n, K, p = case.integer("n", 1, 5), case.integer("K", 1, 3), case.integer("p", 1, 2)
+    d, rng = case.integer("d", p, 4), case.rng()
+    eps, kappa = case.log_uniform("eps", 0.3, 3.0), case.log_uniform("kappa", 0.1, 1.0)
+    shapes = ((n, d), (K, d, p), (d, d), (d, K * p), (d,))
+    Z, U, M, W, b = (case.asarray(rng.standard_normal(shape)) for shape in shapes)
+    side, matrix = np.hstack(list(to_numpy(U))), to_numpy(M)
+    if kind == "paper":
+        layer, linear = crate_decoder(U, M, eps=eps, kappa=kappa), matrix
+        output, shift, scale = kappa * p / (n * eps**2) * side, np.zeros(d), 1.0
+    else:
+        layer, linear = crate_decoder_official(U, M, output=W, bias=b), matrix.T
+        output, shift, scale = to_numpy(W), to_numpy(b), p**-0.5
+    found = layer.sparsify(Z)
+    after = to_numpy(found) - case.wrong(1, -1) * (attended(found, U, scale=scale) @ output.T + shift)
+    scores = 1 + float(np.max(np.sum(to_numpy(heads(found, U)) ** 2, axis=2)))
+    size = scores * norm(found) * (1 + norm(U) * norm(output)) + norm(shift)
+    return all_of(
+        equal(found, to_numpy(Z) @ linear, size=d, scale=norm(Z) * norm(M)),
+        equal(layer.compress(found), after, size=n + d, scale=size),
+        equal(layer(Z), layer.compress(found), size=1, scale=size),
+    )
 
 
 # --- compression and its undoing ----------------------------------------------------------------------------

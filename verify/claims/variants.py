@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from srr import attention, curvature, prox, subspace_coding_rate_and_gradient
-from srr.layers import PreNorm, crate_causal, crate_causal_overcomplete, crate_variant, output_matrix
+from srr import attention, curvature, flops, prox, subspace_coding_rate_and_gradient
+from srr.layers import PreNorm, crate_causal, crate_causal_overcomplete, crate_variant, official, output_matrix
 from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case, Instance
 from verify.claims._flops import multiply_adds
 from verify.claims._instances import complete_family, norm
 from verify.claims._sources import BOOK, HU, N23, SEGMENTATION
-from verify.claims._steps import assume_visible, coarseness, heads, inner, softmax
+from verify.claims._steps import assume_visible, attended, coarseness, heads, inner, softmax
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
-from verify.outcome import decided, equal, exactly
+from verify.outcome import all_of, decided, equal, exactly
 
 COMPLETE: dict[str, Any] = {"n": (1, 8), "K": (1, 4), "p": (1, 2), "d": 1, "coherence": ("orthogonal",)}
 """Heads that fill the space: d is raised to K p."""
@@ -82,7 +82,7 @@ def _turned(case: Case, kind: str) -> Instance:
     witness={"tokens": "long", "copies": 2, "scale": 10.0, "share": 0.1, "eps": 1.0},
 )
 def negative_lowers(case: Case) -> Outcome:
-    """True of 98 % of random mixtures, and false: the step has a direction that descends, and a fixed length. On the
+    """True of nearly all random mixtures, and false: the step has a direction that descends, and a fixed length. On the
     line, two tokens 1 beside one 10 attend to it and become −9, and 10 becomes nearly 0.
     """
     if case.choice("tokens", ("mixture", "long")) == "mixture":
@@ -133,7 +133,7 @@ def transpose_lowers(case: Case) -> Outcome:
     "variants.transpose-raises",
     title="CRATE-T, the output matrix transposed, expands",
     statement=r"R^c\big(Z+U^\top[\mathrm{SSA}(Z|U_k)]_k\big)\ge R^c(Z),\qquad U=[U_1\cdots U_K]",
-    source=f"{HU}, which finds it of its variants; made a general statement here",
+    source=f"the opposite of what a compression is for, which {HU} find of CRATE-C; asked here of a variant",
     relation="<=",
     hypotheses="orthogonal subspaces that fill the space, K p = d",
     expect=REFUTED,
@@ -196,7 +196,7 @@ def fixed_lowers(case: Case) -> Outcome:
     title="CRATE-Fix, a random output matrix, expands",
     statement=r"R^c\big(Z+W[\mathrm{SSA}(Z|U_k)]_k\big)\ge R^c(Z),\quad "
     r"W_{ij}\sim\mathcal U\Big(\pm\frac1{\sqrt{Kp}}\Big)",
-    source=f"{HU}, which finds it of its variants; made a general statement here",
+    source=f"the opposite of what a compression is for, which {HU} find of CRATE-C; asked here of a variant",
     relation="<=",
     hypotheses="orthogonal subspaces that fill the space; W as torch initialises it",
     expect=REFUTED,
@@ -253,7 +253,7 @@ def identity_lowers(case: Case) -> Outcome:
     "variants.identity-raises",
     title="CRATE-Identity, no output matrix, expands",
     statement=r"R^c\big(Z+[\mathrm{SSA}(Z|U_k)]_k\big)\ge R^c(Z)",
-    source=f"{HU}, which finds it of its variants; made a general statement here",
+    source=f"the opposite of what a compression is for, which {HU} find of CRATE-C; asked here of a variant",
     relation="<=",
     hypotheses="orthogonal subspaces that fill the space, K p = d",
     expect=REFUTED,
@@ -418,7 +418,7 @@ def causal_mask_as_printed(case: Case) -> Outcome:
     """
     Z, U, n, d, p = _sequence(case)
 
-    def attended(Z: Any) -> np.ndarray:
+    def masked(Z: Any) -> np.ndarray:
         Y = to_numpy(heads(Z, U)).swapaxes(1, 2)
         M = Y.swapaxes(1, 2) @ Y / math.sqrt(p)
         i, j = np.indices(M.shape[1:])
@@ -428,7 +428,7 @@ def causal_mask_as_printed(case: Case) -> Outcome:
 
     t = case.integer("t", 1, n - 1)
     scale = norm(Z) * (1 + norm(Z) ** 2) * coarseness(Z)
-    return equal(attended(Z[:t, ...]), attended(Z)[:, :, :t], size=n + d, scale=scale)
+    return equal(masked(Z[:t, ...]), masked(Z)[:, :, :t], size=n + d, scale=scale)
 
 
 @claim(
@@ -451,12 +451,12 @@ def causal_prefactor(case: Case) -> Outcome:
     Z, U, n, d, p = _sequence(case)
     eps, t = case.log_uniform("eps", 0.1, 10.0), case.integer("t", 1, n - 1)
 
-    def attended(Z: Any) -> Any:
+    def scaled(Z: Any) -> Any:
         length = case.wrong(Z.shape[0], 16)
         return p / (length * eps**2) * attention.causal_mssa(Z, U)
 
     scale = p / eps**2 * norm(Z) * (1 + norm(Z) ** 2) * U.shape[0]
-    return equal(attended(Z[:t, ...]), attended(Z)[:t, ...], size=n + d, scale=scale)
+    return equal(scaled(Z[:t, ...]), scaled(Z)[:t, ...], size=n + d, scale=scale)
 
 
 @claim(
@@ -493,6 +493,58 @@ def causal_step_lowers(case: Case) -> Outcome:
         Z = xp.sum(xp.matmul(Y, xp.matrix_transpose(m.U)), axis=0)
         m = Instance(Z, m.U, m.labels, m.eps, m.n, m.d, m.K, m.p)
     return _rate_change(case, m, m.Z + attention.causal_mssa(m.Z, m.U), case.wrong("<=", ">="))
+
+
+# --- what the functions compute ------------------------------------------------------------------------------
+
+
+@claim(
+    "variants.written-out",
+    title="The layers compute attention with the output matrix and the mask that they name",
+    statement=r"Z^{\ell+1/2}=Z+W\big[Y_k\,\mathrm{softmax}(\mathrm{mask}(c\,Y_k^\top Y_k))\big]_k+b1^\top,"
+    r"\quad Z^{\ell+1}=\mathrm{ISTA}(Z^{\ell+1/2}\mid D)",
+    source=f"{HU}; {BOOK}, the chapter on applications; codes for text",
+    relation="=",
+    hypotheses="any tokens, heads that fill the space, any dictionary, scale and steps",
+    expect=HOLDS,
+    twin="the second half with the dictionary transposed",
+    instances=100,
+)
+def written_out(case: Case) -> Outcome:
+    """One token after the other in NumPy; nothing of srr on the other side."""
+    kind = case.choice("layer", ("conceptual", "negative", "transpose", "identity", "causal", "overcomplete"))
+    n, K, p = case.integer("n", 1, 5), case.integer("K", 1, 3), case.integer("p", 1, 2)
+    d, rng, scale = K * p, case.rng(), case.log_uniform("scale", 0.3, 3.0)
+    eta, lam = case.log_uniform("eta", 0.03, 0.3), case.log_uniform("lam", 0.03, 1.0)
+    W, b, U, Z = (rng.standard_normal(shape) for shape in ((d, d), (d,), (K, d, p), (n, d)))
+    D = rng.standard_normal((d, 3 * d if kind == "overcomplete" else d))
+    case.assume(d > 1 or not case.twin)
+    Z, U, D, W, b = (case.asarray(a) for a in (Z, U, D, W, b))
+    side = np.hstack(list(to_numpy(U)))
+    if kind in ("causal", "overcomplete"):
+        build = crate_causal if kind == "causal" else crate_causal_overcomplete
+        layer = build(U, D, output=W, bias=b, scale=scale, eta=eta, lam=lam)
+        output, shift = to_numpy(W), to_numpy(b)
+    else:
+        layer = crate_variant(U, D, variant=kind, scale=scale, eta=eta, lam=lam)
+        output = {"conceptual": side, "negative": -side, "transpose": side.T, "identity": np.eye(d)}[kind]
+        shift = np.zeros(d)
+    half = to_numpy(Z) + attended(Z, U, scale=scale, causal=kind in ("causal", "overcomplete")) @ output.T + shift
+    found = layer.compress(Z)
+    A, M = to_numpy(found), to_numpy(D)
+    if kind == "overcomplete":
+        M_T = case.wrong(M.T, 2 * M.T)
+        first = np.maximum(eta * A @ M - eta * lam, 0)
+        end = np.maximum(first + eta * (A - first @ M.T) @ M - eta * lam, 0) @ M_T
+    else:
+        M = case.wrong(M, M.T)
+        end = np.maximum(A + eta * (A - A @ M.T) @ M - eta * lam, 0)
+    scores = 1 + scale * float(np.max(np.sum(to_numpy(heads(Z, U)) ** 2, axis=2)))
+    reach = (1 + norm(D) ** 2) ** 2 * (norm(A) + 1)
+    return all_of(
+        equal(found, half, size=n + d, scale=scores * norm(Z) * (1 + norm(U) * norm(output)) + norm(shift)),
+        equal(layer.sparsify(found), end, size=3 * d, scale=reach),
+    )
 
 
 # --- attention maps -----------------------------------------------------------------------------------------
@@ -567,7 +619,9 @@ def maskcut_affinity(case: Case) -> Outcome:
     instances=30,
 )
 def layer_cost(case: Case) -> Outcome:
-    """True. Attention with three projections costs 4nd² + 2n²d; one of the three products of ISTA can be saved."""
+    """True. Attention with three projections costs 4nd² + 2n²d; one of the three products of ISTA can be saved. What
+    srr.flops says of them, and of the Neumann step, is twice as many flops.
+    """
     K, p, n = case.integer("K", 1, 4), case.integer("p", 1, 4), case.integer("n", 1, 9)
     d, rng = K * p, case.rng()
     Z, U, D = rng.standard_normal((n, d)), rng.standard_normal((K, d, p)), rng.standard_normal((d, d))
@@ -581,9 +635,18 @@ def layer_cost(case: Case) -> Outcome:
         "MSSA": multiply_adds(attend, Z, U),
         "ISTA": multiply_adds(lambda Z, D: prox.ista_step(Z, D, step=0.1, lam=0.1), Z, D),
         "ISTA of the code": multiply_adds(lambda Z, D: Z + 0.1 * (Z @ D - (Z @ D.T) @ D), Z, D),
+        "Neumann": multiply_adds(lambda Z, U: attention.neumann_step(Z, U, eps=1.0, step=0.1), Z, U),
     }
-    stated = {"MSSA": 2 * n * d**2 + 2 * n**2 * d, "ISTA": 2 * n * d**2, "ISTA of the code": 3 * n * d**2}
-    return exactly(counted == stated, **counted)
+    stated = {
+        "MSSA": 2 * n * d**2 + 2 * n**2 * d,
+        "ISTA": 2 * n * d**2,
+        "ISTA of the code": 3 * n * d**2,
+        "Neumann": 2 * n * d**2 + 2 * n * d * min(n, p),
+    }
+    halves = flops.attention(n, d, K, p), flops.ista_step(n, d, d)
+    told = (*halves, flops.gradient(n, d, K, p), flops.of_layer(official(U, D), n))
+    as_told = told == (2 * stated["MSSA"], 2 * stated["ISTA"], 2 * stated["Neumann"], sum(halves))
+    return exactly(counted == stated and as_told, **counted)
 
 
 @claim(
