@@ -372,7 +372,7 @@ def _map_blocks(f: Callable[..., tuple[Array, ...]], *arrays: Array) -> tuple[Ar
 
 
 def _concatenated(*blocks: Array) -> Array:
-    return compat.array_namespace(blocks[0]).concat(list(blocks))
+    return compat.array_namespace(*blocks).concat(list(blocks))
 
 
 def _on_cpu(a: Array) -> bool:

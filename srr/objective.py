@@ -68,9 +68,9 @@ class SparseRateReduction:
 
     def terms(self, Z: Array, *, threshold: float = 0.0) -> Terms:
         """Every term at Z ``(..., n, d)``; ‖Z‖₀ counts the entries with magnitude above ``threshold``."""
-        xp = namespace(Z=Z, U=self.U)
         rate: Array = coding_rate(Z, eps=self.eps)
         compression: Array = subspace_coding_rate(Z, self.U, eps=self.eps)
+        xp = namespace(Z=Z)
         size = xp.abs(Z)
         l0 = xp.sum(xp.astype(size > nonnegative(threshold, "threshold"), xp.int32), axis=(-2, -1))
         l1 = xp.sum(size, axis=(-2, -1))

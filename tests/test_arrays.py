@@ -162,6 +162,16 @@ def test_the_bounds_are_the_documented_ones():
         assert found.used_svd
 
 
+def test_the_smallest_and_the_largest_tokens():
+    for size in (1e-120, 1e-9):  # the square of the first is a float, and lost beside one
+        with pytest.raises(srr.FactorisationError):
+            srr.coding_rate(np.full((3, 2), size), eps=0.5, method="cholesky")
+    nothing = srr.coding_rate(np.zeros((3, 2)), eps=0.5, method="cholesky", report=True)
+    assert (nothing.value, nothing.error_bound) == (0, 0)
+    largest = np.finfo(float).max
+    assert srr.coding_rate(np.full((1, 1), largest), eps=0.5) == pytest.approx(np.log(largest) + np.log(2), rel=1e-15)
+
+
 def test_a_warning_points_outside_srr():
     with pytest.warns(srr.PrecisionWarning) as caught:
         srr.coding_rate(Tokens(n=6, d=6, rank=2).Z, eps=1e-13)
