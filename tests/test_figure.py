@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -43,6 +44,7 @@ FIGURE = Figure(
         ({"points": (Points("p", X, (1.0, math.nan, 1.0)),)}, "y of 'p' must be finite and positive .*, got nan"),
         ({"points": (Points("p", (0.0,), (1.0,)),)}, "x of 'p' must be finite and positive .*, got 0.0"),
         ({"points": (Points("p", (-math.inf,), (1.0,)),), "x_log": False}, "x of 'p' must be finite, got -inf"),
+        ({"edges": (("e", math.inf),)}, "edge 'e' must be finite, got inf"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(options, message):
@@ -69,6 +71,16 @@ def test_an_inlined_figure_is_well_formed_and_needs_nothing_else():
     for text in ("κ L_c, $x$", "ΔRᶜ", "theory", "measured", "holds, certified", "bound", "0.1"):
         assert text in said
     assert FIGURE.title not in said  # the page says it
+
+
+def test_numbers_in_words_keep_their_digits():
+    figure = Figure(
+        "t", "x", "y", points=(Points("from 2.00026", X, (0.12345, 0.1235, 0.1236)),), edges=(("1.2345", 2.0),)
+    )
+    root = ElementTree.fromstring(inline(figure, "n"))
+    said = [element.text for element in root.iter("text")]
+    assert {"from 2.00026", "1.2345"} < {*said}
+    assert not any(re.search(r"\.\d{3}", e.attrib.get("d", "") + e.attrib.get("x", "")) for e in root.iter())
 
 
 def test_two_inlined_figures_share_no_id_and_every_reference_has_one():

@@ -102,15 +102,15 @@ def strip(trials: Sequence[Trial], pair: Pair | None = None) -> Figure:
     positive = [v for _, v in seen if v > 0]
     where = placed[0][1]
     beyond = len(placed) - len(seen)
+    edges = [(f"condition: below {where.bound:.4g}", where.bound)]
+    if pair is not None and math.isfinite(pair.failed.value):
+        edges.append((f"bisected: fails at {pair.failed.value:.6g}", pair.failed.value))
     return Figure(
         title="Instances inside and outside the condition",
         x_label=where.name,
         y_label="",
         points=tuple(p for p in points if p.x),
-        edges=(
-            (f"condition: below {where.bound:.4g}", where.bound),
-            *(((f"bisected: fails at {pair.failed.value:.6g}", pair.failed.value),) if pair is not None else ()),
-        ),
+        edges=tuple(edges),
         x_log=0 < len(positive) == len(seen) and where.bound > 0 and max(positive) > 50 * min(positive),
         y_ticks=tuple((name, row) for name, (_, row) in rows.items() if any(p.label == name and p.x for p in points)),
         caption=f"{len(placed)} instances"

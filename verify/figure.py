@@ -23,6 +23,7 @@ INK = "#000000"
 """Becomes the colour of the text around a figure in a page."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7f7f7f")
 """Okabe and Ito's, those that can be told from a white and from a dark ground, and a grey."""
+_DECIMALS = re.compile(r"\d+\.\d{3,}")
 OUTCOMES = {True: ("#009e73", "o"), False: ("#d55e00", "X")}
 """Colour and mark of what holds, and of what fails."""
 
@@ -118,6 +119,9 @@ class Figure:
                 if wrong := [v for v in values if not math.isfinite(v) or (log and v <= 0)]:
                     rule = "finite and positive on a logarithmic axis" if log else "finite"
                     raise ValueError(f"{axis} of {s.label!r} must be {rule}, got {wrong[0]}")
+        for label, x in self.edges:
+            if not math.isfinite(x):
+                raise ValueError(f"edge {label!r} must be finite, got {x}")
 
 
 # --- files --------------------------------------------------------------------------------------------------
@@ -178,6 +182,9 @@ def inline(figure: Figure, name: str) -> str:
     for element in root.iter():
         if element.attrib.get("id") not in used:
             element.attrib.pop("id", None)
+        for place in ("d", "x", "y", "transform", "style"):  # a hundredth of a point is enough
+            if place in element.attrib:
+                element.attrib[place] = _DECIMALS.sub(lambda number: f"{float(number[0]):.2f}", element.attrib[place])
     root.attrib = {
         "viewBox": root.attrib["viewBox"],
         "role": "img",
@@ -185,8 +192,7 @@ def inline(figure: Figure, name: str) -> str:
         "fill": "currentColor",
     }
     text = ElementTree.tostring(root, encoding="unicode")
-    text = text.replace(INK, "currentColor").replace("'DejaVu Sans'", "system-ui, sans-serif")
-    return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), text)
+    return text.replace(INK, "currentColor").replace("'DejaVu Sans'", "system-ui, sans-serif")
 
 
 def _bare(name: str) -> str:
