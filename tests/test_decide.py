@@ -271,6 +271,16 @@ def test_every_bound_of_float64_holds(seed, monkeypatch):
         assert sure.lower <= fast.upper
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_bound_covers_squares_that_cancel(seed, monkeypatch):
+    """Tokens on the sphere to the last bit: how far they are off it is nothing but rounding."""
+    rng = np.random.default_rng(seed)
+    Z, after = (A / np.linalg.norm(A, axis=1, keepdims=True) for A in rng.standard_normal((2, 40, 24)))
+    quick = decide.off_sphere_change(Z, after)
+    monkeypatch.setattr(decide, "FLOATS_FROM", 10**9)
+    assert quick.sign == decide.off_sphere_change(Z, after).sign
+
+
 def test_float64_is_used_and_its_bound_is_tight():
     rng = np.random.default_rng(0)
     Z = rng.standard_normal((40, 24))
