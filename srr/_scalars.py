@@ -75,5 +75,5 @@ def spectral_norm(M: Array) -> Scalar:
     M = M / xp.where(largest > 0, largest, xp.ones_like(largest))  # no entry above 1: its Gram matrix cannot overflow
     M_T = xp.matrix_transpose(M)
     gram = xp.matmul(M_T, M) if M.shape[1] <= M.shape[0] else xp.matmul(M, M_T)
-    norm = xp.sqrt(xp.clip(xp.max(xp.linalg.eigvalsh(gram)), min=0.0))
+    norm = xp.sqrt(xp.max(xp.linalg.eigvalsh(gram)))  # of zeros, or above one
     return float(norm) * float(largest) if is_concrete(M) else norm * largest

@@ -383,6 +383,11 @@ def test_neither_bases_nor_memberships():
             function(catalogue.Z.example, eps=0.5)
 
 
+def test_the_shape_of_bases_is_shown():
+    with pytest.raises(ValueError, match=r"^U must have shape \(K, d, p\) with no empty axis, got \(3,\)$"):
+        srr.curvature.overlap(np.ones(3))
+
+
 def test_a_wide_basis():
     with pytest.raises(ValueError, match=r"^U must have shape \(K, 4, p\) with p <= 4, got \(3, 4, 5\)$"):
         srr.subspace_coding_rate(catalogue.Z.example, np.zeros((3, 4, 5)), eps=0.5)

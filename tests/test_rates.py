@@ -726,6 +726,14 @@ def test_cholesky_of_tokens_whose_rate_no_float_holds(scale):
         rates.coding_rate(np.full((3, 2), 1e-9), eps=0.5, method="cholesky")
 
 
+@every_rate
+def test_a_value_alone_costs_no_gradient(rate, monkeypatch):
+    monkeypatch.setattr("srr._autodiff.half_logdet_and_gradient", None)
+    t = Tokens(n=5, d=4, rank=4)
+    value, _, _ = rate.value(t.Z, **rate.arguments(t), eps=t.eps, report=True)
+    assert rate.value(t.Z, **rate.arguments(t), eps=t.eps) == value
+
+
 @pytest.mark.parametrize("shape", [(5, 3), (3, 5)])
 def test_the_bound_of_the_cholesky_route_is_the_one_derived(shape):
     """γ tr M / 2F, sharpened to γ Σ M_ii (M⁻¹)_ii / 2F where asked, and the larger of two with the gradient."""
