@@ -199,7 +199,8 @@ def _beside_one(sigma: Array, root: float, scale: Array) -> tuple[Array, Array, 
     """x = root·scale·σ, the smaller of x and 1/x, and root over the larger of x and one: finite where x is not."""
     xp = compat.array_namespace(sigma)
     x = xp.where(sigma > 0, sigma * (root * scale), 0.0)
-    return x, xp.minimum(x, 1 / x), xp.clip(1 / (sigma * scale), max=root)
+    # LAPACK has singular values of −0.
+    return x, xp.minimum(x, 1 / x), xp.clip(1 / xp.abs(sigma * scale), max=root)
 
 
 def _power_of_two_above(a: Array) -> Array:

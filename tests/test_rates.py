@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 import srr
 from srr import rates
-from srr._arrays import FactorisationError, PrecisionWarning
+from srr._arrays import FactorisationError, PrecisionWarning, quiet
 
 METHODS = ("auto", "cholesky", "svd")
 
@@ -776,3 +776,14 @@ def test_the_report_of_a_reduction_adds_the_errors_of_its_parts():
     assert both.used_svd.all()
     assert both.used_svd.shape == (2, 1 + parts.used_svd.shape[-1])
     assert not rates.rate_reduction(Z, Pi=Pi, eps=t.eps, method="cholesky", report=True).used_svd.any()
+
+
+def test_a_singular_value_of_minus_zero_is_zero():
+    """LAPACK returns such ones."""
+    from srr import _logdet
+
+    with quiet():
+        term, slope = _logdet._of_singular_values(np.array([-0.0, 0.0, 1.0]), 2.0, np.array([1.0]))
+    assert np.array_equal(term[:2], [0, 0])
+    assert np.array_equal(slope[:2], [0, 0])
+    assert slope[2] == pytest.approx(2 * 2 / 5)

@@ -392,8 +392,10 @@ def compression_gradient_with_many_tokens(case: Case) -> Outcome:
     if case.twin:
         values = [np.linalg.svd(m.Z[m.labels == j] @ U, compute_uv=False) ** 2 for j, U in enumerate(m.U)]
     kappa = max([1.0, *(a.max() / b.min() for a in values for b in values if a is not b)])
-    bound = kappa * np.linalg.norm(m.own - m.Z, axis=1) / np.linalg.norm(m.own, axis=1)
-    return at_most(case.asarray(cosines), bound, size=m.Z.size, scale=1 + kappa)
+    noise = np.linalg.norm(m.own - m.Z, axis=1)
+    bound = kappa * noise / np.linalg.norm(m.own, axis=1)
+    rounding = 1 + np.linalg.norm(m.Z, axis=1) / noise  # what is left of the tokens' digits in their noise
+    return at_most(case.asarray(cosines), bound, size=m.Z.size, scale=(1 + kappa) * rounding)
 
 
 @claim(
