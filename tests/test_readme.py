@@ -12,8 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from verify.claims import ledger
+from verify.layer_families import FAMILIES
+
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NUMBERS = {30: "thirty", 31: "thirty-one", 32: "thirty-two"}
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
@@ -95,6 +99,17 @@ def test_the_derivation_of_the_contributing_guide_proves():
     assert python_output(codes[0]) == "True general sizes\n"
     wrong = codes[0].replace("I_n + beta * Y @ Y.T", "I_n + 2 * beta * Y @ Y.T")
     assert python_output(wrong) == "False general sizes\n"
+
+
+def test_what_the_readme_says_was_found_is_what_the_ledger_stands_by():
+    rows = re.findall(r"^\| `([a-z0-9]+\.[a-z0-9-]+)`: .* \| ([a-z ]+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    claims = ledger()
+    assert len(rows) >= 8
+    assert [(slug, str(claims[slug].expect)) for slug, _ in rows] == rows
+
+
+def test_the_readme_counts_the_families_of_layers():
+    assert f"knows {NUMBERS[len(FAMILIES)]} families of layers" in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])

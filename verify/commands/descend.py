@@ -24,16 +24,13 @@ def descend(
     Parameters
     ----------
     layer
-        The first half: the exact gradient step on Rc, its neumann or derived (attention) approximation,
-        the implicit or semi-implicit step on Rc, the paper's residual Z + MSSA, conceptual (without the factor
-        p/(n eps^2)) or official, as in the code;
-        attention with another output matrix: negative, transpose, fixed or identity; or causal. The second half:
-        ISTA. Over 4d atoms, started at zero: alpha, alpha-official, causal-overcomplete. What undoes a layer:
-        decoder, decoder-official; an encoder and its decoder: autoencoder. Token
-        statistics: tost, tost-official. Attention only: aot, aot-softmax. Representatives: cbsa, cbsa-attention,
-        cbsa-official. Built from the tokens and their labels: redunet, with the labels kept (-gradient) or as in
-        its code (-official). Or descent, the layer that
-        provably lowers the loss, or implicit-descent, which does so with longer steps.
+        CRATE by its first half, the second being ISTA: the exact gradient step on Rc, its neumann or derived
+        (attention) approximation, the implicit or semi-implicit step, the paper's residual Z + MSSA, conceptual
+        without the factor p/(n eps^2), official as in the code, with another output matrix (negative, transpose,
+        fixed, identity), or causal. Its relatives: alpha and causal-overcomplete code in 4d atoms; decoder undoes a
+        layer, autoencoder puts both together; tost reads token statistics; aot is attention only, thresholded or
+        aot-softmax; cbsa attends to representatives; redunet is built from tokens and labels. -official: as in the
+        published code. And the layers that provably lower the loss: descent, and implicit-descent with longer steps.
     layers
         How many.
     figure
