@@ -184,7 +184,8 @@ def main() -> int:
     alive = [mutant for mutant, verdict in mutations.verdicts.items() if verdict in ALIVE]
     unseen = [mutant for mutant in alive if not is_allowed(mutant)]
     judged = len(mutations.verdicts) == len(mutations.mutants)
-    stale = [pattern for pattern in ALLOWED if not any(fnmatchcase(mutant, pattern) for mutant in alive)]
+    complete = mutations.mutants == mutants("*")
+    stale = [pattern for pattern in ALLOWED if complete and not any(fnmatchcase(mutant, pattern) for mutant in alive)]
     for mutant in unseen:
         print(f"{mutations.verdicts[mutant]}: {mutant}")
     for pattern in stale:
