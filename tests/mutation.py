@@ -6,7 +6,8 @@
 mutmut starts pytest anew for every mutant, which here takes longer than the tests: this collects once and forks. In
 the first round a mutant meets the tests that have killed others of its function, and one quick instance of every test;
 in the second all other instances, unless it is allowed to survive. A killed mutant is not judged again while its
-function stays as it is: the verdicts are in ``verdicts.jsonl``, and without that file a run starts afresh.
+function and the test that killed it stay: the verdicts are in ``verdicts.jsonl``, and without that file a run starts
+afresh.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ SELECTION = tomllib.loads(Path("pyproject.toml").read_text())["tool"]["mutmut"]
 VERDICTS = Path("verdicts.jsonl")
 SLOW = 1 / 5000
 """Share of the time of all tests from which an instance is left to the second round."""
+CRASHED = "a crash or the time limit"
 UNREACHED, SO_FAR, SURVIVED = ALIVE = "not reached", "survived the first round", "survived"
 
 
@@ -50,14 +52,14 @@ class Mutations:
         self.verdicts: dict[str, str] = {}
         self.sound = False
         """Whether all tests that killed a mutant pass without one."""
-        for line in VERDICTS.read_text().splitlines() if VERDICTS.exists() else ():
-            mutant, version, verdict = json.loads(line)
-            if self.mutants.get(mutant) == version and verdict not in ALIVE:
-                self.note(mutant, verdict)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self.items = {item.nodeid: item for item in session.items}
+        for line in VERDICTS.read_text().splitlines() if VERDICTS.exists() else ():
+            mutant, version, verdict = json.loads(line)
+            if self.mutants.get(mutant) == version and (verdict in self.items or verdict == CRASHED):
+                self.note(mutant, verdict)
         gc.collect()
         gc.freeze()  # else every child would copy what its first collection visits
         for rest in (False, True):
@@ -119,7 +121,7 @@ class Mutations:
             self.tell(mutant, killer(pid).read_text())
             killer(pid).unlink()
         else:
-            self.tell(mutant, "a crash or the time limit")
+            self.tell(mutant, CRASHED)
 
     def tell(self, mutant: str, verdict: str) -> None:
         self.note(mutant, verdict)
@@ -131,7 +133,7 @@ class Mutations:
 
     def note(self, mutant: str, verdict: str) -> None:
         self.verdicts[mutant] = verdict
-        if verdict in self.seconds:
+        if verdict in self.items:
             self.killers[function(mutant)][verdict] += 1
 
 
@@ -184,7 +186,8 @@ def main() -> int:
     alive = [mutant for mutant, verdict in mutations.verdicts.items() if verdict in ALIVE]
     unseen = [mutant for mutant in alive if not is_allowed(mutant)]
     judged = len(mutations.verdicts) == len(mutations.mutants)
-    stale = [pattern for pattern in ALLOWED if not any(fnmatchcase(mutant, pattern) for mutant in alive)]
+    complete = mutations.mutants == mutants("*")
+    stale = [pattern for pattern in ALLOWED if complete and not any(fnmatchcase(mutant, pattern) for mutant in alive)]
     for mutant in unseen:
         print(f"{mutations.verdicts[mutant]}: {mutant}")
     for pattern in stale:

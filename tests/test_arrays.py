@@ -89,6 +89,13 @@ def test_values_of_a_tensor_without_storage_cannot_be_read():
     assert _arrays.is_concrete(torch.zeros(1))
 
 
+def test_values_of_what_jax_traces_step_by_step_cannot_be_read():
+    seen = []
+    jax.jit(lambda a: (seen.append(_arrays.is_concrete(a)), a)[1])(jax.numpy.zeros(1))
+    assert seen == [False]
+    assert _arrays.is_concrete(jax.numpy.zeros(1))
+
+
 def test_a_detached_array_is_a_constant():
     x = torch.tensor(2.0, requires_grad=True)
     (_arrays.detached(x) * x).backward()

@@ -386,6 +386,18 @@ def test_neither_bases_nor_memberships():
 def test_the_shape_of_bases_is_shown():
     with pytest.raises(ValueError, match=r"^U must have shape \(K, d, p\) with no empty axis, got \(3,\)$"):
         srr.curvature.overlap(np.ones(3))
+    with pytest.raises(ValueError, match=r"^U must have shape \(K, 4, p\) with no empty axis, got \(3, 4\)$"):
+        srr.subspace_coding_rate(catalogue.Z.example, np.ones((3, 4)), eps=0.5)
+
+
+def test_the_whole_message_about_memberships_method_and_precision():
+    Z = catalogue.Z.example
+    with pytest.raises(ValueError, match=r"^Pi must have shape \(\.\.\., 5, K\) with no empty axis, got \(4, 3\)$"):
+        srr.partition_coding_rate(Z, np.ones((4, 3)), eps=0.5)
+    with pytest.raises(ValueError, match=r"^method must be one of 'auto', 'cholesky', 'svd', got 'qr'$"):
+        srr.coding_rate(Z, eps=0.5, method="qr")
+    with pytest.raises(ValueError, match=r"^eps must be above 5\.0e-309 for float64 tokens, got 1e-310$"):
+        srr.coding_rate(Z, eps=1e-310)
 
 
 def test_a_wide_basis():
