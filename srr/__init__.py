@@ -3,7 +3,7 @@
 Tokens are rows, ``(..., n, d)``, in NumPy, CuPy, torch or JAX arrays; rates are in nats.
 """
 
-from srr import attention, curvature, denoising, layers, mcr2, mixtures, objective, prox, rates
+from srr import attention, curvature, denoising, layers, mcr2, mixtures, objective, prox, rates, segmentation
 from srr._arrays import FactorisationError, PrecisionWarning
 from srr.layers import HalfStep, Layer, unroll
 from srr.objective import SparseRateReduction
@@ -41,6 +41,7 @@ __all__ = [
     "rate_reduction",
     "rate_reduction_and_gradient",
     "rates",
+    "segmentation",
     "subspace_coding_rate",
     "subspace_coding_rate_and_gradient",
     "unroll",

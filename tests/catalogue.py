@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from srr import attention, curvature, denoising, layers, mcr2, mixtures, objective, prox, rates
+from srr import attention, curvature, denoising, layers, mcr2, mixtures, objective, prox, rates, segmentation
 
 n, d, K, p, m = 5, 4, 3, 2, 6
 
@@ -235,6 +235,15 @@ CALLS = {
     "mcr2.regularised_optimum": Call(
         mcr2.regularised_optimum, {"sizes": SIZES, "d": count(d), "eps": EPS, "lam": POSITIVE}
     ),
+    "segmentation.coding_length": Call(segmentation.coding_length, {"Z": Z, "eps": EPS, "overhead": FLAG}),
+    "segmentation.segmented_length": Call(
+        segmentation.segmented_length, {"Z": Z, "Pi": PI, "eps": EPS, "overhead": FLAG}
+    ),
+    "segmentation.pairwise_steepest_descent": Call(
+        segmentation.pairwise_steepest_descent,
+        {"Z": Argument("array", _draw(n, d), ("n", "d")), "eps": EPS, "overhead": FLAG},
+        fake=False,
+    ),
     "layers.crate": Call(
         _on_tokens(layers.crate),
         {
@@ -315,6 +324,7 @@ RESULTS = {
     "layers.Official",
     "layers.Descent",
     "mcr2.Optimum",
+    "segmentation.Segmentation",
     "mixtures.Mixture",
 }
 """Public classes that srr makes for its callers, or that callers derive from."""

@@ -21,6 +21,7 @@ LETTERS = {
     "SSA, MSSA": "attention of one head, Y_kS_k with S_k = softmax(Y_kᵀY_k), and the sum Σ_k U_k SSA, with the factor "
     "β or without it",
     "D, A": "a dictionary, and a code: Z ≈ DA",
+    "L, Lˢ": "coding lengths: (n + d)R, or nR without the overhead d, and that of all parts with their labels",
     "F, φ": "the lasso λ‖A‖₁ + ½‖Z − DA‖², and λ‖Z‖₁ − R(Z)",
     "LN": "LayerNorm",
 }
@@ -58,6 +59,8 @@ WORKS = {
     "ICML 2024",
     _sources.CTRL: "Dai, Tong, Li, Wu, Psenka, Chan, Zhai, Yu, Yuan, Shum and Ma: CTRL: Closed-Loop Transcription to "
     "an LDR via Minimaxing Rate Reduction. Entropy 24",
+    _sources.MDHW: "Segmentation of Multivariate Mixed Data via Lossy Data Coding and Compression. IEEE Trans. Pattern "
+    "Anal. Mach. Intell. 29",
     _sources.REDUNET: "Chan, Yu, You, Qi, Wright and Ma: ReduNet: A White-box Deep Network from the Principle of "
     "Maximizing Rate Reduction. JMLR 23",
     _sources.FISTA: "A Fast Iterative Shrinkage-Thresholding Algorithm for Linear Inverse Problems",

@@ -13,6 +13,7 @@ THEMES = (
     "sparsification",
     "layers",
     "mcr2",
+    "segmentation",
     "code",
     "plain",
 )
