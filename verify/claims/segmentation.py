@@ -346,7 +346,7 @@ def descent_is_optimal(case: Case) -> Outcome:
         with ctx.workprec(BITS):
             gap = _enclosed(Z, _hard(labels), eps, overhead) - _enclosed(Z, _hard(best), eps, overhead)
             return decided(_sign(gap), "<=", descent=found.lengths[-1], shortest=least)
-    scale = 4 * abs(_length(Z, range(n), eps, overhead)) + 4 * n
+    scale = (n + d) * (1 + d / eps**2 * float(np.sum(Z**2)))  # of Cholesky factors on the side of the features
     reported = equal(found.lengths[-1], _length(Z, labels, eps, overhead), size=n + d, scale=scale)
     starts = equal(found.lengths[0], _length(Z, range(n), eps, overhead), size=n + d, scale=scale)
     falling = Outcome(holds=all(a > b for a, b in itertools.pairwise(found.lengths)))
@@ -400,7 +400,7 @@ def noise_level(case: Case) -> Outcome:
     statement=r"\varepsilon\to0,\ n>d^2:\quad K_{\rm greedy}=n,\qquad L(Z)<L^s(Z,\{\{1\},\dots,\{n\}\})",
     source=f"derived; against {BOOK}, where memorisation is a property of the length",
     relation="limit",
-    hypotheses="tokens in general position, n > d^2, eps from 1e-13 to 1e-11 of their norms; the overhead counted",
+    hypotheses="tokens in general position, n > d^2, eps from 1e-11 to 1e-9 of their norms; the overhead counted",
     expect=HOLDS,
     twin="eps from 10 to 1000 times their norms",
     uses=("segmentation.small-eps-with-overhead", "segmentation.descent-is-optimal"),
@@ -409,7 +409,7 @@ def noise_level(case: Case) -> Outcome:
 def descent_memorises(case: Case) -> Outcome:
     """Two single tokens take 2(1 + d) log(1/ε), together 2(2 + d) log(1/ε): no first merger is worth it."""
     n, d = case.choice("n, d", ((5, 2), (8, 2), (12, 3)))
-    Z, eps = _general(case, n, d), case.log_uniform("eps", 1e-13, 1e-11) * case.wrong(1.0, 1e14)
+    Z, eps = _general(case, n, d), case.log_uniform("eps", 1e-11, 1e-9) * case.wrong(1.0, 1e12)
     found = segmentation.pairwise_steepest_descent(Z, eps=eps)
     whole = float(segmentation.coding_length(Z, eps=eps))
     return Outcome(
