@@ -20,6 +20,7 @@ from srr import (
     rates,
     redunet,
     redunet_fourier,
+    segmentation,
     tost,
 )
 from srr._arrays import FactorisationError, PrecisionWarning
@@ -66,6 +67,7 @@ __all__ = [
     "rates",
     "redunet",
     "redunet_fourier",
+    "segmentation",
     "subspace_coding_rate",
     "subspace_coding_rate_and_gradient",
     "tost",

@@ -29,6 +29,7 @@ from srr import (
     rates,
     redunet,
     redunet_fourier,
+    segmentation,
     tost,
 )
 
@@ -326,6 +327,15 @@ CALLS = {
     "implicit.implicit_step": Call(implicit.implicit_step, {"Z": Z, "U": FAMILY, "eps": EPS, "step": STEP}),
     "implicit.cyclic_step": Call(implicit.cyclic_step, {"Z": Z, "U": BASES, "eps": EPS, "step": STEP}),
     "implicit.semi_implicit_step": Call(implicit.semi_implicit_step, {**_attention, "eps": EPS, "step": STEP}),
+    "segmentation.coding_length": Call(segmentation.coding_length, {"Z": Z, "eps": EPS, "overhead": FLAG}),
+    "segmentation.segmented_length": Call(
+        segmentation.segmented_length, {"Z": Z, "Pi": PI, "eps": EPS, "overhead": FLAG}
+    ),
+    "segmentation.pairwise_steepest_descent": Call(
+        segmentation.pairwise_steepest_descent,
+        {"Z": Argument("array", _draw(n, d), ("n", "d")), "eps": EPS, "overhead": FLAG},
+        fake=False,
+    ),
     "layers.crate": Call(
         _on_tokens(layers.crate),
         {
@@ -575,6 +585,7 @@ RESULTS = {
     "layers.TostOfficial",
     "mcr2.Optimum",
     "layers.ImplicitDescent",
+    "segmentation.Segmentation",
     "mixtures.Mixture",
 }
 """Public classes that srr makes for its callers, or that callers derive from."""

@@ -32,6 +32,7 @@ LETTERS = {
     "β or without it",
     "W": "the output matrix of attention, d × Kp: the bases U_k side by side in theory, free in the code",
     "D, A": "a dictionary, and a code: Z ≈ DA",
+    "L, Lˢ": "coding lengths: (n + d)R, or nR without the overhead d, and that of all parts with their labels",
     "F, φ": "the lasso λ‖A‖₁ + ½‖Z − DA‖², and λ‖Z‖₁ − R(Z)",
     "LN": "LayerNorm",
 }
@@ -71,6 +72,8 @@ WORKS = {
     "ICML 2024",
     _sources.CTRL: "Dai, Tong, Li, Wu, Psenka, Chan, Zhai, Yu, Yuan, Shum and Ma: CTRL: Closed-Loop Transcription to "
     "an LDR via Minimaxing Rate Reduction. Entropy 24",
+    _sources.MDHW: "Segmentation of Multivariate Mixed Data via Lossy Data Coding and Compression. IEEE Trans. Pattern "
+    "Anal. Mach. Intell. 29",
     _sources.REDUNET: "Chan, Yu, You, Qi, Wright and Ma: ReduNet: A White-box Deep Network from the Principle of "
     "Maximizing Rate Reduction. JMLR 23",
     _sources.TOST: "Wu, Ding, Lu, Pai, Zhang, Wang, Yu, Ma and Haeffele: Token Statistics Transformer: Linear-Time "

@@ -21,6 +21,7 @@ THEMES = (
     "cbsa",
     "redunet",
     "mcr2",
+    "segmentation",
     "code",
     "plain",
 )

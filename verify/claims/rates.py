@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
-from flint import fmpq
+from flint import arb, ctx, fmpq
 
 import srr
 from verify import derivatives
@@ -817,6 +817,79 @@ def memorisation(case: Case) -> Outcome:
     bound = case.wrong(math.log(t.n), growing)
     scale = sensitivity(t.Z, rate) + abs(bound) + r
     return at_most(rate[0], bound, size=t.n + t.d, scale=scale, rate=float(rate[0]), bound=bound)
+
+
+@claim(
+    "rates.circle",
+    title="On a circle naming a ball of the best cover takes about one bit more than the rate distortion",
+    statement=r"\log N_\varepsilon-\mathcal R(\varepsilon)\ \to\ \tfrac12\log\tfrac{\pi e}2\approx1.047\text{ bits},"
+    r"\qquad\mathcal R=\kappa A(\kappa)-\log I_0(\kappa),\ \varepsilon^2=1-A(\kappa)^2,\ A=I_1/I_0",
+    source=f"{BOOK}, theorem on covering number and rate distortion, with its O(D) made exact",
+    relation="limit",
+    hypotheses="tokens uniform on the unit circle in the plane, eps from 0.001 to 0.7, balls centred on the circle",
+    expect=HOLDS,
+    twin="balls of diameter eps",
+    instances=60,
+)
+def circle(case: Case) -> Outcome:
+    """The best test channel is von Mises with concentration κ, whose mean has length A: by Kuhn and Tucker, e^(−sr²)
+    I₀(2sr), s = κ/2A, being largest at r = A. A ball covers an arc 4 arcsin(ε/2). In balls:
+    0 ≤ log N − R − ½ log(πe/2) ≤ log(1 + 1/x) + ε²/3, where x, the circle over the arc, is rounded up to N.
+    """
+    with ctx.workprec(256):
+        kappa = arb(case.log_uniform("kappa", 2.0, 1e6))
+        I_0, I_1 = kappa.bessel_i(0), kappa.bessel_i(1)
+        eps = (1 - (I_1 / I_0) ** 2).sqrt()
+        x = arb.pi() / 2 / (eps / case.wrong(2, 4)).asin()
+        beyond = x.ceil().log() - kappa * I_1 / I_0 + I_0.log() - (arb.pi() * arb(1).exp() / 2).log() / 2
+        above, below = beyond, (1 + 1 / x).log() + eps**2 / 3 - beyond
+        return exactly(None if above.contains(0) or below.contains(0) else bool(above > 0 and below > 0))
+
+
+@claim(
+    "rates.maximum-entropy",
+    title="Of all distributions with a given covariance, or energy, the Gaussian has the largest entropy",
+    statement=r"h(x)\le\tfrac12\log\big((2\pi e)^d\det\Sigma\big)\le\tfrac d2\log\frac{2\pi e\,\mathbb E\|x\|^2}d,"
+    r"\qquad h(x)\le\log\mathrm{vol}(\mathrm{supp}\,x)",
+    source=f"{BOOK}, on maximum entropy; Cover and Thomas, theorem 8.6.5",
+    relation="tight",
+    hypotheses="affine images of independent Gaussian, uniform, Laplace, exponential, triangular or logistic ones",
+    expect=HOLDS,
+    twin="pi e for 2 pi e",
+    instances=60,
+)
+def maximum_entropy(case: Case) -> Outcome:
+    """h(Ax + b) = h(x) + log|det A|, and the entropies of the marginals are known. The Gaussian reaches the first
+    bound, the uniform distribution the last.
+    """
+    rng, d = case.rng(), case.integer("d", 1, 4)
+    kinds = [case.choice(f"marginal {i}", tuple(MARGINALS)) for i in range(d)]
+    entropies, variances = (np.array(column) for column in zip(*(MARGINALS[kind] for kind in kinds), strict=True))
+    A, mean = rng.standard_normal((d, d)), rng.standard_normal(d)
+    stretch = float(np.linalg.slogdet(A)[1])
+    covariance = (A * variances) @ A.T
+    constant = math.log(case.wrong(2, 1) * math.pi * math.e)
+    entropy = float(np.sum(entropies)) + stretch
+    gaussian = d / 2 * constant + float(np.linalg.slogdet(covariance)[1]) / 2
+    energy = d / 2 * (constant + math.log((np.trace(covariance) + mean @ mean) / d))
+    scale = d * float(np.linalg.cond(covariance)) + abs(entropy) + abs(gaussian) + abs(energy)
+    outcomes = [at_most(entropy, gaussian, size=d, scale=scale), at_most(gaussian, energy, size=d, scale=scale)]
+    if set(kinds) == {"gaussian"}:
+        outcomes.append(equal(entropy, gaussian, size=d, scale=scale))
+    if set(kinds) == {"uniform"}:  # the unit cube, whose image has the volume |det A|
+        outcomes.append(equal(entropy, stretch, size=d, scale=scale))
+    return all_of(*outcomes)
+
+
+MARGINALS = {
+    "gaussian": (math.log(2 * math.pi * math.e) / 2, 1.0),
+    "uniform": (0.0, 1 / 12),
+    "laplace": (1 + math.log(2), 2.0),
+    "exponential": (1.0, 1.0),
+    "triangular": (1 / 2, 1 / 6),
+    "logistic": (2.0, math.pi**2 / 3),
+}
+"""Entropy in nats and variance; the triangular distribution is that of the sum of two uniform variables."""
 
 
 @claim(
