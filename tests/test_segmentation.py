@@ -115,6 +115,17 @@ def test_descent_separates_two_orthogonal_lines():
     assert found.lengths[-1] == pytest.approx(by_determinants(Z, found.labels, 1e-3, True), rel=1e-10)
 
 
+@overheads
+def test_two_tokens_are_merged_just_where_it_pays(overhead):
+    Z, merged = np.array([[1.0, 0.0], [0.6, 0.8]]), set()
+    for eps in np.geomspace(0.05, 20.0, 60):
+        two, one = (by_determinants(Z, labels, eps, overhead) for labels in ([0, 1], [0, 0]))
+        found = segmentation.pairwise_steepest_descent(Z, eps=float(eps), overhead=overhead)
+        assert found.labels.tolist() == ([0, 0] if one < two else [0, 1])
+        merged.add(one < two)
+    assert merged == {True, False}
+
+
 def test_two_lines_and_a_plane_at_the_published_sizes():
     """The right three groups from a tenth of the noise level to a few times it; two, then one, far above."""
     generator = np.random.default_rng(3)

@@ -853,7 +853,7 @@ def circle(case: Case) -> Outcome:
     r"\qquad h(x)\le\log\mathrm{vol}(\mathrm{supp}\,x)",
     source=f"{BOOK}, on maximum entropy; Cover and Thomas, theorem 8.6.5",
     relation="tight",
-    hypotheses="affine images of independent Gaussian, uniform, Laplace, exponential, triangular or logistic ones",
+    hypotheses="affine images of independent variables: Gaussian, uniform, triangular, Laplace, exponential, logistic",
     expect=HOLDS,
     twin="pi e for 2 pi e",
     instances=60,
@@ -864,7 +864,9 @@ def maximum_entropy(case: Case) -> Outcome:
     """
     rng, d = case.rng(), case.integer("d", 1, 4)
     kinds = [case.choice(f"marginal {i}", tuple(MARGINALS)) for i in range(d)]
-    entropies, variances = (np.array(column) for column in zip(*(MARGINALS[kind] for kind in kinds), strict=True))
+    entropies, variances, widths = (
+        np.array(column) for column in zip(*(MARGINALS[kind] for kind in kinds), strict=True)
+    )
     A, mean = rng.standard_normal((d, d)), rng.standard_normal(d)
     stretch = float(np.linalg.slogdet(A)[1])
     covariance = (A * variances) @ A.T
@@ -876,20 +878,23 @@ def maximum_entropy(case: Case) -> Outcome:
     outcomes = [at_most(entropy, gaussian, size=d, scale=scale), at_most(gaussian, energy, size=d, scale=scale)]
     if set(kinds) == {"gaussian"}:
         outcomes.append(equal(entropy, gaussian, size=d, scale=scale))
-    if set(kinds) == {"uniform"}:  # the unit cube, whose image has the volume |det A|
-        outcomes.append(equal(entropy, stretch, size=d, scale=scale))
+    if np.all(np.isfinite(widths)):  # a box, whose image has |det A| times its volume
+        volume = float(np.sum(np.log(widths)) + np.sum(np.log(np.linalg.svd(A, compute_uv=False))))
+        outcomes.append(at_most(entropy, volume, size=d, scale=scale))
+        if set(kinds) == {"uniform"}:
+            outcomes.append(at_most(volume, entropy, size=d, scale=scale))
     return all_of(*outcomes)
 
 
 MARGINALS = {
-    "gaussian": (math.log(2 * math.pi * math.e) / 2, 1.0),
-    "uniform": (0.0, 1 / 12),
-    "laplace": (1 + math.log(2), 2.0),
-    "exponential": (1.0, 1.0),
-    "triangular": (1 / 2, 1 / 6),
-    "logistic": (2.0, math.pi**2 / 3),
+    "gaussian": (math.log(2 * math.pi * math.e) / 2, 1.0, math.inf),
+    "uniform": (0.0, 1 / 12, 1.0),
+    "triangular": (1 / 2, 1 / 6, 2.0),
+    "laplace": (1 + math.log(2), 2.0, math.inf),
+    "exponential": (1.0, 1.0, math.inf),
+    "logistic": (2.0, math.pi**2 / 3, math.inf),
 }
-"""Entropy in nats and variance; the triangular distribution is that of the sum of two uniform variables."""
+"""Entropy in nats, variance, width of the support; triangular being the sum of two uniform ones."""
 
 
 @claim(
