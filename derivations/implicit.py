@@ -129,7 +129,7 @@ STATIONARY = Derivation(
         ("=", Y_O @ (I_p + beta * R_k @ Y_O.T @ Y_O @ R_k), Calculus((_CUBIC,)), "The cubic."),
         ("=", Y_O @ _system, Calculus(), "S_k again."),
     ),
-    remark="So Y_k⁺ + κβY_k⁺S_k⁻¹ = Y_k for Y_k⁺ = Y_kR_k and S_k = I + βY_k⁺ᵀY_k⁺: the tokens less κ∇Rᶜ at the new "
+    remark="So Y_k⁺ + κβY_k⁺S_k⁻¹ = Y_k for Y_k⁺ = Y_kR_k and S_k = I + β(Y_k⁺)ᵀY_k⁺: the tokens less κ∇Rᶜ at the new "
     "ones. Of a singular value s, with r = t/s, the cubic says βt³ − βst² + (1 + κβ)t − s = 0.",
 )
 

@@ -64,7 +64,7 @@ def _share(case: Case) -> Fraction:
 @claim(
     "mcr2.shape-function",
     title="What a squared singular value adds grows, faster and faster up to the turning point, slower beyond it",
-    statement=r"f'(x)\ge0,\quad f'(x)=f'(x_T^2/x),\quad f''\ge0\iff x\le x_T=\sqrt{\gamma}/\alpha,\qquad"
+    statement=r"f'(x)\ge0,\quad f'(x)=f'(x_T^2/x),\quad f''\ge0\iff x\le x_T=\sqrt{\gamma}/\alpha,\qquad "
     r"f(x)=\log(1+\alpha x)-\gamma\log(1+\alpha x/\gamma)",
     source=f"{MCR2}, proof of the theorem on optima; derived",
     relation="=",
