@@ -126,6 +126,8 @@ def _flops(layer: Layer, n: int) -> int:
 @_flops.register
 def _(layer: Crate, n: int) -> int:
     K, d, p = layer.U.shape
+    if "implicit" in layer.rule:
+        raise TypeError(f"layer must have a rule whose flops are known, got {layer.rule!r}")
     compress = gradient if layer.rule in ("exact", "neumann") else attention
     return compress(n, d, K, p) + ista_step(n, d, d)
 

@@ -465,3 +465,25 @@ def test_bad_options_get_one_sentence(arguments, message, somewhere, capsys):
     assert main(["certify", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert [p.name for p in somewhere.iterdir()] == ["folder"]
+
+
+def one_statement(**changes):
+    def number(x):
+        return {"shape": [1, 1], "values": x.hex()}
+
+    statement = {"half": "layer", "quantity": "|Z|_1", "before": "input", "after": "output", "lam": None, "sign": 1}
+    statement |= {"lower": None, "upper": None, "exact": {"before": "1/1", "after": "3/1"}}
+    arrays = {"input": number(1.0), "half": number(2.0), "output": number(3.0), "D": number(1.0)}
+    arrays["U"] = {"shape": [1, 1, 1], "values": (1.0).hex()}
+    Path("one.json").write_text(json.dumps({"eps": "1/2", "arrays": arrays, "statements": [statement | changes]}))
+    return alone(Path("one.json"))
+
+
+def test_the_script_knows_the_ends_of_a_half_and_the_sign_of_lam(somewhere):
+    assert one_statement().returncode == 0
+    backwards = one_statement(before="output", after="input", sign=-1, exact={"before": "3/1", "after": "1/1"})
+    assert backwards.returncode == 2
+    assert "are not the ends of layer" in backwards.stderr
+    rewarded = one_statement(quantity="lasso", lam="-100/1", sign=-1, exact={"before": "-64/1", "after": "-12a/1"})
+    assert rewarded.returncode == 2
+    assert "lam must be >= 0" in rewarded.stderr

@@ -160,9 +160,13 @@ def save(kind, path, **arrays):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_takes_tokens_of_ones_own(capsys, mixture, family):
     np.save("Z.npy", mixture.Z)
-    code, data = data_of(capsys, family, "--tokens", "Z.npy", "--K", "2", "--p", "2", "--layers", "2")
+    np.save("U.npy", mixture.U)
+    bases = ["--K", "3" if family in ("transpose", "identity") else "2", "--p", "2"]  # those two ask for K p = d
+    if family == "implicit":  # and this one for orthogonal subspaces
+        bases = ["--bases", "U.npy"]
+    code, data = data_of(capsys, family, "--tokens", "Z.npy", *bases, "--layers", "2")
     assert code in (0, 1)
-    assert {step["layer"] for step in data["steps"]} == {1, 2}
+    assert {step["layer"] for step in data["steps"]} == ({1, 2, 3, 4} if family == "autoencoder" else {1, 2})
     assert all(step["verdict"] not in ("undecided", "not finite") for step in data["steps"])
 
 

@@ -343,7 +343,7 @@ def test_every_kind_of_layer_has_its_promises():
         layers.tost(MIXTURE.U, eps=0.5): "Rvar",
         layers.tost_official(MIXTURE.U): "Rvar",
         layers.aot(MIXTURE.U): "noise share",
-        layers.PreNorm(layers.aot(MIXTURE.U)): "Rc",
+        layers.PreNorm(layers.aot(MIXTURE.U)): "noise share",
     }
     for layer, quantity in alone.items():
         promises = promises_of(layer, OBJECTIVE)

@@ -38,7 +38,7 @@ def test_operators(n, d, K, p, m):
 def test_layers(n, d, K, p, m):
     Z, U, D, S = drawn((n, d), (K, d, p), (d, m), (d, d))
     every = [
-        *(layers.crate(U, S, rule=rule, eps=1.0, kappa=0.1) for rule in layers.RULES),
+        *(layers.crate(U, S, rule=rule, eps=1.0, kappa=0.1) for rule in layers.RULES if "implicit" not in rule),
         layers.official(U, S, bias=Z[0]),
         layers.crate_variant(U, S, variant="fixed"),
         layers.crate_causal(U, S),
@@ -63,3 +63,10 @@ def test_a_layer_of_one_s_own_has_no_known_cost():
 
     with pytest.raises(TypeError, match="layer must be of a kind whose flops are known, got Mine"):
         flops.of_layer(Mine(), 3)
+
+
+@pytest.mark.parametrize("rule", ["implicit", "semi-implicit"])
+def test_implicit_rules_are_not_taken_for_attention(rule):
+    layer = layers.crate(np.eye(4)[None, :, :2], np.eye(4), rule=rule, eps=1.0)
+    with pytest.raises(TypeError, match=f"layer must have a rule whose flops are known, got '{rule}'"):
+        flops.of_layer(layer, 3)

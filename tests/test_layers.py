@@ -285,7 +285,8 @@ def test_layers_are_values():
 def test_batched_equals_a_stack_of_singles():
     Z, U, D = instance()
     batch = np.stack([Z, 2 * Z, Z + 1])[:, None]
-    every = [layers.crate(U, D, rule=rule, eps=EPS) for rule in layers.RULES]
+    orthogonal = np.linalg.qr(np.concatenate(list(U), axis=1))[0][:, : U.shape[2]][None]
+    every = [layers.crate(orthogonal if rule == "implicit" else U, D, rule=rule, eps=EPS) for rule in layers.RULES]
     for layer in (*every, layers.PreNorm(layers.official(U, D)), layers.descent(U, eps=EPS, lam=LAM)):
         stack = np.stack([layer(z) for z in batch[:, 0]])[:, None]
         near(layer(batch), stack, size=20, scale=10 + np.abs(stack))

@@ -8,7 +8,8 @@ take, it proves so by two rational numbers, before and after:
 - |A|_1 itself; and λ|A|_1 + ½|Z − A Dᵀ|² for the lasso, Z being the tokens before.
 
 This script reads the arrays as the rational numbers that floats are, computes the two anew, and compares. It exits
-with 0 if all such statements are true, 1 if one is false or there is none, 2 if the file cannot be read.
+with 0 if all such statements are true, 1 if one is false or there is none, 2 if the file cannot be read. Hashes, and
+whether the arrays are those of a layer, are not looked at.
 """
 
 import json
@@ -17,6 +18,7 @@ from fractions import Fraction
 
 LARGEST_FILE = 2**24
 ENTRIES, SIDE, HEADS, DIGITS = 2048, 32, 64, 4000
+PLACES = {"compress": (("input",), "half"), "sparsify": (("half", "normed"), "output"), "layer": (("input",), "output")}
 QUANTITIES = ("Rc", "Rc - R", "|Z|_1", "lam|Z|_1 - R", "lasso", "loss")
 
 
@@ -89,6 +91,8 @@ def value(statement, name, arrays, eps):
     """The rational number of a quantity at the tokens ``name``."""
     quantity = statement["quantity"]
     lam = ratio(statement["lam"]) if statement["lam"] is not None else Fraction(0)
+    if lam < 0:
+        raise ValueError("lam must be >= 0")
     if quantity not in QUANTITIES or (quantity in ("lam|Z|_1 - R", "loss") and lam != 0):
         raise ValueError(f"{quantity!r} has no exact certificate")
     (A,) = matrices(arrays[name])
@@ -113,6 +117,9 @@ def value(statement, name, arrays, eps):
 
 def confirmed(statement, arrays, eps):
     """Whether the exact part of a statement is true: both numbers, and the sign of their difference."""
+    starts, end = PLACES[statement["half"]]
+    if statement["before"] not in starts or statement["after"] != end:
+        raise ValueError(f"{statement['before']} and {statement['after']} are not the ends of {statement['half']}")
     before, after = (value(statement, statement[name], arrays, eps) for name in ("before", "after"))
     exact = statement["exact"]
     if (ratio(exact["before"], 16), ratio(exact["after"], 16)) != (before, after):

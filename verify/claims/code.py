@@ -472,7 +472,7 @@ def _enclosed(found: Enclosure, exact: decide.Decision, unit: float) -> Outcome:
 @claim(
     "code.enclosures",
     title="Enclosures contain the exact values, and little else",
-    statement=r"\underline v\le v\le\overline v,\qquad\overline v-\underline v\le10^{-9}(1+|v|),\qquad"
+    statement=r"\underline v\le v\le\overline v,\qquad\overline v-\underline v\le10^{-9}(1+|v|),\qquad "
     r"v=R,\ R^c(Z|U),\ R^c(Z|\Pi),\ \|Z\|_1,\ \text{lasso},\ \text{loss}",
     source="Higham 2002, theorem 10.3; Rump 2010",
     relation="<=",

@@ -413,7 +413,7 @@ def proximal_beats_semi_implicit(case: Case) -> Outcome:
 @claim(
     "implicit.cycle-descends",
     title="A cycle of proximal steps, one head after another, compresses however the subspaces overlap",
-    statement=r"Z\leftarrow Z+(\mathrm{prox}_{\kappa R}(ZU_k)-ZU_k)U_k^\top,\ k=1,\dots,K\quad\Longrightarrow\quad"
+    statement=r"Z\leftarrow Z+(\mathrm{prox}_{\kappa R}(ZU_k)-ZU_k)U_k^\top,\ k=1,\dots,K\quad\Longrightarrow\quad "
     r"R^c(Z^+)\le R^c(Z)",
     source="what extends the proximal step to overlapping subspaces at first sight",
     relation="<=",

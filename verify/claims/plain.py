@@ -98,7 +98,7 @@ def attention_written_out(case: Case) -> Outcome:
 @claim(
     "plain.crate-layer",
     title="crate builds the layer of the paper, with each explicit compression rule",
-    statement=r"Z^{\ell+\frac12}=\text{the step named, of size }\kappa,\qquad"
+    statement=r"Z^{\ell+\frac12}=\text{the step named, of size }\kappa,\qquad "
     r"Z^{\ell+1}=\mathrm{ReLU}\big(Z^{\ell+\frac12}+\eta D^\top(Z^{\ell+\frac12}-DZ^{\ell+\frac12})-\eta\lambda1\big)",
     source=f"{N23}, eq. 9, 10, 17 and 18",
     relation="=",
@@ -266,7 +266,7 @@ def objective_written_out(case: Case) -> Outcome:
 @claim(
     "plain.rate-reduction",
     title="rate_reduction computes R less the rate within subspaces or classes",
-    statement=r"\Delta R=\tfrac12\log\det(I+\alpha ZZ^\top)-R^c,\qquad"
+    statement=r"\Delta R=\tfrac12\log\det(I+\alpha ZZ^\top)-R^c,\qquad "
     r"R^c=\sum_k\tfrac12\log\det(I+\beta Y_k^\top Y_k)\ \text{or}\ "
     r"\sum_k\tfrac{n_k}{2n}\log\det\big(I+\tfrac d{n_k\varepsilon^2}Z\Pi_kZ^\top\big)",
     source=f"{N23}, eq. 1",
@@ -298,7 +298,7 @@ def rate_reduction_written_out(case: Case) -> Outcome:
 @claim(
     "plain.curvature",
     title="The curvature bounds and the step sizes of bases whose overlap is known",
-    statement=r"\lambda_{\max}\Big(\sum_kU_kU_k^\top\Big)=m,\qquad L_c=\beta m,\qquad"
+    statement=r"\lambda_{\max}\Big(\sum_kU_kU_k^\top\Big)=m,\qquad L_c=\beta m,\qquad "
     r"s_c=\frac1{L_c},\quad s_R=\frac8\alpha,\quad s=\frac1{L_c+\alpha/8}",
     source="derivations curvature-of-the-compression-rate-from-above and -below, curvature-of-the-smooth-loss",
     relation="=",
