@@ -61,8 +61,6 @@ WORKS = {
     _sources.SEGMENTATION: "Yu, Chu, Tong, Wu, Pai, Buchanan and Ma: Emergence of Segmentation with Minimalistic "
     "White-Box Transformers. CPAL 2024",
     _sources.ALPHA: "Yang, Li, Pai, Zhou, Ma, Yu and Xie: Scaling White-Box Transformers for Vision. NeurIPS 2024",
-    _sources.MAE: "Pai, Buchanan, Wu, Yu and Ma: Masked Completion via Structured Diffusion with White-Box "
-    "Transformers. ICLR 2024",
     _sources.HU: "An In-depth Investigation of Sparse Rate Reduction in Transformer-like Models. NeurIPS 2024",
     _sources.BOOK: "the book, an open text, version 2: ma-lab-berkeley.github.io/deep-representation-learning-book "
     "(equations by the labels in its source)",

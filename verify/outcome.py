@@ -110,6 +110,11 @@ def exactly(holds: bool | None, **data: Any) -> Outcome:
     return Outcome(holds=None if holds is None else bool(holds), certified=holds is not None, data=data)
 
 
+def observed(holds: bool, **data: Any) -> Outcome:
+    """A relation read off rounded numbers, without a tolerance: argmaxima, ranks, counts, plain comparisons."""
+    return Outcome(holds=bool(holds), data=data)
+
+
 def all_of(*outcomes: Outcome) -> Outcome:
     """Every one of several relations: refuted if any is, undecided if any is and none is refuted."""
     if not outcomes:

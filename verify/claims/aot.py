@@ -18,7 +18,7 @@ from verify.case import Case
 from verify.claims._instances import norm
 from verify.claims._sources import AOT, BOOK
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
-from verify.outcome import all_of, at_most, decided, equal, exactly
+from verify.outcome import all_of, at_most, decided, equal, exactly, observed
 
 Array = Any
 
@@ -311,7 +311,7 @@ def first_failing_layer(case: Case) -> Outcome:
         Z, layer = m.step(Z, m.tau), layer + 1
     own, foreign = m.largest(Z)
     case.assume(min(np.abs(own - m.tau).min(), np.abs(foreign - m.tau).min()) > 1e-6)
-    return exactly(layer == foretold, foretold=foretold, seen=layer)
+    return observed(layer == foretold, foretold=foretold, seen=layer)
 
 
 @claim(

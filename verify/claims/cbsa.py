@@ -395,8 +395,8 @@ def official_operator_compresses(case: Case) -> Outcome:
     instances=150,
 )
 def cosine_for_small_tokens(case: Case) -> Outcome:
-    """Both gradients are then β times the tokens, one of all, one of Z̄, an orthogonal projection of them. Larger tokens
-    only lower it: with β‖Z‖² ≫ 1 the exact step favours weak directions, in which pools hold less.
+    """Both gradients are then β times the tokens, one of all, one of Z̄, an orthogonal projection of them. Larger
+    tokens may do worse or better.
     """
     even = tuple(s for s in SIZES if s[0] % s[1] == 0 and s[0] > s[1])
     m = _contracted(case, contractions=("pooled",), sizes=even)

@@ -32,7 +32,7 @@ from verify.claims._instances import norm
 from verify.claims._sources import N23
 from verify.claims._steps import assume_visible, coarseness, inner, spectra
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Outcome, claim
-from verify.outcome import all_of, at_most, decided, equal, exactly
+from verify.outcome import all_of, at_most, decided, equal, exactly, observed
 
 SMALL: dict[str, Any] = {"n": (1, 8), "d": (1, 6), "K": (1, 3), "p": (1, 2)}
 ORTHOGONAL: dict[str, Any] = {**SMALL, "coherence": ("orthogonal",)}
@@ -279,7 +279,7 @@ def shrinks_more_than_explicit(case: Case) -> Outcome:
     e = 1 - k / (1 + u)  # in units of σ
     sign = u * e**3 - u * e**2 + (1 + k) * e - 1
     more = square >= case.wrong(bound, c)
-    return exactly((sign >= 0) == more and (t <= explicit) == (sign >= 0), implicit=t, explicit=explicit)
+    return observed((sign >= 0) == more and (t <= explicit) == (sign >= 0), implicit=t, explicit=explicit)
 
 
 @claim(
