@@ -184,8 +184,9 @@ class Lemma(_UnderRules):
 class Taylor(_UnderRules):
     """f(X + H) ≤ f(X) + Df(X)[H] + c/2 ‖H‖², or ≥, from a bound c ‖E‖² on D²f(X)[E, E] that holds at every point.
 
-    The matrix E is that of the bound. All between X and X + H must be as X is declared: X is declared nothing, or
-    positive semidefinite with X + H declared so as well.
+    The matrix E is that of the bound, and nothing is assumed of it. All between X and X + H must be as X is declared: X
+    is declared nothing, or positive semidefinite with X + H declared so as well. What f inverts, or takes the
+    determinant of, must be positive definite there by its form, so that f is smooth on the way.
     """
 
     f: Expr
@@ -208,6 +209,8 @@ class Taylor(_UnderRules):
             return Finding(False, GENERAL, "the bound on the curvature is not proved, or goes the other way")
         if self.bound.restricts(self.X) or not self._stays():
             return Finding(False, GENERAL, "the bound on the curvature does not hold at every point of the way")
+        if not self._smooth():
+            return Finding(False, GENERAL, "the form of f does not show that it is smooth on the way")
         if not any(self._bounds(E) for E in matrices(self.bound.left) - {self.X}):
             return Finding(False, GENERAL, "the bound is not one on this second derivative")
         moved = substitute(self.f, {self.X: self.X + self.H})
@@ -218,12 +221,17 @@ class Taylor(_UnderRules):
 
     def _bounds(self, E: Matrix) -> bool:
         """Whether the bound is one on D²f(X)[E, E], for every E such as H."""
-        if E.shape != self.X.shape or not as_declared(E, self.H, ()):
+        if E.shape != self.X.shape or not as_declared(E, self.H, ()) or self.bound.restricts(E):
             return False
         curvature = Differential(Differential(self.f, self.X, E), self.X, E)
         return equal(self.bound.left, curvature, self.rules) and equal(
             self.bound.right, expression(self.c) * norm_squared(E), self.rules
         )
+
+    def _smooth(self) -> bool:
+        """Of a semidefinite X, what f takes an inverse or a determinant of is definite where X is, and on the way."""
+        definite = substitute(self.f, {self.X: Identity(self.X.rows) + self.X}) if self.X.psd else self.f
+        return smooth(self.f) or smooth(definite)
 
     def _stays(self) -> bool:
         """Whether the way from X to X + H is among the matrices that X stands for."""

@@ -261,3 +261,26 @@ def test_identity_tests_count_the_powers_they_compare():
 def test_symmetric_matrices_are_square():
     with pytest.raises(ValueError, match="a symmetric matrix must be square"):
         Matrix("A", "n", "d", psd=True)
+
+
+def test_taylor_asks_for_a_function_that_is_smooth_on_the_way():
+    """log⟨a, X⟩² has a pole between X and X + H where ⟨a, X⟩ changes its sign."""
+    a, X, E, H = (Matrix(name, "d", 1) for name in "aXEH")
+    s = ex.inner(a, X)
+    f = ex.log(s * s)
+    slope = ex.reciprocal(s) * (ex.inner(a, E) * Identity(1))
+    curvature = ex.Differential(ex.Differential(f, X, E), X, E)
+    bound = proved(curvature, ("<=", ZERO * norm_squared(E), Squares(((2, slope),)), "a square"))
+    moved, end = ex.substitute(f, {X: X + H}), f + ex.Differential(f, X, H)
+    found = Taylor(f, X, H, bound, ZERO)(moved, "<=", end)
+    assert not found.accepted
+    assert "smooth" in found.reason
+
+
+def test_taylor_takes_nothing_that_is_assumed_of_a_direction():
+    A, X, E, H = Matrix("A", "d", "m"), *(Matrix(name, "d", "q") for name in "XEH")
+    f, kernel = norm_squared(A.T @ X), rules.known(A.T @ E, 0 * (A.T @ E))
+    curvature = ex.Differential(ex.Differential(f, X, E), X, E)
+    bound = proved(curvature, ("<=", ZERO * norm_squared(E), Squares(rules=(kernel,)), "E is in the kernel"))
+    moved, end = ex.substitute(f, {X: X + H}), f + ex.Differential(f, X, H)
+    assert not Taylor(f, X, H, bound, ZERO)(moved, "<=", end).accepted

@@ -284,8 +284,8 @@ def labelled_ascent_at_the_tokens(case: Case) -> Outcome:
 @claim(
     "redunet.step-limit-is-sharp",
     title="No step of 1.1/alpha or more is safe on the sphere, whatever the tokens",
-    statement=r"\forall\,s\ge1.1\ \exists Z,\Pi:\quad\Delta R\big(\mathcal P_{\mathbb S}(Z+\tfrac s\alpha\nabla\Delta R)"
-    r"\mid\Pi\big)<\Delta R(Z\mid\Pi)",
+    statement=r"\forall\,s\ge1.1\ \exists Z,\Pi:\quad"
+    r"\Delta R\big(\mathcal P_{\mathbb S}(Z+\tfrac s\alpha\nabla\Delta R)\mid\Pi\big)<\Delta R(Z\mid\Pi)",
     source="derived; sharpness of redunet.labelled-ascent to 17 %",
     relation="tight",
     hypotheses="two classes along three axes, one token of the first where the second lies; s from 1.1 to 10",
