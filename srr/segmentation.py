@@ -90,7 +90,7 @@ def segmented_length(Z: Array, Pi: Array, *, eps: float, overhead: bool = True) 
     def length(Z: Array, Pi: Array) -> tuple[Array, ...]:
         parts = _partition.gather(Z, Pi)
         groups = (_autodiff.half_logdet(tokens, weights, root, "auto") for tokens, weights in parts.groups)
-        rate, error = map(parts.join, zip(*groups, strict=True))
+        rate, error = map(parts.join, *groups)
         label = -xp.log(xp.where(parts.share > 0, parts.share, 1.0))
         weight = n * parts.share + basis
         return xp.sum(weight * rate + n * parts.share * label, axis=-1), xp.sum(weight * error, axis=-1)
