@@ -28,7 +28,7 @@ WELCOME = """\
 srr answers whether the theory of white-box transformers is true, layer by layer.
 
 Try first:
-  srr verify                      judge every claim, with evidence, in under a minute
+  srr verify                      judge every claim, with evidence, in about two minutes
   srr list                        what is claimed
   srr show CLAIM                  one claim in full, and its counterexample
   srr descend                     layers at work on tokens, half-step by half-step
