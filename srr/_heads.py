@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from array_api_compat import array_namespace
 
-from srr._arrays import Array, require_bases, require_shape
+from srr._arrays import Array, Namespace, namespace, require_bases, require_shape, require_tokens
 
 
 def require_subspaces(U: Array) -> None:
     """U is ``(K, d, p)`` for some d ≥ p, all finite; the columns may be any vectors."""
     require_shape(U, ("K", "d", "p"), "U")
     require_bases(U, U.shape[1])
+
+
+def require_tokens_and_bases(Z: Array, U: Array) -> Namespace:
+    """The namespace of tokens ``(..., n, d)`` and bases ``(K, d, p)`` that go together."""
+    xp = namespace(Z=Z, U=U)
+    require_tokens(Z)
+    require_bases(U, Z.shape[-1])
+    return xp
 
 
 def side_by_side(U: Array) -> Array:

@@ -25,7 +25,7 @@ from srr._arrays import (
     require_shape,
     require_tokens,
 )
-from srr._heads import project, require_subspaces, side_by_side, unproject
+from srr._heads import project, require_subspaces, require_tokens_and_bases, side_by_side, unproject
 from srr._scalars import Scalar, scalar
 from srr.attention import _softmax_of_gram
 from srr.layer import AttentionOnly
@@ -52,7 +52,7 @@ def attention_weights(Z: Array, U: Array, *, threshold: float | None = None) -> 
     TypeError, ValueError
         An argument of the wrong kind, shape or value; the message names it.
     """
-    xp, tau, W = _check(Z, U), _threshold(threshold), side_by_side(U)
+    xp, tau, W = require_tokens_and_bases(Z, U), _threshold(threshold), side_by_side(U)
     return map_blocks(lambda Z: (_weights(xp, project(Z, W, U.shape[0]), tau),), Z)[0]
 
 
@@ -69,7 +69,7 @@ def mssa_thresholded(Z: Array, U: Array, *, threshold: float | None) -> Array:
     -----
     Wang et al. 2025 (arXiv 2506.03790), the MSSA operator.
     """
-    xp, tau, W = _check(Z, U), _threshold(threshold), side_by_side(U)
+    xp, tau, W = require_tokens_and_bases(Z, U), _threshold(threshold), side_by_side(U)
 
     def attend(Z: Array) -> tuple[Array]:
         Y = project(Z, W, U.shape[0])
@@ -152,13 +152,6 @@ def flops(n: int, d: int, K: int, p: int) -> int:
 def _weights(xp: Namespace, Y: Array, tau: float | None) -> Array:
     share = _softmax_of_gram(xp, Y, 1.0, causal=False)
     return share if tau is None else tau * xp.astype(share > tau, Y.dtype)
-
-
-def _check(Z: Array, U: Array) -> Namespace:
-    xp = namespace(Z=Z, U=U)
-    require_tokens(Z)
-    require_bases(U, Z.shape[-1])
-    return xp
 
 
 def _threshold(threshold: float | None) -> float | None:

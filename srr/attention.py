@@ -24,12 +24,10 @@ from srr._arrays import (
     detached,
     map_blocks,
     namespace,
-    require_bases,
     require_finite,
     require_shape,
-    require_tokens,
 )
-from srr._heads import project, side_by_side, unproject
+from srr._heads import project, require_tokens_and_bases, side_by_side, unproject
 from srr._scalars import Scalar, alpha, positive_scalar, scalar
 from srr.rates import subspace_coding_rate_and_gradient
 
@@ -90,7 +88,7 @@ def neumann_step(Z: Array, U: Array, *, eps: float, step: Scalar) -> Array:
     -----
     Yu et al. 2023 (arXiv 2306.01129), eq. 67–69; any U.
     """
-    xp = _check(Z, U)
+    xp = require_tokens_and_bases(Z, U)
     K, n, p = U.shape[0], Z.shape[-2], U.shape[-1]
     W, root = side_by_side(U), math.sqrt(alpha(p, n, eps))
     kappa = positive_scalar(step, Z, "step")
@@ -171,7 +169,7 @@ def ssa(Z: Array, U: Array) -> Array:
     Yu et al. 2023 (arXiv 2306.01129), eq. 11: no p^−½ in the softmax. The papers' softmax is over columns, of
     a symmetric matrix; in rows of tokens it is over rows.
     """
-    xp = _check(Z, U)
+    xp = require_tokens_and_bases(Z, U)
     return _by_block(xp, Z, U, 1.0, lambda heads: heads)
 
 
@@ -198,7 +196,7 @@ def mssa(Z: Array, U: Array, *, eps: float | None = None) -> Array:
     -----
     Yu et al. 2023 (arXiv 2306.01129), eq. 12.
     """
-    xp = _check(Z, U)
+    xp = require_tokens_and_bases(Z, U)
     beta = 1.0 if eps is None else alpha(U.shape[-1], Z.shape[-2], eps)
     W = side_by_side(U)
     return _by_block(xp, Z, U, 1.0, lambda heads: beta * unproject(heads, W))
@@ -259,7 +257,7 @@ def causal_mssa(
 def _official(
     Z: Array, U: Array, output: Array | None, bias: Array | None, scale: Scalar | None, causal: bool
 ) -> Array:
-    xp = _check(Z, U)
+    xp = require_tokens_and_bases(Z, U)
     require_output(U, output, bias)
     W = side_by_side(U) if output is None else output
     c = positive_scalar(U.shape[-1] ** -0.5 if scale is None else scale, Z, "scale")
@@ -275,13 +273,6 @@ def require_output(U: Array, output: Array | None, bias: Array | None) -> None:
             namespace(**{name: a}, U=U)
             require_shape(a, shape, name)
             require_finite(a, name)
-
-
-def _check(Z: Array, U: Array) -> Namespace:
-    xp = namespace(Z=Z, U=U)
-    require_tokens(Z)
-    require_bases(U, Z.shape[-1])
-    return xp
 
 
 def _by_block(

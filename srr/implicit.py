@@ -31,14 +31,12 @@ from srr._arrays import (
     namespace,
     positive,
     quiet,
-    require_bases,
     require_finite,
     require_orthonormal,
-    require_tokens,
     unit_roundoff,
 )
 from srr._autodiff import tracks
-from srr._heads import project, side_by_side, unproject
+from srr._heads import project, require_tokens_and_bases, side_by_side, unproject
 from srr._scalars import Scalar, alpha, positive_scalar
 
 __all__ = ["cyclic_step", "implicit_step", "semi_implicit_step", "shrink"]
@@ -189,7 +187,7 @@ def implicit_step(Z: Array, U: Array, *, eps: float, step: Scalar) -> Array:
     where singular values coincide or are zero; where it jumps there is none. Derivatives of second order through it
     leave terms out.
     """
-    xp = _check(Z, U)
+    xp = require_tokens_and_bases(Z, U)
     _require_orthogonal(xp, U)
     W, K = side_by_side(U), U.shape[0]
     beta = alpha(U.shape[-1], Z.shape[-2], eps)
@@ -205,7 +203,7 @@ def cyclic_step(Z: Array, U: Array, *, eps: float, step: Scalar) -> Array:
 
     Parameters, result, errors and derivatives as in `implicit_step`, but that the subspaces may overlap.
     """
-    xp = _check(Z, U)
+    xp = require_tokens_and_bases(Z, U)
     require_orthonormal(U)
     beta = alpha(U.shape[-1], Z.shape[-2], eps)
     c = _weight(xp, Z, beta, positive_scalar(step, Z, "step"))
@@ -235,7 +233,7 @@ def semi_implicit_step(Z: Array, U: Array, *, eps: float, step: Scalar) -> Array
     It minimises the tangent of Rᶜ in the Gram matrices plus ‖X − Z‖²/(2κ). One QR factorisation a head, (n + p) × p,
     and one of (d + Kp) × d. All derivatives exist.
     """
-    xp = _check(Z, U)
+    xp = require_tokens_and_bases(Z, U)
     beta = alpha(U.shape[-1], Z.shape[-2], eps)
     c = _weight(xp, Z, beta, positive_scalar(step, Z, "step"))
 
@@ -292,13 +290,6 @@ def _singular(xp: Namespace, Y: Array, root: float) -> tuple[Array, Array]:
     X = Y / xp.where(size > 0, size, xp.ones_like(size))
     V = xp.linalg.eigh(xp.matmul(xp.matrix_transpose(X), X))[1]
     return V, root * size[..., 0] * xp.linalg.vector_norm(xp.matmul(X, V), axis=-2)
-
-
-def _check(Z: Array, U: Array) -> Namespace:
-    xp = namespace(Z=Z, U=U)
-    require_tokens(Z)
-    require_bases(U, Z.shape[-1])
-    return xp
 
 
 def _require_orthogonal(xp: Namespace, U: Array) -> None:

@@ -31,14 +31,12 @@ from srr._arrays import (
     like,
     map_blocks,
     namespace,
-    require_bases,
     require_broadcast,
     require_finite,
     require_membership,
     require_shape,
-    require_tokens,
 )
-from srr._heads import project, require_subspaces, side_by_side, unproject
+from srr._heads import project, require_subspaces, require_tokens_and_bases, side_by_side, unproject
 from srr._scalars import Scalar, alpha, in_range, positive_scalar
 from srr.attention import require_output
 from srr.layer import AttentionOnly
@@ -179,7 +177,7 @@ def memberships(Z: Array, U: Array, *, eta: Scalar) -> Array:
     TypeError, ValueError
         An argument of the wrong kind, shape or value; the message names it.
     """
-    xp, W = _check(Z, U), side_by_side(U)
+    xp, W = require_tokens_and_bases(Z, U), side_by_side(U)
     twice = 2 * positive_scalar(eta, Z, "eta")
 
     def shares(Z: Array) -> tuple[Array]:
@@ -412,22 +410,15 @@ def _softmax(xp: Namespace, logits: Array) -> Array:
     return weights / xp.sum(weights, axis=-2, keepdims=True)
 
 
-def _check(Z: Array, U: Array) -> Namespace:
-    xp = namespace(Z=Z, U=U)
-    require_tokens(Z)
-    require_bases(U, Z.shape[-1])
-    return xp
-
-
 def _check_heads(Z: Array, U: Array, scale: Array | None, denominator_bias: Array | None) -> Namespace:
-    xp = _check(Z, U)
+    xp = require_tokens_and_bases(Z, U)
     _require_heads(U, Z.shape[-2], scale, denominator_bias)
     return xp
 
 
 def _check_all(Z: Array, Pi: Array, U: Array) -> Namespace:
     namespace(Z=Z, Pi=Pi, U=U)
-    xp = _check(Z, U)
+    xp = require_tokens_and_bases(Z, U)
     require_shape(Pi, ("...", Z.shape[-2], U.shape[0]), "Pi")
     require_membership(Pi, Z.shape[-2])
     require_broadcast(Z=Z, Pi=Pi)
