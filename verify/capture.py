@@ -1,0 +1,139 @@
+"""What goes into the submodules of a torch network and what comes out, while it runs, and proof that it is that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from verify.layouts.layout import Tap
+
+
+class CaptureError(ValueError):
+    """What was captured is not what the network computes, or cannot be captured."""
+
+
+def capture(
+    model: nn.Module, run: Callable[[], Any], taps: Iterable[Tap], *, calls: int = 1
+) -> dict[Tap, Tensor]:
+    """Run a network once and keep copies of what passes its taps.
+
+    The network is in evaluation mode and without gradients meanwhile, and afterwards as it was.
+
+    Parameters
+    ----------
+    model : Module
+    run : callable
+        Runs it, ``lambda: model(images)``.
+    taps : iterable of Tap
+    calls : int
+        How often each submodule is to be called.
+
+    Returns
+    -------
+    dict of Tap to Tensor
+
+    Raises
+    ------
+    CaptureError
+        The model is compiled or scripted, whose submodules cannot be watched; it has no such submodule; one was
+        called another number of times (not at all, if its parent takes its weights; twice, if it is shared),
+        changes its input in place, does not take and give one tensor, or gives another output for its input again.
+    """
+    taps = tuple(taps)
+    refuse_compiled(model)
+    modules = dict(model.named_modules())
+    for tap in taps:
+        if tap.module not in modules:
+            raise CaptureError(f"the model must have a submodule {tap.module!r}, got none of that name")
+    names = tuple(dict.fromkeys(tap.module for tap in taps))
+    seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in names}
+    starts: dict[str, list[Tensor]] = {name: [] for name in names}
+
+    def before(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+            starts[name].append(_tensor(args, kwargs, name).detach().clone())
+
+        return hook
+
+    def after(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
+            start = starts[name].pop()
+            if not torch.equal(_comparable(start), _comparable(_tensor(args, kwargs, name))):
+                raise CaptureError(f"{name} must leave its input as it is, got one that it changed in place")
+            given = result[0] if isinstance(result, tuple) else result
+            if not isinstance(given, Tensor):
+                raise CaptureError(f"{name} must give a tensor, got {type(given).__name__}")
+            seen[name].append((start, given.detach().clone()))
+
+        return hook
+
+    modes = {module: module.training for module in model.modules()}
+    with ExitStack() as undo, torch.no_grad():
+        undo.callback(lambda: [setattr(module, "training", mode) for module, mode in modes.items()])
+        model.eval()
+        handles = ExitStack()
+        undo.enter_context(handles)
+        for name in names:
+            for handle in (
+                modules[name].register_forward_pre_hook(before(name), with_kwargs=True),
+                modules[name].register_forward_hook(after(name), with_kwargs=True),
+            ):
+                handles.callback(handle.remove)
+        run()
+        for name, found in seen.items():
+            if len(found) != calls:
+                raise CaptureError(f"{name} must be called {_times(calls)} in one run, {_why(len(found))}")
+        handles.close()
+        for name, found in seen.items():
+            _replay(modules[name], name, *found[0])
+    return {tap: seen[tap.module][0][tap.side == "output"] for tap in taps}
+
+
+def refuse_compiled(model: nn.Module) -> None:
+    """Refuse what does not call its submodules as they are.
+
+    Raises
+    ------
+    CaptureError
+        Some part of the model is compiled or scripted.
+    """
+    for name, module in model.named_modules():
+        compiled = getattr(module, "_compiled_call_impl", None) is not None or hasattr(module, "_orig_mod")
+        if compiled or isinstance(module, torch.jit.ScriptModule):
+            raise CaptureError(
+                f"the model must not be compiled or scripted, got such a module at {name or 'its top'!r}; "
+                "give the module it was made from"
+            )
+
+
+def _replay(module: nn.Module, name: str, given: Tensor, result: Tensor) -> None:
+    again = module(given.clone())
+    again = again[0] if isinstance(again, tuple) else again
+    if not torch.equal(_comparable(again), _comparable(result)):
+        gap = float((again.double() - result.double()).abs().max())
+        raise CaptureError(f"{name} must give the same for the same input, got another by up to {gap:.2g}")
+
+
+def _comparable(a: Tensor) -> Tensor:
+    return torch.nan_to_num(a)
+
+
+def _tensor(args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str) -> Tensor:
+    given = args[0] if args else next(iter(kwargs.values()), None)
+    if not isinstance(given, Tensor):
+        raise CaptureError(f"{name} must take a tensor first, got {type(given).__name__}")
+    return given
+
+
+def _times(calls: int) -> str:
+    return {1: "once", 2: "twice"}.get(calls, f"{calls} times")
+
+
+def _why(found: int) -> str:
+    if found == 0:
+        return "got no call: it is not used, or its parent takes its weights without calling it"
+    return f"got {found} calls: it is shared, or the network loops over it"

@@ -1,0 +1,125 @@
+"""Where a network keeps the parts of its layers, and where their tokens can be seen.
+
+A layout reads a state dict: which tensors are the bases, the dictionary and the norms of each layer, and which
+submodules see the tokens before, within and after it. It knows nothing of the code that uses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from srr import Layer
+
+State = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Tap:
+    """What goes into a submodule, or comes out of it."""
+
+    module: str
+    """Its name, as in ``named_modules``."""
+    side: Literal["input", "output"]
+
+    def __str__(self) -> str:
+        return f"{self.side} of {self.module or 'the model'}"
+
+
+@dataclass(frozen=True, eq=False)
+class Operator:
+    """One operator of a network at work: what it reads, what it gives, with which weights.
+
+    Attributes
+    ----------
+    name : str
+        Unique within the network, such as ``"transformer.layers.0.0.fn"``.
+    kind : str
+        What it is meant to be: a name in `verify.forms.KINDS`.
+    reads : tuple of Tap
+        Its arguments.
+    gives : Tap
+    weights : mapping
+        Its tensors, by the names that forms of this kind have for them.
+    constants : mapping
+        Its numbers, such as a count of heads, a step size or a threshold, by those names.
+    """
+
+    name: str
+    kind: str
+    reads: tuple[Tap, ...]
+    gives: Tap
+    weights: Mapping[str, Tensor]
+    constants: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerParts:
+    """A layer of a network, as an audit sees it. Shapes are those of `srr`.
+
+    Attributes
+    ----------
+    index : int
+    before, between, after : Tap
+        Z^ℓ, Z^{ℓ+½} and Z^{ℓ+1}, each ``(b, n, d)``.
+    order : tuple of str
+        The halves, as in `srr.Layer`.
+    U : Tensor, shape (K, d, p)
+        Bases of the compression.
+    output, bias : Tensor or None, shapes (d, K p) and (d,)
+        What maps the heads back.
+    D : Tensor or None, shape (d, m)
+        Dictionary of the sparsification.
+    norms : tuple of callable or None
+        What each half does to its tokens first, ``(..., n, d)`` to ``(..., n, d)``; None if nothing.
+    layer : srr.Layer or None
+        The same layer as srr has it, with these weights: from raw tokens, LayerNorms included.
+    """
+
+    index: int
+    before: Tap
+    between: Tap
+    after: Tap
+    order: tuple[str, str]
+    U: Tensor
+    output: Tensor | None = None
+    bias: Tensor | None = None
+    D: Tensor | None = None
+    norms: tuple[Callable[[Tensor], Tensor] | None, Callable[[Tensor], Tensor] | None] = (None, None)
+    layer: Layer | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one kind of network names its parts.
+
+    Attributes
+    ----------
+    name : str
+        As in ``srr crosscheck --layout NAME``.
+    source : str
+        Whose network: a paper, and a file of its code.
+    shapes : callable
+        The sizes that fit, ``shapes(state, heads)``, as a mapping from every name of the state dict to its shape;
+        raises ValueError, naming what is missing, if the state dict is of another kind.
+    operators, layers : callable
+        ``operators(state, **constants)`` and ``layers(state, **constants)``; the constants, such as ``heads``, are
+        those that a state dict does not tell.
+    trunk : str
+        The submodule that takes tokens ``(b, n, d)`` through all layers; empty if it is the model itself.
+    build : callable
+        ``build(state, **constants)``: a torch module of srr's own that computes what the network does, with these
+        weights.
+    """
+
+    name: str
+    source: str
+    shapes: Callable[..., Mapping[str, tuple[int, ...]]]
+    operators: Callable[..., tuple[Operator, ...]]
+    layers: Callable[..., tuple[LayerParts, ...]]
+    build: Callable[..., Any]
+    trunk: str = ""
