@@ -17,7 +17,7 @@ class CaptureError(ValueError):
 
 
 def capture(
-    model: nn.Module, run: Callable[[], Any], taps: Iterable[Tap], *, calls: int = 1
+    model: nn.Module, run: Callable[[], Any], taps: Iterable[Tap], *, calls: int = 1, replay: bool = True
 ) -> dict[Tap, Tensor]:
     """Run a network once and keep copies of what passes its taps.
 
@@ -31,6 +31,8 @@ def capture(
     taps : iterable of Tap
     calls : int
         How often each submodule is to be called.
+    replay : bool
+        Whether to run each submodule once more, alone, and compare.
 
     Returns
     -------
@@ -88,7 +90,7 @@ def capture(
             if len(found) != calls:
                 raise CaptureError(f"{name} must be called {_times(calls)} in one run, {_why(len(found))}")
         handles.close()
-        for name, found in seen.items():
+        for name, found in seen.items() if replay else ():
             _replay(modules[name], name, *found[0])
     return {tap: seen[tap.module][0][tap.side == "output"] for tap in taps}
 

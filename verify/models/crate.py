@@ -58,9 +58,12 @@ class Ista(nn.Module):
     def __init__(self, dim: int, *, step_size: float = 0.1, lambd: float = 0.1) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(dim, dim))
-        nn.init.kaiming_uniform_(self.weight)
         self.step_size = step_size
         self.lambd = lambd
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.kaiming_uniform_(self.weight)
 
     def forward(self, z: Tensor) -> Tensor:
         residual = z - z @ self.weight.T
