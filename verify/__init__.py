@@ -3,13 +3,18 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from verify.auditing.run import audit
     from verify.certificate import certify_descent
     from verify.descent import check_descent
 
-__all__ = ["certify_descent", "check_descent"]
+__all__ = ["audit", "certify_descent", "check_descent"]
 
 
 def __getattr__(name: str) -> Any:  # on demand, so that the command line starts at once
+    if name == "audit":
+        from verify.auditing.run import audit
+
+        return audit
     if name == "check_descent":
         from verify.descent import check_descent
 

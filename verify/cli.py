@@ -19,6 +19,7 @@ COMMANDS = {
     "derive": "Derivations, step by step, each step checked.",
     "descend": "A layer family at work on tokens, half-step by half-step.",
     "certify": "A certificate of what a layer lowered; check one independently.",
+    "audit": "What the layers of a trained network do to each term, beside null controls.",
     "redunet": "A network built forward from labelled tokens, and what it classifies.",
     "bench": "How fast the rates are here, against the limit and plain torch.",
 }

@@ -142,7 +142,7 @@ def require_figure(path: Path) -> None:
 
 def write(figures: Sequence[Figure], path: Path) -> None:
     """Draw figures, one below the other, and write the file, whole or not at all; the same bytes each time."""
-    with _style(text="path"):
+    with style(text="path"):
         write_all([(path, saved(_drawn(figures, words=True), path.suffix))])
 
 
@@ -162,8 +162,13 @@ def inline(figure: Figure, name: str) -> str:
 
     Ink, ground and font are those of the page. Every id begins with ``name``, which is unique in the page.
     """
-    with _style(text="none"):
-        root = ElementTree.fromstring(saved(_drawn([figure], words=False), ".svg"))
+    with style(text="none"):
+        return embedded(saved(_drawn([figure], words=False), ".svg"), name, figure.title)
+
+
+def embedded(svg: bytes, name: str, label: str) -> str:
+    """The bytes of an SVG that was drawn in the page's `style`, as `inline` gives them; ``label`` is read aloud."""
+    root = ElementTree.fromstring(svg)
     for parent in list(root.iter()):
         for child in list(parent):
             child.tail = None
@@ -188,7 +193,7 @@ def inline(figure: Figure, name: str) -> str:
     root.attrib = {
         "viewBox": root.attrib["viewBox"],
         "role": "img",
-        "aria-label": figure.title,
+        "aria-label": label,
         "fill": "currentColor",
     }
     text = ElementTree.tostring(root, encoding="unicode")
@@ -202,7 +207,8 @@ def _bare(name: str) -> str:
 # --- the drawing --------------------------------------------------------------------------------------------
 
 
-def _style(*, text: str) -> Any:
+def style(*, text: str) -> Any:
+    """How all figures look: ``text`` as paths in a file, and as text (``"none"``) in a page."""
     import matplotlib
 
     return matplotlib.rc_context(

@@ -10,7 +10,7 @@ import numpy as np
 SUFFIXES = (".npy", ".npz", ".safetensors")
 
 
-def load(source: str, name: str, *, key: str) -> np.ndarray:
+def load(source: str, name: str, *, key: str, integers: bool = False) -> np.ndarray:
     """The float32 or float64 array in a file, in this machine's byte order.
 
     Parameters
@@ -21,6 +21,8 @@ def load(source: str, name: str, *, key: str) -> np.ndarray:
         What to call it in error messages.
     key : str
         The array taken if there are several and none is named.
+    integers : bool
+        Whether it may be one of integers, such as the numbers of words.
 
     Raises
     ------
@@ -31,6 +33,8 @@ def load(source: str, name: str, *, key: str) -> np.ndarray:
     path, wanted = _existing(source, name)
     array = _chosen(_arrays(path, name), wanted, key, f"{name} in {path.name}")
     native = array.dtype.newbyteorder("=")
+    if integers and array.dtype.kind in "iu" and array.ndim:
+        return np.ascontiguousarray(array, dtype=np.int64)
     if native not in (np.float32, np.float64):
         raise ValueError(f"{name} in {path.name} must be float32 or float64, got {array.dtype}")
     if not np.isfinite(array).all():

@@ -11,6 +11,7 @@ from torch import Tensor
 from verify.auditing import coding, counterfactuals, direction, nulls
 from verify.auditing.running import Key
 from verify.auditing.terms import OF_BASES, Forms, Norm, of_tokens, terms, views
+from verify.promises import measuring
 
 COSINE, STEP, LARGEST = "cosine with -grad Rc", "step in units of 2/L_c", "lambda_max(beta Y Y^T)"
 RELATIVE = ("Rc", "official Rc")
@@ -199,7 +200,9 @@ def _counterfactuals(half: Half, Z: Tensor, old: Mapping[str, Tensor], forms: Fo
     by_step: dict[str, list[Tensor]] = {}
     for i, eps in enumerate(forms.eps):
         alone = Forms((eps,), forms.lam, forms.cls, forms.tokens)
-        for name, end in counterfactuals.steps(tokens, half.U, eps=eps, lam=forms.lam):
+        with measuring():
+            ends = list(counterfactuals.steps(tokens, half.U, eps=eps, lam=forms.lam))
+        for name, end in ends:
             by_step.setdefault(name, []).append(change(end, alone)[..., 0] - old["Rc"][..., i])
     return found | {Key("Rc", "change", name): torch.stack(rows, dim=-1) for name, rows in by_step.items()}
 

@@ -23,8 +23,8 @@ class Network:
 
     model: nn.Module
     parts: tuple[LayerParts, ...]
-    dtype: torch.dtype
-    """In which tokens are taken: that of the weights, or float32 if they have half of its digits."""
+    dtype: torch.dtype | None
+    """In which tokens are taken: that of the weights, or float32 if they have half of its digits; None for any."""
 
     @classmethod
     def of(cls, model: nn.Module, layout: Layout | str, constants: Mapping[str, Any]) -> Network:
@@ -46,7 +46,7 @@ class Network:
             if a.is_floating_point() and not bool(torch.isfinite(a).all()):
                 raise ValueError(f"the weights must be finite, got some of {name!r} that are not")
         floats = [a.dtype for a in state.values() if a.is_floating_point()]
-        dtype = floats[0] if floats and floats[0] in (torch.float32, torch.float64) else torch.float32
+        dtype = None if not floats else floats[0] if floats[0] in (torch.float32, torch.float64) else torch.float32
         state = {name: a.to(dtype) if a.is_floating_point() else a for name, a in state.items()}
         parts = layout.layers(state, **constants)
         for part in parts:

@@ -197,7 +197,7 @@ class _Subject:
         self.watched = True  # once is enough: a submodule that gives something else for its input does so each time
         for tap, a in passed.items():
             _require_finite(a, f"the {tap}", first)
-        return {tap: a.to(self.network.dtype) for tap, a in passed.items()}
+        return {tap: a.to(self.network.dtype or a.dtype) for tap, a in passed.items()}
 
     def found(self) -> tuple[HalfFound, ...]:
         """Everything, by name and form."""

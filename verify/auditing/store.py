@@ -37,7 +37,7 @@ class State:
         if not self.path.exists():
             return 0, [None] * subjects
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            with self.path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             index = json.loads(str(arrays["index"]))
         except Exception as error:  # NumPy and zipfile have many ways to refuse a broken file
