@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,11 +38,16 @@ class Drawing:
     columns: int
     draw: Callable[[Sequence[Any]], None]
 
+    @property
+    def width(self) -> float:
+        """In inches."""
+        return 7.0 if self.columns == 1 else 2.6 + 2.5 * self.columns
+
     def drawn(self) -> Any:
         """As a matplotlib figure; `verify.figure.style` is that of the caller."""
         from matplotlib.figure import Figure  # without pyplot: no window, no global state
 
-        figure = Figure(figsize=(2.6 + 2.5 * self.columns, 3.2), layout="constrained")
+        figure = Figure(figsize=(self.width, 3.2), layout="constrained")
         self.draw(figure.subplots(1, self.columns, squeeze=False)[0])
         return figure
 
@@ -85,7 +91,7 @@ def _term(found: Audit, quantity: str, title: str, unit: str) -> Drawing:
         "bands: one standard deviation over samples. Where a half starts elsewhere than the last one ended, the measure "
         "has changed: other bases, another LayerNorm."
     )
-    name = "".join(c if c.isalnum() else "-" for c in quantity.lower()).strip("-")
+    name = {"|Z|_1": "l1"}.get(quantity, quantity.lower().replace(" ", "-"))
     return Drawing(f"term-{name}", title, caption, len(views), draw)
 
 
@@ -163,7 +169,7 @@ def _beside(
         place.set(xlabel="layer", ylabel="change of Rc, nats" if what == "change" else "cosine")
         place.set_xticks([half.layer + 1 for half in halves])
         if what == "change":
-            place.set_yscale("symlog", linthresh=_threshold(halves, form))
+            _logarithmic(place, _threshold(halves, form))
         _legend(place)
 
     caption = f"{form}; bars: one standard deviation over samples."
@@ -179,6 +185,16 @@ def _dots(axes: Any, points: Sequence[tuple[float, Spread]], label: str, colour:
     bars = [0.0 if s.count < 2 else s.deviation for _, s in points]
     fill = shade if colour is None or marker == "x" else "none"
     axes.errorbar(x, y, bars, fmt=marker, color=shade, markerfacecolor=fill, markersize=4, linewidth=0.9, label=label)
+
+
+def _logarithmic(axes: Any, threshold: float) -> None:
+    """Powers of ten on both sides of zero, with numbers that need no TeX."""
+    axes.set_yscale("symlog", linthresh=threshold, linscale=0.5)
+    low, high = axes.get_ylim()
+    powers = [10.0**k for k in range(math.ceil(math.log10(threshold)), 1 + math.ceil(math.log10(max(-low, high))))]
+    ticks = [tick for tick in (0.0, *powers, *(-power for power in powers)) if low <= tick <= high]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
+    axes.set_yticks([], minor=True)
 
 
 def _threshold(halves: Sequence[HalfFound], form: Form) -> float:

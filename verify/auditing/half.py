@@ -10,7 +10,7 @@ from torch import Tensor
 
 from verify.auditing import coding, counterfactuals, direction, nulls
 from verify.auditing.running import Key
-from verify.auditing.terms import OF_BASES, Forms, Norm, of_tokens, terms, views
+from verify.auditing.terms import OF_BASES, Forms, Norm, Tokens, of_tokens, terms, views
 from verify.promises import measuring
 
 COSINE, STEP, LARGEST = "cosine with -grad Rc", "step in units of 2/L_c", "lambda_max(beta Y Y^T)"
@@ -79,9 +79,9 @@ def measure(half: Half, Z: Tensor, after: Tensor, forms: Forms) -> dict[Key, Ten
         }
     if half.half == "compress":
         found |= _direction(half, pairs, {"": [b - a for a, b in pairs]}, forms)
-        found[Key(LARGEST, "value")] = _stacked(
-            direction.largest_eigenvalues(a, half.U, eps=forms.eps, cls=forms.cls) for a, _ in pairs
-        )
+        starts = [a for a, _ in pairs]
+        top = {id(a): direction.largest_eigenvalues(a, half.U, eps=forms.eps, cls=forms.cls) for a in _distinct(starts)}
+        found[Key(LARGEST, "value")] = _stacked(top[id(a)] for a in starts)
     if half.D is not None:
         X = (Z if half.norm is None else half.norm(Z)).to(half.U)
         dictionaries = half.dictionaries or {}
@@ -96,8 +96,7 @@ def controls(half: Half, Z: Tensor, after: Tensor, noise: Tensor, forms: Forms) 
     """
     pairs = _views(half, Z, after, forms)
     starts, ends = [a for a, _ in pairs], [b for _, b in pairs]
-    at_start = [of_tokens(a, forms) for a in starts]
-    at_end = [of_tokens(b, forms) for b in ends]
+    at_start, at_end = (_known(sets, forms) for sets in (starts, ends))
     old = _terms(starts, half.U, forms, at_start)
     new = _terms(ends, half.U, forms, at_end)
     own = {name: new[name] - old[name] for name in old}
@@ -128,7 +127,13 @@ def controls(half: Half, Z: Tensor, after: Tensor, noise: Tensor, forms: Forms) 
 
 def _views(half: Half, Z: Tensor, after: Tensor, forms: Forms, adds: bool | None = None) -> list[tuple[Tensor, Tensor]]:
     pairs = views(Z, after, half.norm, half.adds if adds is None else adds, forms.tokens)
-    return [(a.to(half.U), b.to(half.U)) for a, b in pairs]
+    made = {id(a): a.to(half.U) for pair in pairs for a in pair}  # the same tokens of two views stay the same tensor
+    return [(made[id(a)], made[id(b)]) for a, b in pairs]
+
+
+def _known(tokens: list[Tensor], forms: Forms) -> list[Tokens]:
+    made = {id(Z): of_tokens(Z, forms) for Z in _distinct(tokens)}
+    return [made[id(Z)] for Z in tokens]
 
 
 def _null_ends(
@@ -149,8 +154,15 @@ def _null_ends(
 
 def _terms(tokens: Iterable[Tensor], U: Tensor, forms: Forms, known: Iterable | None = None) -> dict[str, Tensor]:
     tokens = list(tokens)
-    rows = [terms(Z, U, forms, k) for Z, k in zip(tokens, known or [None] * len(tokens), strict=True)]
+    given = dict(zip(map(id, tokens), known or [None] * len(tokens), strict=False))
+    made = {id(Z): terms(Z, U, forms, given[id(Z)]) for Z in _distinct(tokens)}
+    rows = [made[id(Z)] for Z in tokens]
     return {name: _stacked(row[name] for row in rows) for name in rows[0]}
+
+
+def _distinct(tokens: Iterable[Tensor]) -> list[Tensor]:
+    """Each tensor once: two views may have the same start."""
+    return list({id(Z): Z for Z in tokens}.values())
 
 
 def _stacked(rows: Iterable[Tensor]) -> Tensor:
@@ -166,8 +178,16 @@ def _direction(
 ) -> dict[Key, Tensor]:
     """Cosines with −∇Rᶜ: of updates with the layer's, and, for margins, of the layer's update with other bases'."""
     found: dict[Key, list[Tensor]] = {}
+    slopes: dict[tuple[int, str], list[list[Tensor]]] = {}
+
+    def slope(tokens: Tensor, name: str, U: Tensor) -> list[list[Tensor]]:
+        key = id(tokens), name
+        if key not in slopes:
+            slopes[key] = direction.gradients(tokens, U, eps=forms.eps, cls=forms.cls)
+        return slopes[key]
+
     for v, (start, end) in enumerate(pairs):
-        gradient = direction.gradients(start, half.U, eps=forms.eps, cls=forms.cls)
+        gradient = slope(start, "", half.U)
         every = {name: update[v] for name, update in updates.items()}
         if not margins:
             size = direction.steps(gradient, end - start, half.U, eps=forms.eps, cls=forms.cls)
@@ -178,7 +198,7 @@ def _direction(
         by_control = direction.cosines(gradient, {"": end - start} | every, forms.cls)
         own = by_control.pop("")
         for name, U in half.bases.items():
-            other = direction.gradients(start, U, eps=forms.eps, cls=forms.cls)
+            other = slope(start, name, U)
             by_control |= {name: direction.cosines(other, {"": end - start}, forms.cls)[""]}
         for name, cosine in by_control.items():
             found.setdefault(Key(COSINE, "value", name), []).append(cosine)
