@@ -75,7 +75,12 @@ def described(*parts):
     def read(state):
         return tuple(
             LayerParts(
-                i, Tap(f"layers.{i}.0", "input"), Tap(f"layers.{i}.1", "input"), Tap(f"layers.{i}.1", "output"), HALVES, **p
+                i,
+                Tap(f"layers.{i}.0", "input"),
+                Tap(f"layers.{i}.1", "input"),
+                Tap(f"layers.{i}.1", "output"),
+                HALVES,
+                **p,
             )
             for i, p in enumerate(parts)
         )
@@ -147,7 +152,12 @@ def test_terms_are_those_of_srr():
         objective = srr.SparseRateReduction(U.numpy(), eps, 0.3)
         for c, part in enumerate((Z.numpy(), Z[:, 1:].numpy())):
             expected = objective.terms(part)
-            pairs = {"R": expected.rate, "Rc": expected.compression, "dR": expected.rate_reduction, "SRR": expected.value}
+            pairs = {
+                "R": expected.rate,
+                "Rc": expected.compression,
+                "dR": expected.rate_reduction,
+                "SRR": expected.value,
+            }
             for name, value in pairs.items():
                 near(found[name][:, c, e].numpy(), value, size=8, scale=np.abs(expected.rate) + 0.3 * expected.l1)
             near(found["lam|Z|_1 - R"][:, c, e].numpy(), 0.3 * expected.l1 - expected.rate, size=8, scale=expected.l1)
@@ -199,6 +209,7 @@ def test_the_lasso_of_a_code_and_of_codes_that_cost_nothing():
     X, D, A = tokens(3), torch.from_numpy(rng(4).standard_normal((8, 8))), tokens(3, seed=5).clamp(min=0)
     found = coding.measure(X, D, A, {"other": D + 1}, lam=0.4, cls="first")
     for c, at in enumerate((slice(None), slice(1, None))):
+
         def value(code, dictionary=D, at=at):
             return prox.lasso(X[:, at].numpy(), dictionary.numpy(), code[:, at].numpy(), lam=0.4)
 
@@ -212,7 +223,9 @@ def test_the_lasso_of_a_code_and_of_codes_that_cost_nothing():
             Key("lasso", "change", "other"): value(A, D + 1) - value(X, D + 1),
         }.items():
             near(found[key][:, c].numpy(), expected, size=72, scale=start + end)
-        residual = np.linalg.norm((X - A @ D.T)[:, at].numpy(), axis=(1, 2)) / np.linalg.norm(X[:, at].numpy(), axis=(1, 2))
+        residual = np.linalg.norm((X - A @ D.T)[:, at].numpy(), axis=(1, 2)) / np.linalg.norm(
+            X[:, at].numpy(), axis=(1, 2)
+        )
         near(found[Key(coding.RESIDUAL, "value")][:, c].numpy(), residual, size=72, scale=residual)
 
 
@@ -337,12 +350,17 @@ def test_null_updates_have_the_size_of_the_layers_and_know_nothing_of_it():
         near(torch.linalg.vector_norm(update, dim=(1, 2)).numpy(), size.numpy(), size=72, scale=2)
     for name in (nulls.CONSTANT, nulls.MEAN):
         assert torch.equal(made[name], made[name][:, :1].expand_as(Z))
-    assert torch.allclose(made[nulls.MEAN][:, 0] / Z.mean(1), (made[nulls.MEAN][:, :1, :1] / Z.mean(1)[:, None, :1])[:, 0])
+    assert torch.allclose(
+        made[nulls.MEAN][:, 0] / Z.mean(1), (made[nulls.MEAN][:, :1, :1] / Z.mean(1)[:, None, :1])[:, 0]
+    )
     assert (made[nulls.SHRINK] * Z <= 0).all()
     assert torch.equal(noise[1:2], nulls.noise(5, 1, 9, 8, seed=0, like=Z))
     assert not torch.equal(noise[:1], nulls.noise(4, 1, 9, 8, seed=1, like=Z))
     centred = Z - Z.mean(1, keepdim=True)
-    assert torch.linalg.vector_norm(nulls.updates(centred - centred.mean(1, keepdim=True) * 0, size, noise)[nulls.MEAN]) < 4
+    assert (
+        torch.linalg.vector_norm(nulls.updates(centred - centred.mean(1, keepdim=True) * 0, size, noise)[nulls.MEAN])
+        < 4
+    )
 
 
 @pytest.mark.parametrize("K", [2, 6])
@@ -371,7 +389,9 @@ def test_exact_gradient_steps_fall_by_more_than_every_null():
     half = found.halves[0]
     assert half.get(COSINE, "value", WITH).mean == pytest.approx(1)
     assert half.get(STEP, "value", WITH).mean == pytest.approx(0.5)
-    assert half.get("Rc", "change", WITH, counterfactuals.EXACT).mean == pytest.approx(half.get("Rc", "change", WITH).mean)
+    assert half.get("Rc", "change", WITH, counterfactuals.EXACT).mean == pytest.approx(
+        half.get("Rc", "change", WITH).mean
+    )
     assert half.get(LARGEST, "value", WITH).least > 0
 
 
@@ -402,7 +422,9 @@ def test_a_layer_that_is_a_null_control_is_not_specific(name):
     steps = {
         nulls.RANDOM: lambda Z: Z + 2.0 * nulls.noise(99, len(Z), 9, 8, seed=5, like=Z)[:, :-1],
         nulls.CONSTANT: lambda Z: Z + 2 * vector,
-        nulls.MEAN: lambda Z: Z + nulls.updates(Z, size.expand(len(Z)), torch.zeros(len(Z), 10, 8, dtype=Z.dtype))[name],
+        nulls.MEAN: lambda Z: (
+            Z + nulls.updates(Z, size.expand(len(Z)), torch.zeros(len(Z), 10, 8, dtype=Z.dtype))[name]
+        ),
         nulls.SHRINK: lambda Z: 0.9 * Z,
     }
     found = audited(((steps[name], lambda Z: Z), {"U": U}), data=tokens(24))
@@ -424,7 +446,9 @@ def test_counterfactuals_are_the_layers_that_they_name():
     norm = partial(layers.layer_norm, shift=torch.ones(8, dtype=U.dtype))
     kinds = {
         counterfactuals.PLUS: layers.PreNorm(layers.official(U, D), norm, norm),
-        counterfactuals.MINUS: layers.PreNorm(layers.official(U, D, output=-U.permute(1, 0, 2).reshape(8, 8)), norm, norm),
+        counterfactuals.MINUS: layers.PreNorm(
+            layers.official(U, D, output=-U.permute(1, 0, 2).reshape(8, 8)), norm, norm
+        ),
         counterfactuals.DERIVED: layers.crate(U, D, rule="derived", eps=EPS),
         counterfactuals.EXACT: layers.crate(U, D, rule="exact", eps=EPS),
         counterfactuals.DESCENT: layers.descent(U, eps=EPS, lam=0.1),
@@ -459,7 +483,10 @@ def test_the_second_half_is_judged_on_its_own_problem():
     assert half.get(coding.LASSO, "change", WITH).above == 20
     assert half.get(coding.LASSO, "change", WITH, coding.ZERO).above == 20
     # a half that adds to its tokens gives no code
-    assert audited(((lambda Z: Z, lambda Z: Z), {"U": U, "D": rotation}), data=data).halves[1].get("lasso", "change", WITH) is None
+    assert (
+        audited(((lambda Z: Z, lambda Z: Z), {"U": U, "D": rotation}), data=data).halves[1].get("lasso", "change", WITH)
+        is None
+    )
 
 
 def spread(below, above, count=100):
@@ -558,7 +585,9 @@ def test_certified_signs_are_those_of_exact_and_ball_arithmetic():
 
 
 def test_what_no_precision_decides_is_counted_as_undecided():
-    open_ = certified._recorded("Rc", [decide.Decision(None, -1.0, 1.0, "balls"), decide.Decision(-1, -2.0, -1.0, "balls")])
+    open_ = certified._recorded(
+        "Rc", [decide.Decision(None, -1.0, 1.0, "balls"), decide.Decision(-1, -2.0, -1.0, "balls")]
+    )
     assert open_[Key("Rc", "undecided")].flatten().tolist() == [1, 0]
     assert open_[Key("Rc", "certified")].flatten().tolist() == [0, -1]
 
@@ -688,7 +717,17 @@ def test_the_data_are_whole(trace, tmp_path):
     (tmp_path / "a.npz").write_bytes(files.to_npz(trace))
     with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
         assert set(arrays.files) == set(files.COLUMNS)
-        at = (arrays["quantity"] == "Rc") & (arrays["what"] == "change") & (arrays["control"] == "") & (arrays["cls"] == 1)
-        at &= (arrays["tokens"] == "raw") & (arrays["eps"] == 0.5) & (arrays["layer"] == 0) & (arrays["half"] == "compress")
+        at = (
+            (arrays["quantity"] == "Rc")
+            & (arrays["what"] == "change")
+            & (arrays["control"] == "")
+            & (arrays["cls"] == 1)
+        )
+        at &= (
+            (arrays["tokens"] == "raw")
+            & (arrays["eps"] == 0.5)
+            & (arrays["layer"] == 0)
+            & (arrays["half"] == "compress")
+        )
         assert arrays["mean"][at & (arrays["network"] == "a small network")] == [spread.mean]
     assert files.to_json(trace) == files.to_json(trace)

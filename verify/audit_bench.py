@@ -15,7 +15,7 @@ from verify.models.crate import Crate
 D, HEADS, DEPTH, IMAGE, PATCH = 384, 6, 12, 224, 16
 """CRATE-Tiny: 12 layers of 6 heads of dimension 64, 197 tokens."""
 FORWARDS, SHARE = 2.0, 0.6
-"""An audit is to take no longer than so many forward passes and its products at this share of the rate of large ones."""
+"""An audit is to take so many forward passes at most, and its products at this share of the rate of large ones."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,9 @@ def run(samples: int) -> list[AuditTiming]:
         )
         found = []
         for what, count, options in cases:
-            half, whole = ({**options, "layout": "crate", "constants": {"heads": HEADS}, "twin": False} for _ in range(2))
+            half, whole = (
+                {**options, "layout": "crate", "constants": {"heads": HEADS}, "twin": False} for _ in range(2)
+            )
             audit(model, images[: count // 2], **half)
             before = _peak()
             seconds = _seconds(lambda count=count, whole=whole: audit(model, images[:count], **whole)) / count

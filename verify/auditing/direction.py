@@ -32,9 +32,7 @@ def gradients(Z: Tensor, U: Tensor, *, eps: Sequence[float], cls: str) -> list[l
     return found
 
 
-def cosines(
-    descent: Sequence[Sequence[Tensor]], updates: Mapping[str, Tensor], cls: str
-) -> dict[str, Tensor]:
+def cosines(descent: Sequence[Sequence[Tensor]], updates: Mapping[str, Tensor], cls: str) -> dict[str, Tensor]:
     """Cosines ``(b, forms, eps)`` of updates ``(b, n, d)`` with −∇Rᶜ, given ∇Rᶜ as `gradients` has it; 0 for none."""
     found = {}
     for name, update in updates.items():

@@ -61,7 +61,13 @@ def drawings(found: Audit) -> Iterator[Drawing]:
     if any(half.controls("Rc") for half in first):
         steps = (*counterfactuals.TIED, *counterfactuals.STEPS)
         yield _beside(
-            found, first, "Rc", "change", nulls.UPDATES, "controls", "What the first halves do to Rc, beside null controls"
+            found,
+            first,
+            "Rc",
+            "change",
+            nulls.UPDATES,
+            "controls",
+            "What the first halves do to Rc, beside null controls",
         )
         yield _beside(
             found, first, "Rc", "change", steps, "counterfactuals", "Other first halves with the same weights"
@@ -87,9 +93,9 @@ def _term(found: Audit, quantity: str, title: str, unit: str) -> Drawing:
         _legend(axes[-1])
 
     caption = (
-        "Each half-step from its start to its mark, a circle for the first half of a layer and a square for the second; "
-        "bands: one standard deviation over samples. Where a half starts elsewhere than the last one ended, the measure "
-        "has changed: other bases, another LayerNorm."
+        "Each half-step from its start to its mark, a circle for the first half of a layer, a square for the second; "
+        "bands: one standard deviation over samples. Where a half starts elsewhere than the last one ended, the "
+        "measure has changed: other bases, another LayerNorm."
     )
     name = {"|Z|_1": "l1"}.get(quantity, quantity.lower().replace(" ", "-"))
     return Drawing(f"term-{name}", title, caption, len(views), draw)
@@ -162,9 +168,11 @@ def _beside(
             shift = 0.6 * (j / (len(everything) - 1) - 0.5)
             spreads = [half.get(quantity, what, form, control) for half in halves]
             here = [(half.layer + 1 + shift, s) for half, s in zip(halves, spreads, strict=True) if s is not None]
-            _dots(place, here, "the layer" if not control else control, None if not control else j - 1)
+            _dots(place, here, control or "the layer", j - 1 if control else None)
         if found.twin is not None:
-            twins = [(h.layer + 1 - 0.36, h.get(quantity, what, form)) for h in found.twin.halves if h.half == "compress"]
+            twins = [
+                (h.layer + 1 - 0.36, h.get(quantity, what, form)) for h in found.twin.halves if h.half == "compress"
+            ]
             _dots(place, [(x, s) for x, s in twins if s is not None], "untrained", 4, "x")
         place.set(xlabel="layer", ylabel="change of Rc, nats" if what == "change" else "cosine")
         place.set_xticks([half.layer + 1 for half in halves])

@@ -44,9 +44,7 @@ def _described(found: Audit) -> dict[str, Any]:
 
 
 def _half(half: HalfFound) -> dict[str, Any]:
-    numbers = [
-        [*key, *form, *(_plain(x) for x in spread)] for (key, form), spread in half.numbers.items()
-    ]
+    numbers = [[*key, *form, *(_plain(x) for x in spread)] for (key, form), spread in half.numbers.items()]
     return {"layer": half.layer, "half": half.half, "columns": COLUMNS[3:], "numbers": numbers}
 
 

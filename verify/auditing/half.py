@@ -90,7 +90,7 @@ def measure(half: Half, Z: Tensor, after: Tensor, forms: Forms) -> dict[Key, Ten
 
 
 def controls(half: Half, Z: Tensor, after: Tensor, noise: Tensor, forms: Forms) -> dict[Key, Tensor]:
-    """What the null controls and the counterfactuals do to every term, and by how much the layer's own change exceeds it.
+    """What null controls and counterfactuals do to every term, and by how much the layer's own change exceeds it.
 
     ``noise`` is that of `nulls.noise`; shapes as in `measure`.
     """

@@ -105,7 +105,7 @@ def residual(part: LayerParts) -> tuple[str, ...]:
 
 
 def codes(part: LayerParts) -> bool:
-    """Whether the second half gives a code of its tokens in D: it adds to nothing, and has as many atoms as features."""
+    """Whether the second half gives a code of its tokens in D: it adds to nothing, and D has its atoms."""
     return part.D is not None and part.layer is not None and "sparsify" not in residual(part)
 
 

@@ -27,8 +27,8 @@ SAID = {
 def updates(Z: Tensor, size: Tensor, noise: Tensor) -> dict[str, Tensor]:
     """Updates of tokens Z ``(b, n, d)`` of norm ``size`` ``(b,)``, that know nothing of any bases.
 
-    ``noise`` is Gaussian, ``(b, n + 1, d)``: a direction, and in its last row one vector for all tokens. An update whose
-    direction vanishes, as that of the mean token of tokens that sum to zero, is zero.
+    ``noise`` is Gaussian, ``(b, n + 1, d)``: a direction, and in its last row one vector for all tokens. An update
+    whose direction vanishes, as that of the mean token of tokens that sum to zero, is zero.
     """
     directions = {
         RANDOM: noise[:, :-1],

@@ -90,8 +90,8 @@ def audit(
     Raises
     ------
     TypeError, ValueError
-        An argument of the wrong kind, shape or value; a sample that is not finite, or whose tokens are not; weights that
-        do not fit the layout; a file that another audit left.
+        An argument of the wrong kind, shape or value; a sample that is not finite, or whose tokens are not; weights
+        that do not fit the layout; a file that another audit left.
     CaptureError
         The network cannot be watched (`verify.capture`).
     """
@@ -262,7 +262,9 @@ def _is_numpy(a: Any) -> bool:
 def _require_finite(a: Tensor, name: str, first: int) -> None:
     good = torch.isfinite(a).flatten(1).all(1) if a.ndim > 1 else torch.isfinite(a)
     if not bool(good.all()):
-        raise ValueError(f"{name} must be finite, got numbers that are not in sample {first + int((~good).nonzero()[0])}")
+        raise ValueError(
+            f"{name} must be finite, got numbers that are not in sample {first + int((~good).nonzero()[0])}"
+        )
 
 
 def _require_pair(Z: Tensor, after: Tensor, samples: int, named: str) -> None:

@@ -100,7 +100,9 @@ def terms(Z: Tensor, U: Tensor, forms: Forms, known: Tokens | None = None) -> di
 Norm = Callable[[Tensor], Tensor]
 
 
-def views(start: Tensor, end: Tensor, norm: Norm | None, adds: bool, names: Sequence[str]) -> list[tuple[Tensor, Tensor]]:
+def views(
+    start: Tensor, end: Tensor, norm: Norm | None, adds: bool, names: Sequence[str]
+) -> list[tuple[Tensor, Tensor]]:
     """The tokens before and after a half as each view has them.
 
     raw

@@ -23,7 +23,10 @@ AS_OFTEN = 0.05
 """A control shows an effect as well if its share of samples is no more than this below the layer's."""
 BEATEN = 0.95
 """Unless the layer's change is the larger one on at least this share of samples."""
-TARGETS = {"compress": ("Rc", "official Rc", "dR", "SRR"), "sparsify": (coding.LASSO, "lam|Z|_1 - R", "nonzero", "R", "SRR")}
+TARGETS = {
+    "compress": ("Rc", "official Rc", "dR", "SRR"),
+    "sparsify": (coding.LASSO, "lam|Z|_1 - R", "nonzero", "R", "SRR"),
+}
 """The terms on which a half is judged, the one it is there for first."""
 DICTIONARIES = {
     "rotated dictionary": "with the dictionary rotated at random",
@@ -109,10 +112,10 @@ class Verdict:
 def judge(found: HalfFound, twin: HalfFound | None, quantity: str, form: Form) -> Verdict | None:
     """The verdict on the change of one term, or None if it was not measured in this form.
 
-    An effect is what more samples show than chance would have it (two-sided sign test). It is specific to the layer if no
-    control shows it as often; not specific if one does, unless the layer's own change is the larger one on nearly every
-    sample: then it is more than what the controls do. Changes under other bases are compared as shares of where they
-    start.
+    An effect is what more samples show than chance would have it (two-sided sign test). It is specific to the layer if
+    no control shows it as often; not specific if one does, unless the layer's own change is the larger one on nearly
+    every sample: then it is more than what the controls do. Changes under other bases are compared as shares of where
+    they start.
     """
     change = found.get(quantity, "change", form)
     if change is None:

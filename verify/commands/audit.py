@@ -30,9 +30,11 @@ def audit(
     eps: Several = (0.1, 0.5, 1.0),
     lam: float = 0.1,
     cls: Literal["first", "last", "none"] = "first",
-    tokens: Annotated[
-        tuple[Literal["raw", "normed", "operator"], ...], Parameter(consume_multiple=(1, None))
-    ] = ("raw", "normed", "operator"),
+    tokens: Annotated[tuple[Literal["raw", "normed", "operator"], ...], Parameter(consume_multiple=(1, None))] = (
+        "raw",
+        "normed",
+        "operator",
+    ),
     twin: Annotated[str | None, Parameter(show_default=False)] = None,
     no_twin: Flag = False,
     controls: Annotated[Whole | None, Parameter(show_default=False)] = None,
@@ -46,7 +48,7 @@ def audit(
     npz: Place = None,
     resume: Place = None,
 ) -> int:
-    """Trace a network half-layer by half-layer: R, Rc(Z|U), dR, sparsity and SRR before and after, beside null controls.
+    """Trace a network half-layer by half-layer: R, Rc(Z|U), dR, sparsity and SRR, beside null controls.
 
     Every effect stands beside what a random update of the same norm, a constant vector, the mean token and plain
     shrinking do, beside other bases, and beside the untrained twin. What they do too is not specific to the layer.

@@ -137,9 +137,7 @@ class Classifier(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.embed = nn.Sequential(
-            Patches(PATCH), nn.LayerNorm(PATCH**2), nn.Linear(PATCH**2, D), nn.LayerNorm(D)
-        )
+        self.embed = nn.Sequential(Patches(PATCH), nn.LayerNorm(PATCH**2), nn.Linear(PATCH**2, D), nn.LayerNorm(D))
         self.cls = nn.Parameter(torch.randn(1, 1, D))
         self.positions = nn.Parameter(torch.randn(1, (IMAGE // PATCH) ** 2 + 1, D))
         self.layers = nn.ModuleList(nn.ModuleList(_halves(name)) for _ in range(DEPTH))
@@ -184,9 +182,7 @@ def _parts(name: str, i: int, state: State) -> LayerParts:
     if name == VIT:  # the values' projection stands for U
         values = state[f"{first}.qkv.weight"][2 * D :]
         U = values.unflatten(0, (HEADS, P)).mT
-        return LayerParts(
-            i, *taps, HALVES, U, output=state[f"{first}.out.weight"], norms=(norm(first), norm(second))
-        )
+        return LayerParts(i, *taps, HALVES, U, output=state[f"{first}.out.weight"], norms=(norm(first), norm(second)))
     U = state[f"{first}.U"]
     if name == DESCENT:
         return LayerParts(i, *taps, HALVES, U, layer=layers.descent(U, eps=EPS, lam=LAM))

@@ -1,14 +1,15 @@
 """Are trained networks unrolled optimisers of the sparse rate reduction? Small ones, trained on digits and audited.
 
-CRATE as its code has it; the same with its output matrix tied to the bases; exact gradient steps; descent layers; and a
-standard transformer, whose value projections stand for the bases. Each is trained with three seeds to classify the 8 × 8
-digits that scikit-learn carries with it, and audited on the images held out, beside what it was before training and
-beside null controls. Minutes on one core:
+CRATE as its code has it; the same with its output matrix tied to the bases; exact gradient steps; descent layers; and
+a standard transformer, whose value projections stand for the bases. Each is trained with three seeds to classify the
+8 × 8 digits that scikit-learn carries with it, and audited on the images held out, beside what it was before training
+and beside null controls. Minutes on one core:
 
     python -m verify.experiments.trained_digits
 
-prints the table and writes its numbers beside this file; ``--table`` prints it from there, ``--seeds`` and ``--epochs``
-make it shorter.
+prints the table and writes its numbers beside this file, network by network: broken off, it goes on where it was.
+``--table`` prints the table of the numbers that are there, ``--fresh`` trains again, ``--seeds`` and ``--epochs`` make
+it shorter.
 """
 
 from __future__ import annotations
@@ -65,32 +66,31 @@ def train(model: nn.Module, pixels: Tensor, labels: Tensor, *, epochs: int, seed
     model.eval()
 
 
-def run(names: Sequence[str], seeds: Sequence[int], epochs: int) -> Iterator[dict[str, Any]]:
-    """Train and audit every network with every seed."""
+def run(jobs: Sequence[tuple[str, int]], epochs: int) -> Iterator[dict[str, Any]]:
+    """Train and audit networks, each a name and a seed."""
     pixels, labels = images()
     seen, held = slice(0, TRAINING), slice(TRAINING, None)
-    for name in names:
+    for name, seed in jobs:
         described, constants = layout(name)
-        for seed in seeds:
-            torch.manual_seed(seed)
-            model = network(name)
-            untrained = copy.deepcopy(model)
-            train(model, pixels[seen], labels[seen], epochs=epochs, seed=seed)
-            with torch.no_grad():
-                right = float((model(pixels[held]).argmax(1) == labels[held]).double().mean())
-            found = audit(
-                model,
-                pixels[held],
-                layout=described,
-                constants=constants,
-                eps=EPS,
-                lam=LAM,
-                twin=untrained,
-                batch=60,
-                seed=seed,
-                name=name,
-            )
-            yield {"network": name, "seed": seed, "accuracy": right, **summary(found)}
+        torch.manual_seed(seed)
+        model = network(name)
+        untrained = copy.deepcopy(model)
+        train(model, pixels[seen], labels[seen], epochs=epochs, seed=seed)
+        with torch.no_grad():
+            right = float((model(pixels[held]).argmax(1) == labels[held]).double().mean())
+        found = audit(
+            model,
+            pixels[held],
+            layout=described,
+            constants=constants,
+            eps=EPS,
+            lam=LAM,
+            twin=untrained,
+            batch=60,
+            seed=seed,
+            name=name,
+        )
+        yield {"network": name, "seed": seed, "epochs": epochs, "accuracy": right, **summary(found)}
 
 
 def summary(found: Audit) -> dict[str, Any]:
@@ -125,9 +125,7 @@ def summary(found: Audit) -> dict[str, Any]:
                 name = f"{quantity}, {control}" if control else quantity
                 row["changes"][name] = [[_short(s.mean), s.below, s.above] for s in both if s is not None]
         for quantity in ("Rc", "SRR"):
-            row["forms"][quantity] = {
-                str(f): _in_form(judge(half, twin, quantity, f)) for f in half.forms(quantity)
-            }
+            row["forms"][quantity] = {str(f): _in_form(judge(half, twin, quantity, f)) for f in half.forms(quantity)}
         rows.append(row)
     return {
         "samples": found.samples,
@@ -191,22 +189,32 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--out", type=Path, default=RESULT, help="where the numbers go")
+    parser.add_argument("--fresh", action="store_true", help="train again what is there already")
     parser.add_argument("--table", action="store_true", help="print the table of the numbers that are there")
     given = parser.parse_args()
     if given.table:
         results = json.loads(given.out.read_text())
     else:
         torch.set_num_threads(1)
-        results = []
-        with progress(len(given.networks) * len(given.seeds), "training") as advance:
-            for result in run(given.networks, given.seeds, given.epochs):
+        wanted = [(name, seed) for name in given.networks for seed in given.seeds]
+        results = [] if given.fresh else _there(given.out, wanted, given.epochs)
+        done = {(result["network"], result["seed"]) for result in results}
+        jobs = [job for job in wanted if job not in done]
+        with progress(len(jobs), "training") as advance:
+            for result in run(jobs, given.epochs):
                 results.append(result)
+                results.sort(key=lambda r: wanted.index((r["network"], r["seed"])))
+                write_all([(given.out, json.dumps(results, separators=(",", ":")) + "\n")])
                 advance(f"{result['network']}, seed {result['seed']}: {result['accuracy']:.1%} right")
-        write_all([(given.out, json.dumps(results, indent=None, separators=(",", ":")) + "\n")])
     for name in dict.fromkeys(result["network"] for result in results):
         print(f"{name:9}{SAID[name]}")
     print()
     print(table(results))
+
+
+def _there(path: Path, wanted: Sequence[tuple[str, int]], epochs: int) -> list[dict[str, Any]]:
+    results = json.loads(path.read_text()) if path.exists() else []
+    return [r for r in results if (r["network"], r["seed"]) in wanted and r["epochs"] == epochs]
 
 
 SAID_OF_IT = "Train small networks on digits and audit them, beside themselves before training."
