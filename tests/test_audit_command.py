@@ -1,0 +1,205 @@
+"""``srr audit`` and its report page; the small networks of the experiment on digits."""
+
+import json
+import re
+import sys
+import types
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+import verify
+from verify.auditing.half import COSINE
+from verify.auditing.result import Form
+from verify.cli import main
+from verify.experiments import small_networks, trained_digits
+
+NETWORKS = """
+import torch
+from verify.models.crate import Crate
+
+def net():
+    torch.manual_seed(0)
+    return Crate(image_size=4, patch_size=2, num_classes=3, channels=1, dim=16, depth=2, heads=2)
+
+def batches():
+    torch.manual_seed(1)
+    return [(torch.randn(2, 1, 4, 4), "labels") for _ in range(3)]
+
+def nothing():
+    return None
+"""
+HEADS = ("--heads", "2")
+
+
+@pytest.fixture(autouse=True)
+def somewhere(tmp_path, monkeypatch):
+    """A folder to run in, with networks, images and 80 columns."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "audited_networks", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    (tmp_path / "audited_networks.py").write_text(NETWORKS)
+    np.save("images.npy", np.random.default_rng(0).standard_normal((6, 1, 4, 4)).astype(np.float32))
+    return tmp_path
+
+
+def error(capsys, *arguments):
+    """What a command says that cannot be done."""
+    assert main(["audit", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    return " ".join(err.split())
+
+
+def test_it_audits_a_network_of_the_users_own_code(somewhere, capsys):
+    given = ["audited_networks:net", "--data", "images.npy", *HEADS, "--eps", "0.5", "--certify", "1"]
+    assert main(["audit", *given, "--json", "a.json", "--npz", "a.npz", "--out", "report"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert max(map(len, out.splitlines())) <= 80
+    assert "2 layers, 5 tokens of dimension 16, beside the untrained twin" in " ".join(out.split())
+    read = json.loads(Path("a.json").read_text())
+    assert (read["samples"], read["certified"], read["settings"]["eps"]) == (6, 1, [0.5])
+    assert Path("a.npz").stat().st_size > 1000
+    names = {path.name for path in (somewhere / "report").iterdir()}
+    assert {
+        "index.html",
+        "audit.json",
+        "audit.npz",
+        "term-rc.svg",
+        "term-rc.pdf",
+        "controls.svg",
+        "cosine.pdf",
+    } <= names
+    for path in (somewhere / "report").glob("*.svg"):
+        ElementTree.parse(path)
+
+
+def test_the_page_needs_nothing_but_itself_and_says_every_verdict(somewhere, capsys):
+    given = ["audited_networks:net", "--data", "audited_networks:batches", *HEADS, "--eps", "0.5", "1"]
+    assert main(["audit", *given, "--out", "report", "--json", "a.json"]) == 0
+    page = (somewhere / "report" / "index.html").read_text()
+    assert "http" not in re.sub(r"http://www\.w3\.org/\S+", "", page)
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    for used in re.findall(r'href="#([^"]+)"', page):
+        assert used in ids
+    for used in re.findall(r'href="([^"#:]+)"', page):
+        assert (somewhere / "report" / used).is_file()
+    text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    for verdict in json.loads(Path("a.json").read_text())["verdicts"]:
+        assert verdict["sentence"].replace("'", "&#39;").split(";")[0] in text
+    capsys.readouterr()
+    again = (somewhere / "report" / "index.html").read_bytes()
+    assert main(["audit", *given, "--out", "report"]) == 0
+    assert (somewhere / "report" / "index.html").read_bytes() == again
+
+
+def test_it_audits_a_checkpoint(capsys, monkeypatch):
+    """Read by the reader of checkpoints, built by the layout."""
+    state = small_networks.network("crate").state_dict()
+    reader = types.SimpleNamespace(read=lambda path: state if path == Path("weights.safetensors") else None)
+    monkeypatch.setitem(sys.modules, "verify.checkpoint", reader)
+    np.save("digits.npy", np.zeros((2, 1, 8, 8), np.float32) + np.arange(8, dtype=np.float32))
+    given = ["weights.safetensors", "--layout", "crate", "--data", "digits.npy", "--heads", "4", "--no-twin"]
+    assert main(["audit", *given, "--tokens", "raw", "--controls", "0"]) == 0
+    assert "4 layers, 17 tokens of dimension 32" in " ".join(capsys.readouterr().out.split())
+
+
+def test_bad_input_gets_one_sentence(somewhere, capsys):
+    net, data = "audited_networks:net", ("--data", "images.npy")
+    assert "layout must be one of" in error(capsys, net, *data, *HEADS, "--layout", "none")
+    assert "model must name something that can be imported" in error(capsys, "no.such:net", *data, *HEADS)
+    assert "model must name something that can be imported" in error(capsys, "audited_networks:no", *data, *HEADS)
+    assert "must give a torch module, got NoneType" in error(capsys, "audited_networks:nothing", *data, *HEADS)
+    assert "audited_networks:net must be a Layout" in error(capsys, net, *data, "--layout", net)
+    assert "data must be a file that exists" in error(capsys, net, "--data", "none.npy", *HEADS)
+    assert "heads must divide the 16 rows" in error(capsys, net, *data, "--heads", "3")
+    assert "constant must be NAME=VALUE" in error(capsys, net, *data, *HEADS, "--constant", "lambd")
+    assert "eps must be > 0" in error(capsys, net, *data, *HEADS, "--eps", "0")
+    assert "twin must not be given with no-twin" in error(capsys, net, *data, *HEADS, "--twin", net, "--no-twin")
+    assert "json must be in a folder that exists" in error(capsys, net, *data, *HEADS, "--json", "no/where.json")
+    images = np.load("images.npy")
+    images[3] = np.nan
+    np.save("images.npy", images)
+    assert "data in images.npy must be finite, got nan at index (3, 0, 0, 0)" in error(capsys, net, *data, *HEADS)
+    np.savez("many.npz", a=images, b=images)
+    assert "data in many.npz must be named as FILE:ARRAY" in error(capsys, net, "--data", "many.npz", *HEADS)
+
+
+def test_data_may_be_the_numbers_of_words(somewhere):
+    from verify.auditing import source
+
+    np.save("words.npy", np.arange(6, dtype=np.int32).reshape(2, 3))
+    found, samples = source.data("words.npy")
+    assert (found.dtype, samples) == (np.int64, 2)
+    assert source.constants(("heads=4", "eta=0.5", "subspaces=key")) == {"heads": 4, "eta": 0.5, "subspaces": "key"}
+
+
+# --- the experiment ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", small_networks.NAMES)
+def test_the_small_networks_are_what_they_are_called(name):
+    torch.manual_seed(0)
+    model = small_networks.network(name)
+    layout, constants = small_networks.layout(name)
+    images = torch.rand(12, 1, 8, 8)
+    found = verify.audit(
+        model, images, layout=layout, constants=constants, eps=small_networks.EPS, twin=False, batch=12
+    )
+    assert len(found.halves) == 2 * small_networks.DEPTH
+    form = Form("raw", True, small_networks.EPS)
+    first = [half for half in found.halves if half.half == "compress"]
+    falls = [half.get("Rc", "change", form).below for half in first]
+    cosines = [half.get(COSINE, "value", form).mean for half in first]
+    if name == small_networks.EXACT:
+        assert falls == [12] * 4
+        assert cosines == pytest.approx([1] * 4)
+    if name == small_networks.TIED:  # attention with the sign of the papers
+        assert falls == [0] * 4
+        assert max(cosines) < 0
+    if name == small_networks.DESCENT:
+        for a, b in zip(found.halves[::2], found.halves[1::2], strict=True):
+            gain = b.get("SRR", "after", form).mean - a.get("SRR", "before", form).mean
+            assert gain > 0
+    if name == small_networks.VIT:
+        assert not first[0].get("lasso", "change", form)
+    loss = F.cross_entropy(model(images), torch.zeros(12, dtype=torch.long))
+    loss.backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_its_table_is_of_the_numbers_that_are_there():
+    results = json.loads(trained_digits.RESULT.read_text())
+    assert {(r["network"], r["seed"]) for r in results} == {(n, s) for n in small_networks.NAMES for s in (0, 1, 2)}
+    table = trained_digits.table(results)
+    assert max(map(len, table.splitlines())) <= 80
+    exact = [half for r in results if r["network"] == "exact" for half in r["halves"] if half["half"] == "compress"]
+    assert all(half["verdicts"]["Rc"]["shown"] == results[0]["samples"] == 360 for half in exact)
+    for name in small_networks.NAMES:
+        assert re.search(rf"^{name} ", table, re.MULTILINE)
+
+
+def test_it_goes_on_where_it_was(somewhere, monkeypatch, capsys):
+    ran = []
+
+    def run(jobs, epochs):
+        for name, seed in jobs:
+            ran.append((name, seed))
+            yield {"network": name, "seed": seed, "epochs": epochs, "accuracy": 0.5}
+
+    monkeypatch.setattr(trained_digits, "run", run)
+    monkeypatch.setattr(trained_digits, "table", lambda results: f"{len(results)} runs")
+    command = ["trained_digits", "--out", "r.json", "--epochs", "2", "--networks", "vit", "--seeds"]
+    for seeds, more in ((["0"], [("vit", 0)]), (["1", "0"], [("vit", 1)]), (["0", "--fresh"], [("vit", 0)])):
+        ran.clear()
+        monkeypatch.setattr(sys, "argv", [*command, *seeds])
+        trained_digits.main()
+        assert ran == more
+    assert "2 runs" in capsys.readouterr().out
