@@ -207,7 +207,8 @@ def test_the_largest_eigenvalue_tells_where_the_neumann_series_converges():
 
 def test_the_lasso_of_a_code_and_of_codes_that_cost_nothing():
     X, D, A = tokens(3), torch.from_numpy(rng(4).standard_normal((8, 8))), tokens(3, seed=5).clamp(min=0)
-    found = coding.measure(X, D, A, {"other": D + 1}, lam=0.4, cls="first")
+    found = coding.measure(X, D, A, lam=0.4, cls="first")
+    found |= coding.controls(X, D, A, {"other": D + 1}, lam=0.4, cls="first")
     for c, at in enumerate((slice(None), slice(1, None))):
 
         def value(code, dictionary=D, at=at):

@@ -63,12 +63,11 @@ def run(samples: int) -> list[AuditTiming]:
         )
         found = []
         for what, count, options in cases:
-            half, whole = (
-                {**options, "layout": "crate", "constants": {"heads": HEADS}, "twin": False} for _ in range(2)
-            )
-            audit(model, images[: count // 2], **half)
+            given = {**options, "layout": "crate", "constants": {"heads": HEADS}, "twin": False}
+            given["batch"] = max(1, min(8, count // 4))
+            audit(model, images[: count // 2], **given)
             before = _peak()
-            seconds = _seconds(lambda count=count, whole=whole: audit(model, images[:count], **whole)) / count
+            seconds = _seconds(lambda count=count, given=given: audit(model, images[:count], **given)) / count
             growth = _peak() - before
             eps, views = (1, 1) if "eps" in options else (3, 3)
             needed = products(eps, views, controls="controls" not in options)
@@ -85,7 +84,7 @@ def products(eps: int, views: int, *, controls: bool) -> float:
     projected = 2 * n * d * K * p  # ZU
     of_heads = 2 * 2 * K * n * p * p  # Gram matrices of the heads, and of the normalised ones
     slope = projected + 2 * eps * (2 * n * d * K * p + 2 * K * n * p * p)  # for each ε, with [CLS] and without
-    lasso = 2 * 2 * n * d * d
+    lasso = 2 * n * d * d
     starts = min(views, 2)  # two views start from the same tokens
     half = (starts + views) * (tokens + projected + of_heads)
     compress = half + starts * (slope + 2 * (projected + 2 * K * n * p * p))
@@ -96,7 +95,7 @@ def products(eps: int, views: int, *, controls: bool) -> float:
         steps = 2 * attended + eps * (attended + 2 * (projected + of_heads + projected))
         others = (2 + 3 * eps) * views * (tokens + projected + of_heads) + steps
         compress += sets + 4 * starts * slope + others
-        sparsify += sets + 2 * 2 * lasso
+        sparsify += sets + 6 * lasso
     return float(DEPTH * (compress + sparsify))
 
 

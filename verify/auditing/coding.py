@@ -21,34 +21,39 @@ def lasso_values(X: Tensor, D: Tensor, A: Tensor, *, lam: float, cls: str) -> Te
     return _over_tokens(by_token, cls)
 
 
-def measure(
-    X: Tensor, D: Tensor, A: Tensor, others: Mapping[str, Tensor], *, lam: float, cls: str
-) -> dict[Key, Tensor]:
+def measure(X: Tensor, D: Tensor, A: Tensor, *, lam: float, cls: str) -> dict[Key, Tensor]:
     """What a code A of tokens X is worth beside what it started from and what costs nothing, ``(b, forms)`` each.
 
     The half starts from its own tokens. Its change of the lasso is told from there, from relu of them and from the zero
-    code; and the same changes with dictionaries that are not the layer's, ``others``.
+    code.
     """
-
-    def value(dictionary: Tensor, code: Tensor) -> Tensor:
-        return lasso_values(X, dictionary, code, lam=lam, cls=cls)
-
-    after, before = value(D, A), value(D, X)
+    before, relu = (lasso_values(X, D, code, lam=lam, cls=cls) for code in (X, X.clamp(min=0)))
+    left = ((X - A @ D.mT) ** 2).sum(-1)
+    after = _over_tokens(lam * A.abs().sum(-1) + left / 2, cls)
     squares = _over_tokens((X**2).sum(-1), cls)
-    left = _over_tokens(((X - A @ D.mT) ** 2).sum(-1), cls)
-    found = {
+    return {
         Key(LASSO, "before"): before,
         Key(LASSO, "after"): after,
         Key(LASSO, "change"): after - before,
-        Key(LASSO, "change", RELU): after - value(D, X.clamp(min=0)),
+        Key(LASSO, "change", RELU): after - relu,
         Key(LASSO, "change", ZERO): after - squares / 2,
-        Key(RESIDUAL, "value"): (left / torch.where(squares > 0, squares, 1.0)).sqrt(),
+        Key(RESIDUAL, "value"): (_over_tokens(left, cls) / _nonzero(squares)).sqrt(),
     }
+
+
+def controls(
+    X: Tensor, D: Tensor, A: Tensor, others: Mapping[str, Tensor], *, lam: float, cls: str
+) -> dict[Key, Tensor]:
+    """The same change with dictionaries that are not the layer's, and by how much the layer's exceeds it, as shares."""
+
+    def change(dictionary: Tensor) -> tuple[Tensor, Tensor]:
+        before, after = (lasso_values(X, dictionary, code, lam=lam, cls=cls) for code in (X, A))
+        return after - before, (after - before) / _nonzero(before)
+
+    own, found = change(D)[1], {}
     for name, other in others.items():
-        start = value(other, X)
-        change = value(other, A) - start
-        found[Key(LASSO, "change", name)] = change
-        found[Key(LASSO, "margin", name)] = (after - before) / _nonzero(before) - change / _nonzero(start)
+        found[Key(LASSO, "change", name)], share = change(other)
+        found[Key(LASSO, "margin", name)] = own - share
     return found
 
 

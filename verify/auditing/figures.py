@@ -26,6 +26,12 @@ LABELS = {
     LASSO: ("The lasso of the second halves, from their tokens to their codes", "lasso"),
 }
 """Titles and units of the terms that are drawn."""
+READING = (
+    "Each half-step from its start to its mark, a circle for the first half of a layer, a square for the second; bands: "
+    "one standard deviation over samples. Where a half starts elsewhere than the last one ended, the measure has "
+    "changed: other bases, another LayerNorm."
+)
+"""How to read a term along the network."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +98,7 @@ def _term(found: Audit, quantity: str, title: str, unit: str) -> Drawing:
         axes[0].set_ylabel(unit)
         _legend(axes[-1])
 
-    caption = (
-        "Each half-step from its start to its mark, a circle for the first half of a layer, a square for the second; "
-        "bands: one standard deviation over samples. Where a half starts elsewhere than the last one ended, the "
-        "measure has changed: other bases, another LayerNorm."
-    )
+    caption = READING if quantity == "R" else "Drawn as R is."
     name = {"|Z|_1": "l1"}.get(quantity, quantity.lower().replace(" ", "-"))
     return Drawing(f"term-{name}", title, caption, len(views), draw)
 

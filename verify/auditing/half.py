@@ -83,9 +83,7 @@ def measure(half: Half, Z: Tensor, after: Tensor, forms: Forms) -> dict[Key, Ten
         top = {id(a): direction.largest_eigenvalues(a, half.U, eps=forms.eps, cls=forms.cls) for a in _distinct(starts)}
         found[Key(LARGEST, "value")] = _stacked(top[id(a)] for a in starts)
     if half.D is not None:
-        X = (Z if half.norm is None else half.norm(Z)).to(half.U)
-        dictionaries = half.dictionaries or {}
-        found |= coding.measure(X, half.D, after.to(half.U), dictionaries, lam=half.lam, cls=forms.cls)
+        found |= coding.measure(_seen(half, Z), half.D, after.to(half.U), lam=half.lam, cls=forms.cls)
     return found
 
 
@@ -122,7 +120,15 @@ def controls(half: Half, Z: Tensor, after: Tensor, noise: Tensor, forms: Forms) 
     if half.half == "compress":
         found |= _direction(half, pairs, moved, forms, margins=True)
         found |= _counterfactuals(half, Z, old, forms)
+    if half.D is not None:
+        dictionaries = half.dictionaries or {}
+        found |= coding.controls(_seen(half, Z), half.D, after.to(half.U), dictionaries, lam=half.lam, cls=forms.cls)
     return found
+
+
+def _seen(half: Half, Z: Tensor) -> Tensor:
+    """The tokens behind N."""
+    return (Z if half.norm is None else half.norm(Z)).to(half.U)
 
 
 def _views(half: Half, Z: Tensor, after: Tensor, forms: Forms, adds: bool | None = None) -> list[tuple[Tensor, Tensor]]:
@@ -208,8 +214,7 @@ def _direction(
 
 def _counterfactuals(half: Half, Z: Tensor, old: Mapping[str, Tensor], forms: Forms) -> dict[Key, Tensor]:
     found: dict[Key, Tensor] = {}
-    tokens = Z.to(half.U)
-    seen = tokens if half.norm is None else half.norm(Z).to(half.U)
+    tokens, seen = Z.to(half.U), _seen(half, Z)
 
     def change(end: Tensor, forms: Forms) -> Tensor:
         ends = [b for _, b in _views(half, Z, end.to(Z), forms, adds=True)]
