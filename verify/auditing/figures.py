@@ -27,9 +27,9 @@ LABELS = {
 }
 """Titles and units of the terms that are drawn."""
 READING = (
-    "Each half-step from its start to its mark, a circle for the first half of a layer, a square for the second; bands: "
-    "one standard deviation over samples. Where a half starts elsewhere than the last one ended, the measure has "
-    "changed: other bases, another LayerNorm."
+    "Each half-step from its start to its mark, a circle for the first half of a layer, a square for the second; "
+    "bands: one standard deviation over samples. Where a half starts elsewhere than the last one ended, the measure "
+    "has changed: other bases, another LayerNorm."
 )
 """How to read a term along the network."""
 
