@@ -1,0 +1,342 @@
+"""A layout from a few lines: the sheet of its names, and what each half of a layer is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from srr import layers as srr_layers
+from srr.layer import HALVES
+from verify.layouts.layout import LayerParts, Layout, Operator, State, Tap
+from verify.layouts.names import Names
+
+IN, OUT = "input", "output"
+
+
+@dataclass(frozen=True, eq=False)
+class Half:
+    """One half of a layer: Z + f(norm(Z)), or without the skip. All names are relative to the layer.
+
+    Attributes
+    ----------
+    name : str
+        ``"compress"`` or ``"sparsify"``.
+    kind : str
+        What f is meant to be, as in `Operator`.
+    tokens : Tap
+        Z, as it comes in.
+    module : str
+        f.
+    weights : callable
+        From the tensors of the layer, by their names in it, to those of `Operator`; what is None is left out.
+    constants : mapping
+        Those of `Operator`: a number, or the name of the layout's constant that it is.
+    norm : str, optional
+        LayerNorm in front of f.
+    norm_after : str, optional
+        LayerNorm of what the half gives.
+    skip : bool
+    scale : str, optional
+        The tensor ``(d,)`` that multiplies f before Z is added.
+    gives : str, optional
+        The module whose output is that of f, if it is another one.
+    """
+
+    name: str
+    kind: str
+    tokens: Tap
+    module: str
+    weights: Callable[[State], Mapping[str, Any]]
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    norm: str = ""
+    norm_after: str = ""
+    skip: bool = True
+    scale: str = ""
+    gives: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Layers of one kind, one after another.
+
+    Attributes
+    ----------
+    prefix : str
+        Of the names of layer i, such as ``"blocks.{i}."``.
+    halves : tuple of Half
+        In order. After a single one nothing follows.
+    end : Tap or None
+        The tokens that a layer gives; None if only the next layer, or the end of the trunk, shows them.
+    layer : callable or None
+        ``layer(c, s)``: the `srr.Layer` of the parts of its two halves, less its LayerNorms. The parts are the weights
+        and constants of `Operator`, and the bases as ``"U"``.
+    """
+
+    prefix: str
+    halves: tuple[Half, ...]
+    end: Tap | None = Tap("", OUT)
+    layer: Callable[[Mapping[str, Any], Mapping[str, Any]], srr_layers.Layer] | None = None
+
+
+def layout(
+    name: str,
+    *stacks: Stack,
+    source: str,
+    sheet: str,
+    constants: Mapping[str, Any],
+    build: Callable[[State, Mapping[str, int], Mapping[str, Any]], Any] | None = None,
+    trunk: str = "",
+    bases: Callable[[Mapping[str, Any], Mapping[str, Any]], Any] | None = None,
+    check: Callable[[State, Mapping[str, int]], None] = lambda state, sizes: None,
+) -> Layout:
+    """A layout described by the sheet of its names and the halves of its layers.
+
+    Parameters
+    ----------
+    name, source, trunk
+        As in `Layout`.
+    stacks : Stack
+        The layers in order.
+    sheet : str
+        As in `Names`.
+    constants : mapping
+        What a state dict does not tell: keyword arguments of the layout, and their defaults. None for one that must be
+        given; a function of the state dict for one that it may tell.
+    build : callable, optional
+        ``build(state, sizes, constants)``: a torch module of these names, whose tensors are replaced. ``sizes`` are the
+        letters of the sheet, and ``"depth"``, ``"depth1"``, … for the stacks.
+    bases : callable, optional
+        ``bases(parts, constants)``: U ``(K, d, p)``, where it is not the projection of the compression by heads.
+    check : callable, optional
+        ``check(state, sizes)`` raises ValueError for what no sheet can say.
+
+    Returns
+    -------
+    Layout
+
+    Examples
+    --------
+    Your own network, `nn.ModuleList` of blocks with ``norm``, ``attend.U``, ``attend.out`` and ``code.D``, whose
+    sparsification has no LayerNorm:
+
+    >>> MINE = layout(
+    ...     "mine",
+    ...     Stack(
+    ...         "blocks.{i}.",
+    ...         (
+    ...             Half(
+    ...                 "compress",
+    ...                 "attention",
+    ...                 Tap("", "input"),
+    ...                 "attend",
+    ...                 lambda w: {"projection": w["attend.U"], "output": w["attend.out"]},
+    ...                 {"heads": "heads"},
+    ...                 norm="norm",
+    ...             ),
+    ...             Half(
+    ...                 "sparsify",
+    ...                 "ista",
+    ...                 Tap("code", "input"),
+    ...                 "code",
+    ...                 lambda w: {"D": w["code.D"]},
+    ...                 {"eta": "eta", "lam": "lam"},
+    ...                 skip=False,
+    ...             ),
+    ...         ),
+    ...         layer=lambda c, s: srr.layers.official(c["U"], s["D"], output=c["output"], eta=s["eta"], lam=s["lam"]),
+    ...     ),
+    ...     source="us",
+    ...     sheet='''
+    ...         blocks.{i}.norm.weight  d
+    ...         blocks.{i}.norm.bias    d
+    ...         blocks.{i}.attend.U     m d
+    ...         blocks.{i}.attend.out   d m
+    ...         blocks.{i}.code.D       d d
+    ...         head.*
+    ...     ''',
+    ...     constants={"heads": None, "eta": 0.1, "lam": 0.1},
+    ... )
+    """
+    names = Names(sheet)
+
+    def shapes(state: State, heads: int | None = None) -> Mapping[str, tuple[int, ...]]:
+        wanted = names.shapes(state)
+        check(state, names.sizes(state))
+        return wanted
+
+    def operators(state: State, **given: Any) -> tuple[Operator, ...]:
+        known = _known(state, constants, given)
+        return tuple(
+            operator for layer in _layers(names, stacks, state, known, trunk) for operator in layer.operators(known)
+        )
+
+    def layers(state: State, **given: Any) -> tuple[LayerParts, ...]:
+        known = _known(state, constants, given)
+        found = _layers(names, stacks, state, known, trunk)
+        return tuple(layer.parts(index, known, bases or _projected) for index, layer in enumerate(found))
+
+    def built(state: State, **given: Any) -> Any:
+        if build is None:
+            raise ValueError(f"the layout {name} has no network of srr's own, only that of its state dict")
+        import torch
+
+        known = _known(state, constants, given)
+        depths = {
+            f"depth{number or ''}": len(names.depth(state, stack.prefix.split("{i}")[0]))
+            for number, stack in enumerate(stacks)
+        }
+        placed = tuple(_layers(names, stacks, state, known, trunk))
+        placed[0].parts(0, known, bases or _projected)  # where heads that do not fit are named
+        with torch.device("meta"):
+            model = build(state, names.sizes(state) | depths, known)
+        model.load_state_dict({key: torch.as_tensor(state[key]) for key in names.judged(state)}, assign=True)
+        for operator in (operator for layer in placed for operator in layer.operators(known)):
+            if operator.kind == "layer_norm":
+                model.get_submodule(operator.gives.module).eps = operator.constants["floor"]
+        return model
+
+    return Layout(name, source, shapes, operators, layers, built, trunk, names)
+
+
+def heads_of(projection: Any, heads: int) -> Any:
+    """U ``(K, d, p)`` of a projection ``(K p, d)``, head by head."""
+    if heads < 1 or projection.shape[0] % heads:
+        raise ValueError(f"heads must divide the {projection.shape[0]} rows of the projection, got {heads}")
+    return projection.unflatten(0, (heads, -1)).mT
+
+
+def _projected(parts: Mapping[str, Any], constants: Mapping[str, Any]) -> Any:
+    return heads_of(parts["projection"], parts["heads"])
+
+
+def _known(state: State, constants: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    for name in given:
+        if name not in constants:
+            raise ValueError(f"constants must be among {', '.join(constants) or 'none'}, got {name!r}")
+    known = {name: given.get(name, default) for name, default in constants.items()}
+    for name, value in known.items():
+        if value is None:
+            raise ValueError(f"{name} must be given, the state dict does not tell it")
+        known[name] = value(state) if callable(value) else value
+    return known
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """One layer at its place in a network."""
+
+    stack: Stack
+    prefix: str
+    weights: State
+    end: Tap
+
+    def tap(self, module: str, side: str) -> Tap:
+        return Tap((self.prefix + module).rstrip("."), side)  # type: ignore[arg-type]
+
+    def placed(self, tap: Tap) -> Tap:
+        return self.tap(tap.module, tap.side)
+
+    def places(self) -> list[Tap]:
+        """The tokens before each half, and after the last."""
+        return [*(self.placed(half.tokens) for half in self.stack.halves), self.end]
+
+    def operators(self, known: Mapping[str, Any]) -> Iterator[Operator]:
+        places = self.places()
+        for half, before, after in zip(self.stack.halves, places[:-1], places[1:], strict=True):
+            if half.norm:
+                yield self._layer_norm(half.norm, known)
+            yield Operator(
+                self.prefix + half.module,
+                half.kind,
+                (self.tap(half.module, IN),),
+                self.tap(half.gives or half.module, OUT),
+                _given(half.weights(self.weights)),
+                _numbers(half, known),
+            )
+            if half.skip:
+                seen = self.tap(half.norm, OUT) if half.norm else before
+                yield Operator(
+                    f"{before.module}.skip",
+                    "skip",
+                    (before, self.tap(half.gives or half.module, OUT), seen),
+                    self.tap(half.norm_after, IN) if half.norm_after else after,
+                    {"scale": self.weights[half.scale]} if half.scale in self.weights else {},
+                )
+            if half.norm_after:
+                yield self._layer_norm(half.norm_after, known)
+
+    def parts(self, index: int, known: Mapping[str, Any], bases: Callable[..., Any]) -> LayerParts:
+        halves = {half.name: half for half in self.stack.halves}
+        values: dict[str, dict[str, Any]] = {name: {} for name in HALVES}
+        norms = dict.fromkeys(HALVES, None)
+        for name, half in halves.items():
+            values[name] = {**_given(half.weights(self.weights)), **_numbers(half, known)}
+            values[name] |= {"scaled": self.weights.get(half.scale)}
+            norms[name] = self._normaliser(half.norm, known) if half.norm else None
+        c, s = (values[name] for name in HALVES)
+        c["U"] = bases(c, known)
+        before, *between, after = self.places()
+        layer = None if self.stack.layer is None else self.stack.layer(c, s)
+        if layer is not None and any(norms.values()):
+            layer = srr_layers.PreNorm(layer, *(norms[name] or _as_it_is for name in HALVES))
+        return LayerParts(
+            index=index,
+            before=before,
+            between=between[0] if between else after,
+            after=after,
+            order=tuple(halves) if len(halves) == 2 else HALVES,  # type: ignore[arg-type]
+            U=c["U"],
+            output=c.get("output"),
+            bias=c.get("bias"),
+            D=s.get("D"),
+            norms=(norms["compress"], norms["sparsify"]),
+            layer=layer,
+        )
+
+    def _layer_norm(self, module: str, known: Mapping[str, Any]) -> Operator:
+        weights = {"scale": self.weights[f"{module}.weight"], "shift": self.weights.get(f"{module}.bias")}
+        return Operator(
+            self.prefix + module,
+            "layer_norm",
+            (self.tap(module, IN),),
+            self.tap(module, OUT),
+            _given(weights),
+            {"floor": known.get("norm_floor", 1e-5)},
+        )
+
+    def _normaliser(self, module: str, known: Mapping[str, Any]) -> Callable[[Any], Any]:
+        operator = self._layer_norm(module, known)
+        return partial(srr_layers.layer_norm, **operator.weights, **operator.constants)
+
+
+def _layers(
+    names: Names, stacks: tuple[Stack, ...], state: State, known: Mapping[str, Any], trunk: str
+) -> Iterator[_Layer]:
+    names.sizes(state)  # a state dict of another kind is refused by name
+    for stack in stacks:
+        depth = names.depth(state, stack.prefix.split("{i}")[0])
+        for i in depth:
+            prefix = stack.prefix.replace("{i}", str(i))
+            weights = {key[len(prefix) :]: a for key, a in state.items() if key.startswith(prefix)}
+            layer = _Layer(stack, prefix, weights, Tap(trunk, OUT))  # type: ignore[arg-type]
+            if stack.end is not None:
+                yield replace(layer, end=layer.placed(stack.end))
+            elif i + 1 in depth:
+                following = replace(layer, prefix=stack.prefix.replace("{i}", str(i + 1)))
+                yield replace(layer, end=following.placed(stack.halves[0].tokens))
+            else:
+                yield layer
+
+
+def _given(weights: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: a for name, a in weights.items() if a is not None}
+
+
+def _numbers(half: Half, known: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: known[value] if isinstance(value, str) else value for name, value in half.constants.items()}
+
+
+def _as_it_is(Z: Any) -> Any:
+    return Z
