@@ -96,11 +96,11 @@ CBSA = layout(
     source="Wen et al. 2025 (arXiv 2509.16875), CBSA_image_classification of its code",
     sheet=SHEET,
     constants={
-        "heads": lambda state: len(state["transformer.layers.0.0.fn.step_x"]),
         "step_size": 0.1,
         "lambd": 0.1,
         "norm_floor": 1e-5,
     },
+    told={"heads": lambda state: len(state["transformer.layers.0.0.fn.step_x"])},
     build=_build,
     trunk="transformer",
 )

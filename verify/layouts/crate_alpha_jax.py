@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from verify.layouts.crate_alpha import CRATE_ALPHA
 from verify.layouts.layout import LayerParts, Layout, Operator, State
 from verify.layouts.names import Names
+from verify.layouts.reading import flat
 
 SHEET = Names("""
     cls                                                                         1 1 d
@@ -33,28 +34,6 @@ _BLOCK = "Transformer/encoderblock_"
 _ATTENTION = "MultiHeadDotProductSubspaceAttention_0"
 FLOOR = 1e-6
 """Of every LayerNorm, the last included, in which the port to torch has 1e-5."""
-
-
-def flat(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The arrays of a nested mapping by their paths, ``a/b/c``; one that is flat stays so. A leading ``params`` goes.
-
-    Raises
-    ------
-    TypeError
-        A name is no string.
-    """
-    found = dict(_leaves(tree))
-    return {name.removeprefix("params/"): a for name, a in found.items()}
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        if not isinstance(name, str):
-            raise TypeError(f"names of parameters must be strings, got {name!r}")
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}/")
-        else:
-            yield prefix + name, value
 
 
 def to_torch(tree: Mapping[str, Any]) -> dict[str, Any]:

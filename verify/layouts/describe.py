@@ -13,6 +13,8 @@ from verify.layouts.layout import LayerParts, Layout, Operator, State, Tap
 from verify.layouts.names import Names
 
 IN, OUT = "input", "output"
+WHOLE = Tap("", "output")
+"""What a layer gives, where it is a module of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +70,8 @@ class Stack:
     halves : tuple of Half
         In order. After a single one nothing follows.
     end : Tap or None
-        The tokens that a layer gives; None if only the next layer, or the end of the trunk, shows them.
+        The tokens that a layer gives, by default what comes out of it; None if only the next layer, or the end of the
+        trunk, shows them.
     layer : callable or None
         ``layer(c, s)``: the `srr.Layer` of the parts of its two halves, less its LayerNorms. The parts are the weights
         and constants of `Operator`, and the bases as ``"U"``.
@@ -76,7 +79,7 @@ class Stack:
 
     prefix: str
     halves: tuple[Half, ...]
-    end: Tap | None = Tap("", OUT)
+    end: Tap | None = WHOLE
     layer: Callable[[Mapping[str, Any], Mapping[str, Any]], srr_layers.Layer] | None = None
 
 
@@ -86,6 +89,7 @@ def layout(
     source: str,
     sheet: str,
     constants: Mapping[str, Any],
+    told: Mapping[str, Callable[[State], Any]] | None = None,
     build: Callable[[State, Mapping[str, int], Mapping[str, Any]], Any] | None = None,
     trunk: str = "",
     bases: Callable[[Mapping[str, Any], Mapping[str, Any]], Any] | None = None,
@@ -102,8 +106,10 @@ def layout(
     sheet : str
         As in `Names`.
     constants : mapping
-        What a state dict does not tell: keyword arguments of the layout, and their defaults. None for one that must be
-        given; a function of the state dict for one that it may tell.
+        What a state dict does not tell: keyword arguments of the layout, and their defaults, None for one that must be
+        given. A function of the state dict is called for the default.
+    told : mapping, optional
+        Functions of the state dict for those that it does tell; another value is refused.
     build : callable, optional
         ``build(state, sizes, constants)``: a torch module of these names, whose tensors are replaced. ``sizes`` are the
         letters of the sheet, and ``"depth"``, ``"depth1"``, … for the stacks.
@@ -166,14 +172,18 @@ def layout(
         check(state, names.sizes(state))
         return wanted
 
+    def resolved(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
+        names.sizes(state)  # a state dict of another kind is refused by name
+        return _known(state, constants, told or {}, given)
+
     def operators(state: State, **given: Any) -> tuple[Operator, ...]:
-        known = _known(state, constants, given)
+        known = resolved(state, given)
         return tuple(
             operator for layer in _layers(names, stacks, state, known, trunk) for operator in layer.operators(known)
         )
 
     def layers(state: State, **given: Any) -> tuple[LayerParts, ...]:
-        known = _known(state, constants, given)
+        known = resolved(state, given)
         found = _layers(names, stacks, state, known, trunk)
         return tuple(layer.parts(index, known, bases or _projected) for index, layer in enumerate(found))
 
@@ -182,7 +192,7 @@ def layout(
             raise ValueError(f"the layout {name} has no network of srr's own, only that of its state dict")
         import torch
 
-        known = _known(state, constants, given)
+        known = resolved(state, given)
         depths = {
             f"depth{number or ''}": len(names.depth(state, stack.prefix.split("{i}")[0]))
             for number, stack in enumerate(stacks)
@@ -211,15 +221,21 @@ def _projected(parts: Mapping[str, Any], constants: Mapping[str, Any]) -> Any:
     return heads_of(parts["projection"], parts["heads"])
 
 
-def _known(state: State, constants: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def _known(
+    state: State, constants: Mapping[str, Any], told: Mapping[str, Callable[[State], Any]], given: Mapping[str, Any]
+) -> dict[str, Any]:
     for name in given:
-        if name not in constants:
-            raise ValueError(f"constants must be among {', '.join(constants) or 'none'}, got {name!r}")
+        if name not in (*told, *constants):
+            raise ValueError(f"constants must be among {', '.join((*told, *constants))}, got {name!r}")
     known = {name: given.get(name, default) for name, default in constants.items()}
     for name, value in known.items():
         if value is None:
             raise ValueError(f"{name} must be given, the state dict does not tell it")
         known[name] = value(state) if callable(value) else value
+    for name, of in told.items():
+        known[name] = of(state)
+        if given.get(name, known[name]) != known[name]:
+            raise ValueError(f"{name} must be {known[name]}, as the state dict tells, got {given[name]}")
     return known
 
 
@@ -314,7 +330,6 @@ class _Layer:
 def _layers(
     names: Names, stacks: tuple[Stack, ...], state: State, known: Mapping[str, Any], trunk: str
 ) -> Iterator[_Layer]:
-    names.sizes(state)  # a state dict of another kind is refused by name
     for stack in stacks:
         depth = names.depth(state, stack.prefix.split("{i}")[0])
         for i in depth:

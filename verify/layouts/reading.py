@@ -1,10 +1,33 @@
-"""One clear error where a state dict is of another kind."""
+"""Parameters by their names, and one clear error where they are of another kind."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from verify.layouts.layout import State
+
+
+def flat(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays of a nested mapping by their paths, ``a/b/c``; one that is flat stays so. A leading ``params`` goes.
+
+    Raises
+    ------
+    TypeError
+        A name is no string.
+    """
+    found = dict(_leaves(tree))
+    return {name.removeprefix("params/"): a for name, a in found.items()}
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if not isinstance(name, str):
+            raise TypeError(f"names of parameters must be strings, got {name!r}")
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}/")
+        else:
+            yield prefix + name, value
 
 
 def require_shapes(state: State, wanted: Mapping[str, tuple[int, ...]]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from verify.layouts.layout import LayerParts, Layout, Operator, State, Tap
-from verify.layouts.reading import require_shapes
+from verify.layouts.reading import flat, require_shapes
 
 CONSTANTS = {
     "heads": ("heads", "num_heads", "n_head", "num_attention_heads"),
@@ -36,6 +36,7 @@ def recognise(state: State, layouts: Iterable[Layout] | None = None) -> Layout:
     Parameters
     ----------
     state : mapping
+        A state dict, or parameters of a network in JAX, nested or flat.
     layouts : iterable of Layout, optional
         To choose from; all of srr's by default.
 
@@ -46,10 +47,13 @@ def recognise(state: State, layouts: Iterable[Layout] | None = None) -> Layout:
 
     Raises
     ------
+    TypeError
+        A name is no string.
     ValueError
         None fits, and the nearest fails at the name that the message tells; or several fit.
     """
     known = tuple(_all() if layouts is None else layouts)
+    state = flat(state)
     for prefix in _prefixes(state):
         placed = [below(layout, prefix) if prefix else layout for layout in known]
         fitting = [layout for layout in placed if _fits(layout, state)]
@@ -168,12 +172,11 @@ def _prefixes(state: State) -> Iterator[str]:
     yield ""
     found = set()
     for name in state:
-        if isinstance(name, str):
-            parts = name.split(".")
-            for k in range(1, min(len(parts), 4)):
-                if parts[k - 1].isdecimal():
-                    break
-                found.add(".".join(parts[:k]) + ".")
+        parts = name.split(".")
+        for k in range(1, min(len(parts), 4)):
+            if parts[k - 1].isdecimal():
+                break
+            found.add(".".join(parts[:k]) + ".")
     yield from sorted(found, key=lambda prefix: (prefix.count("."), prefix))
 
 

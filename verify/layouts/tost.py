@@ -121,7 +121,8 @@ TOST = layout(
     ),
     source="Wu et al. 2024 (arXiv 2412.17810), tost_vision of its code",
     sheet=SHEET,
-    constants={"heads": lambda state: len(state["blocks.0.attn.temp"]), "norm_floor": 1e-6},
+    constants={"norm_floor": 1e-6},
+    told={"heads": lambda state: len(state["blocks.0.attn.temp"])},
     build=_build,
     trunk="blocks",
 )

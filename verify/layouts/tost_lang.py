@@ -76,6 +76,7 @@ TOST_LANG = layout(
     ),
     source="Wu et al. 2024 (arXiv 2412.17810), tost_lang of its code",
     sheet=SHEET,
-    constants={"heads": lambda state: len(state["transformer.h.0.attn.temp"]), "norm_floor": 1e-5},
+    constants={"norm_floor": 1e-5},
+    told={"heads": lambda state: len(state["transformer.h.0.attn.temp"])},
     build=_build,
 )
