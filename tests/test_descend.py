@@ -322,7 +322,7 @@ def broken(somewhere, mixture):
     ("arguments", "message"),
     [
         (["--tokens", "none.npy"], "tokens must be a file that exists, got 'none.npy'"),
-        (["--tokens", "folder.npy"], "tokens must be a file that exists, got 'folder.npy'"),
+        (["--tokens", "folder.npy"], "tokens must be a file, got the directory 'folder.npy'"),
         (["--tokens", "Z.txt"], "tokens must be a file .npy, .npz, .safetensors, got 'Z.txt'"),
         (["--tokens", "flat.npy"], "tokens must have shape (n, d) with no empty axis, got (6,)"),
         (["--tokens", "empty.npy"], "tokens must have shape (n, d) with no empty axis, got (0, 6)"),

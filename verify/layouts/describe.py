@@ -11,6 +11,7 @@ from srr import layers as srr_layers
 from srr.layer import HALVES
 from verify.layouts.layout import LayerParts, Layout, Operator, State, Tap
 from verify.layouts.names import Names
+from verify.layouts.reading import require_shapes
 
 IN, OUT = "input", "output"
 WHOLE = Tap("", "output")
@@ -173,7 +174,7 @@ def layout(
         return wanted
 
     def resolved(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
-        names.sizes(state)  # a state dict of another kind is refused by name
+        require_shapes(state, shapes(state), alone=False)
         return _known(state, constants, told or {}, given)
 
     def operators(state: State, **given: Any) -> tuple[Operator, ...]:

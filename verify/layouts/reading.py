@@ -30,8 +30,8 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield prefix + name, value
 
 
-def require_shapes(state: State, wanted: Mapping[str, tuple[int, ...]]) -> None:
-    """Every name there with its shape, and no other.
+def require_shapes(state: State, wanted: Mapping[str, tuple[int, ...]], *, alone: bool = True) -> None:
+    """Every name there with its shape, and if ``alone`` no other.
 
     Raises
     ------
@@ -44,5 +44,5 @@ def require_shapes(state: State, wanted: Mapping[str, tuple[int, ...]]) -> None:
         if tuple(state[name].shape) != shape:
             raise ValueError(f"{name!r} must have shape {shape}, got {tuple(state[name].shape)}")
     for name in state:
-        if name not in wanted:
+        if alone and name not in wanted:
             raise ValueError(f"the state dict must have no {name!r}, got one of shape {tuple(state[name].shape)}")
