@@ -6,7 +6,7 @@ from functools import partial
 
 from srr import layers as srr_layers
 from srr.layer import HALVES
-from verify.layouts.layout import LayerParts, Layout, Operator, State, Tap
+from verify.layouts.layout import LayerParts, Layout, Operator, State, Tap, passed_on
 from verify.layouts.reading import depth_of, shape_of
 
 _LAYER = "transformer.layers."
@@ -43,9 +43,7 @@ def _sizes(state: State, heads: int | None = None) -> dict[str, tuple[int, ...]]
     return names
 
 
-def _operators(
-    state: State, *, heads: int, step_size: float = 0.1, lambd: float = 0.1, norm_floor: float = 1e-5
-) -> tuple[Operator, ...]:
+def _operators(state: State, *, heads: int, step_size: float = 0.1, lambd: float = 0.1) -> tuple[Operator, ...]:
     found = []
     for i in range(depth_of(state, _LAYER)):
         at, ista = f"{_LAYER}{i}.0", f"{_LAYER}{i}.1"
@@ -57,7 +55,7 @@ def _operators(
                     (Tap(f"{half}.norm", "input"),),
                     Tap(f"{half}.norm", "output"),
                     {"scale": state[f"{half}.norm.weight"], "shift": state[f"{half}.norm.bias"]},
-                    {"floor": norm_floor},
+                    form="norm.torch",
                 )
             )
         attention = {"projection": state[f"{at}.fn.qkv.weight"]}
@@ -74,6 +72,7 @@ def _operators(
                 Tap(f"{at}.fn", "output"),
                 attention,
                 {"heads": heads},
+                "crate.mssa",
             )
         )
         found.append(
@@ -83,6 +82,7 @@ def _operators(
                 (Tap(at, "input"), Tap(at, "output"), Tap(f"{at}.norm", "output")),
                 Tap(ista, "input"),
                 {},
+                form="crate.skip",
             )
         )
         found.append(
@@ -93,8 +93,16 @@ def _operators(
                 Tap(f"{ista}.fn", "output"),
                 {"D": state[f"{ista}.fn.weight"]},
                 {"eta": step_size, "lam": lambd},
+                "crate.ista",
             )
         )
+        for half in (at, ista):
+            found += [
+                passed_on(Tap(f"{half}.norm", "output"), Tap(f"{half}.fn", "input")),
+                passed_on(Tap(f"{half}.fn", "output"), Tap(half, "output")),
+            ]
+        if i:
+            found.append(passed_on(Tap(f"{_LAYER}{i - 1}.1", "output"), Tap(at, "input")))
     return tuple(found)
 
 
