@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from verify.bounded import PRECISIONS
 from verify.capture import CaptureError, capture, refuse_compiled
-from verify.crosscheck import CrossCheck, Finding, tokens
+from verify.comparison import CrossCheck, Finding, tokens
 from verify.forms import Form
 from verify.layouts import LAYOUTS, constants_of, recognise
 from verify.layouts.layout import Layout, Operator
@@ -25,7 +25,7 @@ TOKENS = 6
 def network(
     model: nn.Module, *, layout: Layout | str | None, constants: dict[str, float], inputs: Any, seed: int
 ) -> CrossCheck:
-    """As `verify.crosscheck`, of a torch Module."""
+    """As `verify.comparison`, of a torch Module."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"target must be a torch Module or Subjects, got {type(model).__name__}")
     refuse_compiled(model)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console, ConsoleOptions, RenderResult
 
-from verify.forms import KINDS
+from verify.forms import KINDS, Named
 from verify.matching import Example, Match, match
 
 if TYPE_CHECKING:
@@ -107,9 +107,9 @@ class CrossCheck:
         return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from verify import crosscheck_text
+        from verify import comparison_text
 
-        yield from crosscheck_text.rendered(self)
+        yield from comparison_text.rendered(self)
 
 
 def crosscheck(
@@ -150,7 +150,7 @@ def crosscheck(
         target = (target,)
     if isinstance(target, Iterable) and not hasattr(target, "state_dict"):
         return CrossCheck("operators", None, tuple(_checked(subject, seed) for subject in target))
-    from verify.crosscheck_torch import network
+    from verify.comparison_torch import network
 
     return network(target, layout=layout, constants=dict(constants or {}), inputs=inputs, seed=seed)
 
@@ -204,9 +204,14 @@ def _checked(subject: Subject, seed: int) -> Finding:
     return Finding(subject.name, found, len(examples))
 
 
+def said(form: Named) -> str:
+    """A form and where it is from."""
+    return f"{form.name} [{form.source}]" if form.source else form.name
+
+
 def words(found: Match) -> tuple[str, ...]:
     """A match in words, line by line."""
-    title, nearest = KINDS[found.kind].title, f"{found.nearest.name} [{found.nearest.source}]"
+    title, nearest = KINDS[found.kind].title, said(found.nearest)
     numbers = ", ".join(f"{name}={value:g}" for name, value in found.constants.items() if name != "heads")
     lines = [title + (f" ({numbers})" if numbers else "")]
     match found.verdict:
@@ -214,7 +219,7 @@ def words(found: Match) -> tuple[str, ...]:
             lines.append(f"is {nearest}")
         case "other":
             lines.append(f"is {nearest}")
-            lines.append(f"and not {found.wanted.name} [{found.wanted.source}]")
+            lines.append(f"and not {said(found.wanted)}")
         case "departs":
             lines.append(f"is {nearest}, except:")
             lines.extend(f"  {departure}" for departure in found.departures)
@@ -230,8 +235,10 @@ def words(found: Match) -> tuple[str, ...]:
         )
     if found.theory and found.effect is not None:
         theory = KINDS[found.kind].theory
-        lines.append(f"differs by {found.effect:.2g} of its norm from {theory.name} [{theory.source}]:")
+        lines.append(f"differs by {found.effect:.2g} of its norm from {said(theory)}:")
         lines.extend(f"  {difference}" for difference in found.theory)
+    elif KINDS[found.kind].remark:
+        lines.append(KINDS[found.kind].remark)
     if found.alike:
         lines.append("not told apart by these inputs: " + "; ".join(found.alike))
     return tuple(lines)
