@@ -589,3 +589,21 @@ RESULTS = {
     "mixtures.Mixture",
 }
 """Public classes that srr makes for its callers, or that callers derive from."""
+
+MOMENTS = {
+    f"streaming.{name}"
+    for name in (
+        "Moments",
+        "blocks",
+        "coding_rate",
+        "gradient_factor",
+        "merge",
+        "moments",
+        "partition_coding_rate",
+        "rate_reduction",
+        "second_moments",
+        "subspace_coding_rate",
+        "subspace_gradient_factor",
+    )
+}
+"""What takes or makes second moments in place of tokens: ``test_streaming`` runs and spoils these."""

@@ -641,10 +641,7 @@ def test_below_a_prefix_a_layout_watches_and_builds_the_part():
     operators = found.operators(model.state_dict(), **constants)
     tokens = capture(model, lambda: model(feed("bert")), {t for o in operators for t in (*o.reads, o.gives)})
     layers = found.layers(model.state_dict(), **constants)
-    assert {tap for parts in layers for tap in (parts.before, parts.between, parts.after)} - set(tokens) == {
-        Tap("bert.encoder.layer.0", "output"),
-        Tap("bert.encoder.layer.1", "output"),
-    }
+    assert {tap for parts in layers for tap in (parts.before, parts.between, parts.after)} <= set(tokens)
     with torch.no_grad():
         built = found.build(model.state_dict(), **constants)
         assert torch.equal(built(feed("bert")), model.bert(feed("bert")))

@@ -16,9 +16,7 @@ class CaptureError(ValueError):
     """What was captured is not what the network computes, or cannot be captured."""
 
 
-def capture(
-    model: nn.Module, run: Callable[[], Any], taps: Iterable[Tap], *, calls: int = 1
-) -> dict[Tap, Tensor]:
+def capture(model: nn.Module, run: Callable[[], Any], taps: Iterable[Tap], *, calls: int = 1) -> dict[Tap, Tensor]:
     """Run a network once and keep copies of what passes its taps.
 
     The network is in evaluation mode and without gradients meanwhile, and afterwards as it was.
@@ -45,11 +43,12 @@ def capture(
     """
     taps = tuple(taps)
     refuse_compiled(model)
-    modules = dict(model.named_modules())
+    modules = dict(model.named_modules(remove_duplicate=False))
     for tap in taps:
         if tap.module not in modules:
             raise CaptureError(f"the model must have a submodule {tap.module!r}, got none of that name")
     names = tuple(dict.fromkeys(tap.module for tap in taps))
+    _refuse_shared(modules, names)
     seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in names}
     starts: dict[str, list[Tensor]] = {name: [] for name in names}
 
@@ -108,6 +107,14 @@ def refuse_compiled(model: nn.Module) -> None:
                 f"the model must not be compiled or scripted, got such a module at {name or 'its top'!r}; "
                 "give the module it was made from"
             )
+
+
+def _refuse_shared(modules: Mapping[str, nn.Module], names: tuple[str, ...]) -> None:
+    owners: dict[nn.Module, str] = {}
+    for name in names:
+        owner = owners.setdefault(modules[name], name)
+        if owner != name:
+            raise CaptureError(f"{name} must be a submodule of its own, got one that is shared with {owner}")
 
 
 def _replay(module: nn.Module, name: str, given: Tensor, result: Tensor) -> None:

@@ -64,9 +64,15 @@ CRATE = layout(
         "transformer.layers.{i}.",
         (
             halves.attention(
-                "0.fn", "0.norm", "0", projection="qkv.weight", output="to_out.0.weight", bias="to_out.0.bias"
+                "0.fn",
+                "0.norm",
+                "0",
+                projection="qkv.weight",
+                output="to_out.0.weight",
+                bias="to_out.0.bias",
+                wrapper="0",
             ),
-            halves.ista("1.fn", "1.norm", "1"),
+            halves.ista("1.fn", "1.norm", "1", wrapper="1"),
         ),
         end=Tap("1", "output"),
         layer=halves.crate,

@@ -57,7 +57,7 @@ CRATE_ALPHA = layout(
     Stack(
         "transformer.layers.{i}.",
         (
-            halves.attention("0.fn", "0.norm", "0", projection="qkv.weight", output="to_out.0.weight"),
+            halves.attention("0.fn", "0.norm", "0", projection="qkv.weight", output="to_out.0.weight", wrapper="0"),
             Half(
                 "sparsify",
                 "overcomplete",
@@ -66,6 +66,8 @@ CRATE_ALPHA = layout(
                 lambda w: {"D": w["1.fn.D"], "decode": w["1.fn.D1"]},
                 {**halves.STEPS, "steps": 2},
                 norm="1.norm",
+                wrapper="1",
+                form="alpha.ista",
             ),
         ),
         end=None,

@@ -69,7 +69,10 @@ CRATE_MAE = layout(
     "crate_mae",
     Stack(
         "blocks.{i}.layers.0.",
-        (halves.attention("0.fn", "0.norm", "0", **OUTPUT), halves.ista("1.fn", "1.norm", "1")),
+        (
+            halves.attention("0.fn", "0.norm", "0", wrapper="0", **OUTPUT),
+            halves.ista("1.fn", "1.norm", "1", wrapper="1"),
+        ),
         end=Tap("1", "output"),
         layer=halves.crate,
     ),
@@ -84,8 +87,12 @@ CRATE_MAE = layout(
                 lambda w: {"A": w["layers.0.0.fn.weight"]},
                 norm="layers.0.0.norm",
                 skip=False,
+                wrapper="layers.0.0",
+                form="decoder.linear",
             ),
-            halves.attention("layers.0.1.fn", "layers.0.1.norm", "layers.0.1", **OUTPUT),
+            halves.attention(
+                "layers.0.1.fn", "layers.0.1.norm", "layers.0.1", subtracts=True, wrapper="layers.0.1", **OUTPUT
+            ),
         ),
         layer=_decoder,
     ),

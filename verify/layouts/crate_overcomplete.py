@@ -64,6 +64,7 @@ CRATE_OVERCOMPLETE = layout(
                 {**halves.STEPS, "steps": 2},
                 norm="prenorm_2",
                 skip=False,
+                form="alpha.ista-paper",
             ),
         ),
         layer=_layer,

@@ -50,6 +50,8 @@ DEPICT = layout(
                 lambda w: {"projection": w["fn.proj"], "step": w["fn.step_size"].reshape(())},
                 {"heads": "heads", "causal": 0},
                 norm="norm",
+                wrapper="",
+                form="depict.mssa",
             ),
         ),
         end=None,

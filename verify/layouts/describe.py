@@ -9,13 +9,15 @@ from typing import Any
 
 from srr import layers as srr_layers
 from srr.layer import HALVES
-from verify.layouts.layout import LayerParts, Layout, Operator, State, Tap
+from verify.layouts.layout import LayerParts, Layout, Operator, State, Tap, passed_on
 from verify.layouts.names import Names
 from verify.layouts.reading import require_shapes
 
 IN, OUT = "input", "output"
 WHOLE = Tap("", "output")
 """What a layer gives, where it is a module of its own."""
+NORM_FORMS = {1e-5: "norm.torch", 1e-6: "norm.flax", 1e-12: "norm.bert"}
+"""Forms of LayerNorm by their floors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +43,16 @@ class Half:
     norm_after : str, optional
         LayerNorm of what the half gives.
     skip : bool
+    subtracts : bool
+        Whether f is taken off instead.
     scale : str, optional
         The tensor ``(d,)`` that multiplies f before Z is added.
     gives : str, optional
         The module whose output is that of f, if it is another one.
+    wrapper : str, optional
+        The module that is f behind its LayerNorm, if there is one; ``""`` for the layer itself.
+    form : str, optional
+        The form that the published network has, as in `Operator`.
     """
 
     name: str
@@ -56,8 +64,11 @@ class Half:
     norm: str = ""
     norm_after: str = ""
     skip: bool = True
+    subtracts: bool = False
     scale: str = ""
     gives: str = ""
+    wrapper: str | None = None
+    form: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +178,7 @@ def layout(
     ... )
     """
     names = Names(sheet)
+    norm_form = NORM_FORMS.get(constants.get("norm_floor", 1e-5), "")
 
     def shapes(state: State, heads: int | None = None) -> Mapping[str, tuple[int, ...]]:
         wanted = names.shapes(state)
@@ -180,12 +192,12 @@ def layout(
     def operators(state: State, **given: Any) -> tuple[Operator, ...]:
         known = resolved(state, given)
         return tuple(
-            operator for layer in _layers(names, stacks, state, known, trunk) for operator in layer.operators(known)
+            operator for layer in _layers(names, stacks, state, trunk, norm_form) for operator in layer.operators(known)
         )
 
     def layers(state: State, **given: Any) -> tuple[LayerParts, ...]:
         known = resolved(state, given)
-        found = _layers(names, stacks, state, known, trunk)
+        found = _layers(names, stacks, state, trunk, norm_form)
         return tuple(layer.parts(index, known, bases or _projected) for index, layer in enumerate(found))
 
     def built(state: State, **given: Any) -> Any:
@@ -198,7 +210,7 @@ def layout(
             f"depth{number or ''}": len(names.depth(state, stack.prefix.split("{i}")[0]))
             for number, stack in enumerate(stacks)
         }
-        placed = tuple(_layers(names, stacks, state, known, trunk))
+        placed = tuple(_layers(names, stacks, state, trunk, norm_form))
         placed[0].parts(0, known, bases or _projected)  # where heads that do not fit are named
         with torch.device("meta"):
             model = build(state, names.sizes(state) | depths, known)
@@ -248,6 +260,9 @@ class _Layer:
     prefix: str
     weights: State
     end: Tap
+    following: Tap | None
+    """Where the tokens of the next layer come in."""
+    norm_form: str
 
     def tap(self, module: str, side: str) -> Tap:
         return Tap((self.prefix + module).rstrip("."), side)  # type: ignore[arg-type]
@@ -262,27 +277,37 @@ class _Layer:
     def operators(self, known: Mapping[str, Any]) -> Iterator[Operator]:
         places = self.places()
         for half, before, after in zip(self.stack.halves, places[:-1], places[1:], strict=True):
+            seen = before
             if half.norm:
+                yield from _passed_on(before, self.tap(half.norm, IN))
                 yield self._layer_norm(half.norm, known)
+                seen = self.tap(half.norm, OUT)
+            yield from _passed_on(seen, self.tap(half.module, IN))
+            result = self.tap(half.gives or half.module, OUT)
             yield Operator(
-                self.prefix + half.module,
+                (self.prefix + half.module).rstrip("."),
                 half.kind,
                 (self.tap(half.module, IN),),
-                self.tap(half.gives or half.module, OUT),
+                result,
                 _given(half.weights(self.weights)),
                 _numbers(half, known),
+                half.form,
             )
+            if half.wrapper is not None:
+                yield from _passed_on(result, self.tap(half.wrapper, OUT))
+                result = self.tap(half.wrapper, OUT)
             if half.skip:
-                seen = self.tap(half.norm, OUT) if half.norm else before
-                yield Operator(
-                    f"{before.module}.skip",
-                    "skip",
-                    (before, self.tap(half.gives or half.module, OUT), seen),
-                    self.tap(half.norm_after, IN) if half.norm_after else after,
-                    {"scale": self.weights[half.scale]} if half.scale in self.weights else {},
-                )
+                reads, scale = (before, result, seen), self.weights.get(half.scale)
+                result = self.tap(half.norm_after, IN) if half.norm_after else after
+                sign = "decoder.skip" if half.subtracts else "crate.skip"
+                yield Operator(f"{before.module}.skip", "skip", reads, result, _given({"scale": scale}), form=sign)
             if half.norm_after:
+                yield from _passed_on(result, self.tap(half.norm_after, IN))
                 yield self._layer_norm(half.norm_after, known)
+                result = self.tap(half.norm_after, OUT)
+            yield from _passed_on(result, after)
+        if self.following is not None:
+            yield from _passed_on(self.end, self.following)
 
     def parts(self, index: int, known: Mapping[str, Any], bases: Callable[..., Any]) -> LayerParts:
         halves = {half.name: half for half in self.stack.halves}
@@ -321,6 +346,7 @@ class _Layer:
             self.tap(module, OUT),
             _given(weights),
             {"floor": known.get("norm_floor", 1e-5)},
+            self.norm_form,
         )
 
     def _normaliser(self, module: str, known: Mapping[str, Any]) -> Callable[[Any], Any]:
@@ -328,22 +354,22 @@ class _Layer:
         return partial(srr_layers.layer_norm, **operator.weights, **operator.constants)
 
 
-def _layers(
-    names: Names, stacks: tuple[Stack, ...], state: State, known: Mapping[str, Any], trunk: str
-) -> Iterator[_Layer]:
+def _layers(names: Names, stacks: tuple[Stack, ...], state: State, trunk: str, norm_form: str) -> Iterator[_Layer]:
     for stack in stacks:
         depth = names.depth(state, stack.prefix.split("{i}")[0])
         for i in depth:
             prefix = stack.prefix.replace("{i}", str(i))
             weights = {key[len(prefix) :]: a for key, a in state.items() if key.startswith(prefix)}
-            layer = _Layer(stack, prefix, weights, Tap(trunk, OUT))  # type: ignore[arg-type]
-            if stack.end is not None:
-                yield replace(layer, end=layer.placed(stack.end))
-            elif i + 1 in depth:
-                following = replace(layer, prefix=stack.prefix.replace("{i}", str(i + 1)))
-                yield replace(layer, end=following.placed(stack.halves[0].tokens))
-            else:
-                yield layer
+            layer = _Layer(stack, prefix, weights, Tap(trunk, OUT), None, norm_form)  # type: ignore[arg-type]
+            if i + 1 in depth:
+                following = replace(layer, prefix=stack.prefix.replace("{i}", str(i + 1))).places()[0]
+                layer = replace(layer, end=following, following=following)
+            yield layer if stack.end is None else replace(layer, end=layer.placed(stack.end))
+
+
+def _passed_on(source: Tap, target: Tap) -> Iterator[Operator]:
+    if source != target:
+        yield passed_on(source, target)
 
 
 def _given(weights: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,16 @@ STEPS = {"eta": "step_size", "lam": "lambd"}
 
 
 def attention(
-    module: str, norm: str, tokens: str, *, projection: str, output: str, bias: str = "", causal: int = 0
+    module: str,
+    norm: str,
+    tokens: str,
+    *,
+    projection: str,
+    output: str,
+    bias: str = "",
+    causal: int = 0,
+    subtracts: bool = False,
+    wrapper: str | None = None,
 ) -> Half:
     """Z + [softmax(p^−½ Y_kY_kᵀ) Y_k]_k Wᵀ + b. Where there is no W, one head of dimension d, it is the identity."""
 
@@ -22,7 +31,18 @@ def attention(
         U = w[f"{module}.{projection}"]
         return {"projection": U, "output": w.get(f"{module}.{output}", _identity(U)), "bias": w.get(f"{module}.{bias}")}
 
-    return Half("compress", "attention", Tap(tokens, IN), module, weights, {"heads": "heads", "causal": causal}, norm)
+    return Half(
+        "compress",
+        "attention",
+        Tap(tokens, IN),
+        module,
+        weights,
+        {"heads": "heads", "causal": causal},
+        norm,
+        subtracts=subtracts,
+        wrapper=wrapper,
+        form="crate.mssa-causal" if causal else "crate.mssa",
+    )
 
 
 def _identity(U: Any) -> Any:
@@ -31,7 +51,7 @@ def _identity(U: Any) -> Any:
     return torch.eye(len(U), dtype=U.dtype, device=U.device) if U.shape[0] == U.shape[1] else None
 
 
-def ista(module: str, norm: str, tokens: str) -> Half:
+def ista(module: str, norm: str, tokens: str, *, wrapper: str | None = None) -> Half:
     """relu(Z + η (Z − Z Dᵀ) D − ηλ) of normalised tokens, with no skip."""
     return Half(
         "sparsify",
@@ -42,6 +62,8 @@ def ista(module: str, norm: str, tokens: str) -> Half:
         STEPS,
         norm,
         skip=False,
+        wrapper=wrapper,
+        form="crate.ista",
     )
 
 
@@ -56,6 +78,7 @@ def mlp(
     transposed: bool = False,
     scale: str = "",
     gives: str = "",
+    form: str = "transformer.mlp",
 ) -> Half:
     """Z + γ (GELU(N(Z) W₁ᵀ + b₁) W₂ᵀ + b₂), or N of that without N and γ."""
 
@@ -76,6 +99,7 @@ def mlp(
         norm_after=norm_after,
         scale=scale,
         gives=gives,
+        form=form,
     )
 
 
@@ -101,6 +125,7 @@ def qkv_attention(
         norm_after=norm_after,
         scale=scale,
         gives=gives,
+        form="transformer.attention-causal" if causal else "transformer.attention",
     )
 
 

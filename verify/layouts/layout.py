@@ -48,6 +48,8 @@ class Operator:
         Its tensors, by the names that forms of this kind have for them.
     constants : mapping
         Its numbers, such as a count of heads, a step size or a threshold, by those names.
+    form : str
+        The slug of the form that the published network has; empty if any will do.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Operator:
     gives: Tap
     weights: Mapping[str, Tensor]
     constants: Mapping[str, float] = field(default_factory=dict)
+    form: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,3 +132,8 @@ class Layout:
     build: Callable[..., Any]
     trunk: str = ""
     names: Names | None = None
+
+
+def passed_on(source: Tap, target: Tap) -> Operator:
+    """That one submodule gets what another gives, or gives what a part of it gives, as it is."""
+    return Operator(f"{source} to {target}", "passed_on", (source,), target, {}, form="network.passed-on")

@@ -128,7 +128,7 @@ def constants_of(module: Any, layout: Layout | None = None) -> dict[str, float]:
     """
     state = module.state_dict()
     layout = recognise(state) if layout is None else layout
-    modules = dict(module.named_modules())
+    modules = dict(module.named_modules(remove_duplicate=False))
     found: dict[str, tuple[float, str]] = {}
     for operator in _operators(layout, state):
         for tap in (*operator.reads, operator.gives):

@@ -37,7 +37,7 @@ def by_class(w: Mapping[str, Any]) -> list[Any]:
 def _weights(w: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
-    return {"E": w["E.weight"].mT, "C": torch.stack(by_class(w)).mT, "shares": w["gam"]}
+    return {"E": w["E.weight"], "C": torch.stack(by_class(w)), "shares": w["gam"]}
 
 
 def _subspaces(parts: Mapping[str, Any], constants: Mapping[str, Any]) -> Any:
@@ -57,7 +57,9 @@ def _rank(state: State) -> int:
 
 def _layer(c: Mapping[str, Any], s: Mapping[str, Any]) -> layers.Layer:
     memberships = c["shares"][None]  # those that it was built with, which a network does not need
-    return Whole(layers.ReduNet(c["E"], c["C"], c["shares"], memberships, "official", c["eps"], c["eta"], c["lam"]))
+    return Whole(
+        layers.ReduNet(c["E"].mT, c["C"].mT, c["shares"], memberships, "official", c["eps"], c["eta"], c["lam"])
+    )
 
 
 def _build(state: State, sizes: Mapping[str, int], constants: Mapping[str, Any]) -> Any:
@@ -89,6 +91,7 @@ REDUNET = layout(
                 _weights,
                 {"eta": "eta", "lam": "lmbda", "eps": "eps"},
                 skip=False,
+                form="redunet.layer",
             ),
         ),
         layer=_layer,

@@ -114,6 +114,7 @@ TOST = layout(
                 {"heads": "heads", "causal": 0},
                 norm="norm1",
                 scale="gamma1",
+                form="tost.tssa",
             ),
             halves.mlp("mlp", "norm2", fc1="mlp.fc1", fc2="mlp.fc2", norm="norm2", scale="gamma2"),
         ),

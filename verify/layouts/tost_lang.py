@@ -69,6 +69,7 @@ TOST_LANG = layout(
                 {"heads": "heads", "causal": 1},
                 norm="ln_1",
                 scale="gamma1",
+                form="tost.tssa-causal",
             ),
             halves.mlp("mlp", "ln_2", fc1="mlp.c_fc", fc2="mlp.c_proj", norm="ln_2", scale="gamma2"),
         ),

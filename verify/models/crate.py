@@ -50,6 +50,7 @@ class Attention(nn.Module):
     def __init__(self, dim: int, heads: int, dim_head: int, *, bias: bool = True) -> None:
         super().__init__()
         self.heads = heads
+        self.scale = dim_head**-0.5
         self.qkv = nn.Linear(dim, heads * dim_head, bias=False)
         identity = bias and heads == 1 and dim_head == dim
         self.to_out = nn.Identity() if identity else nn.Sequential(nn.Linear(heads * dim_head, dim, bias=bias))
