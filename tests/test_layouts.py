@@ -27,6 +27,7 @@ from verify.models.redunet import ReduNet
 from verify.models.redunet_fourier import Lift, ReduNetFourier
 from verify.models.tost import Tost
 from verify.models.tost_lang import TostLanguage
+from verify.models.vit import Vit
 
 U = 2.0**-53
 
@@ -364,6 +365,29 @@ def test_a_network_is_built_from_its_state_dict(name):
     with torch.no_grad():
         assert torch.equal(built(feed(name)), model(feed(name)))
     assert constants_of(built) == constants_of(model)
+
+
+def test_a_vision_transformer_may_be_without_head_and_scales():
+    make = lambda: Vit(image_size=8, patch_size=2, num_classes=0, dim=12, depth=2, heads=3, qkv_bias=False)  # noqa: E731
+    model = network("vit", make=make)
+    state = model.state_dict()
+    assert recognise(state).name == "vit"
+    with torch.no_grad():
+        assert torch.equal(LAYOUTS["vit"].build(state, heads=3)(feed("vit")), model(feed("vit")))
+    del state["blocks.1.norm2.bias"]
+    for call in (LAYOUTS["vit"].operators, LAYOUTS["vit"].layers, LAYOUTS["vit"].build):
+        with pytest.raises(ValueError, match=r"must have 'blocks.1.norm2.bias' of shape"):
+            call(state, heads=3)
+
+
+def test_what_surrounds_the_blocks_of_tost_is_let_be():
+    """The stem, the class attention and the head are there, and not built."""
+    model = network("tost")
+    beside = {"patch_embed.proj.0.0.weight": torch.ones(2, 3, 3, 3), "cls_token": torch.ones(1, 1, 12)}
+    state = {**model.state_dict(), **beside, "head.bias": torch.ones(4)}
+    assert recognise(state).name == "tost"
+    with torch.no_grad():
+        assert torch.equal(LAYOUTS["tost"].build(state)(feed("tost")), model(feed("tost")))
 
 
 def test_a_built_network_has_the_floor_it_is_given():

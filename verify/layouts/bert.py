@@ -1,6 +1,7 @@
 """BERT under the names of the transformers library, LayerNorm last.
 
-U are the heads' projections that the constant ``subspaces`` names: ``"value"``, ``"key"`` or ``"query"``.
+U are the heads' projections that the constant ``subspaces`` names: ``"value"``, ``"key"`` or ``"query"``. RoBERTa has
+the same names and layers, but counts its places from 2, which the network that is built does not.
 """
 
 from __future__ import annotations

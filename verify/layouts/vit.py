@@ -33,8 +33,8 @@ SHEET = """
     blocks.{i}.ls2.gamma?         d
     norm.weight                   d
     norm.bias                     d
-    head.weight                   c d
-    head.bias                     c
+    head.weight?                  c d
+    head.bias?                    c
 """
 
 
@@ -45,7 +45,7 @@ def _build(state: State, sizes: Mapping[str, int], constants: Mapping[str, Any])
     return Vit(
         image_size=side_of(sizes["n"] - 1) * sizes["s"],
         patch_size=sizes["s"],
-        num_classes=sizes["c"],
+        num_classes=sizes.get("c", 0),
         channels=sizes["k"],
         dim=sizes["d"],
         depth=sizes["depth"],

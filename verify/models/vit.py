@@ -60,7 +60,10 @@ class Block(nn.Module):
 
 
 class Vit(nn.Module):
-    """The whole network, images ``(b, c, H, W)`` to logits. Dosovitskiy et al. 2021 (arXiv 2010.11929)."""
+    """The whole network, images ``(b, c, H, W)`` to logits, or to the class token if there are no classes.
+
+    Dosovitskiy et al. 2021 (arXiv 2010.11929).
+    """
 
     def __init__(
         self,
@@ -83,7 +86,7 @@ class Vit(nn.Module):
         hidden = 4 * dim if hidden is None else hidden
         self.blocks = nn.Sequential(*(Block(dim, heads, hidden, qkv_bias=qkv_bias, scale=scale) for _ in range(depth)))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
-        self.head = nn.Linear(dim, num_classes)
+        self.head = nn.Linear(dim, num_classes) if num_classes else nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
         z = self.patch_embed(images)
