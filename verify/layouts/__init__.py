@@ -9,12 +9,13 @@ from verify.layouts.crate_gpt import CRATE_GPT
 from verify.layouts.crate_mae import CRATE_MAE
 from verify.layouts.crate_overcomplete import CRATE_OVERCOMPLETE
 from verify.layouts.depict import DEPICT
-from verify.layouts.describe import Half, Stack, layout
+from verify.layouts.describe import layout
 from verify.layouts.gpt2 import GPT2
 from verify.layouts.layout import LayerParts, Layout, Operator, State, Tap
 from verify.layouts.recognise import below, constants_of, recognise
 from verify.layouts.redunet import REDUNET
 from verify.layouts.redunet_fourier import REDUNET_FOURIER_1D, REDUNET_FOURIER_2D
+from verify.layouts.stack import Half, Stack
 from verify.layouts.tost import TOST
 from verify.layouts.tost_lang import TOST_LANG
 from verify.layouts.vit import VIT

@@ -12,8 +12,9 @@ from typing import Any
 
 from srr import cbsa, layers
 from verify.layouts import halves
-from verify.layouts.describe import Half, Stack, layout
+from verify.layouts.describe import layout
 from verify.layouts.layout import State, Tap
+from verify.layouts.stack import Half, Stack
 
 SHEET = """
     transformer.layers.{i}.0.norm.weight      d

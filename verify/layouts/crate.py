@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from verify.layouts import halves
-from verify.layouts.describe import Stack, layout
+from verify.layouts.describe import layout
 from verify.layouts.layout import State, Tap
+from verify.layouts.stack import Stack
 
 SHEET = """
     pos_embedding                                1 n d

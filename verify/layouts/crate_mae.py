@@ -7,8 +7,9 @@ from typing import Any
 
 from srr import layers
 from verify.layouts import halves
-from verify.layouts.describe import Half, Stack, layout
+from verify.layouts.describe import layout
 from verify.layouts.layout import State, Tap
+from verify.layouts.stack import Half, Stack
 
 SHEET = """
     cls_token                                       1 1 d

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from srr import attention, layers
-from verify.layouts.describe import Half, Stack, layout
+from verify.layouts.describe import layout
 from verify.layouts.layout import State, Tap
+from verify.layouts.stack import Half, Stack
 
 SHEET = """
     layers.{i}.norm.weight    d

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from srr import layers
-from verify.layouts.describe import Half, heads_of
+from verify.layouts.describe import heads_of
 from verify.layouts.layout import Tap
+from verify.layouts.stack import Half
 
 IN, OUT = "input", "output"
 STEPS = {"eta": "step_size", "lam": "lambd"}

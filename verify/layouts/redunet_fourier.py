@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from srr import layers
-from verify.layouts.describe import Half, Stack, layout
+from verify.layouts.describe import layout
 from verify.layouts.layout import Layout, State, Tap
 from verify.layouts.redunet import by_class, require_classes
+from verify.layouts.stack import Half, Stack
 
 
 @dataclass(frozen=True, eq=False)

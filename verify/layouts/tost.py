@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 from srr import layers, tost
 from srr.layer import HALVES
 from verify.layouts import halves
-from verify.layouts.describe import Half, Stack, layout
+from verify.layouts.describe import layout
 from verify.layouts.layout import State, Tap
+from verify.layouts.stack import Half, Stack
 
 SHEET = """
     blocks.{i}.gamma1               d

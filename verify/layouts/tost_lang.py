@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from verify.layouts import halves
-from verify.layouts.describe import Half, Stack, layout
+from verify.layouts.describe import layout
 from verify.layouts.layout import State, Tap
+from verify.layouts.stack import Half, Stack
 from verify.layouts.tost import Block
 
 SHEET = """

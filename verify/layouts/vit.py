@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from verify.layouts import halves
-from verify.layouts.describe import Stack, layout
+from verify.layouts.describe import layout
 from verify.layouts.layout import State
+from verify.layouts.stack import Stack
 
 SHEET = """
     cls_token                     1 1 d
