@@ -12,7 +12,7 @@ NAMES = ("phase-diagram",)
 """An experiment ``some-name`` is ``SOME_NAME`` in ``verify/experiments/some_name.py``."""
 
 
-def experiment(name: str) -> Experiment:
+def load(name: str) -> Experiment:
     """One experiment by name.
 
     Raises
