@@ -43,6 +43,8 @@ def tested(a: Expr, b: Expr, sizes: tuple[Mapping[str, int], ...], trials: int) 
     worst = 0.0
     shown = "; ".join(", ".join(f"{name} = {value}" for name, value in at.items()) or "these sizes" for at in sizes)
     for at in sizes:
+        if any(_in_two_parts(A, at) for A in ex.matrices(a) | ex.matrices(b)):
+            return Finding(False, f"exact values at {shown}", "reflections are not drawn, rotations alone")
         rng = random.Random(str(sorted(at.items())))
         for _ in range(trials):
             left, right = _values(a, b, at, rng)
@@ -51,6 +53,13 @@ def tested(a: Expr, b: Expr, sizes: tuple[Mapping[str, int], ...], trials: int) 
         worst = max(worst, _false_acceptance(a - b, at) ** trials)
     bound = f"false acceptance at most 2^{ceil(log2(worst))}"
     return Finding(True, f"exact values at {shown}, {trials} points each, {bound}")
+
+
+def _in_two_parts(A: Matrix, sizes: Mapping[str, int]) -> bool:
+    """Whether the columns of A, or of its family, make an orthogonal matrix: a rotation or a reflection."""
+    rows, cols = (of if isinstance(of, int) else sizes[of] for of in A.shape)  # type: ignore[misc]
+    together = A.index and (A.mutually or A.complete)
+    return (A.orthonormal or A.complete) and rows == cols * (sizes["K"] if together else 1)
 
 
 def uniform(rng: random.Random) -> Number:
