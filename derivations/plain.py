@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from derivations.expression import Expr
 from derivations.normal import Rule
@@ -20,6 +20,8 @@ def text(derivation: Derivation, findings: Sequence[Finding]) -> str:
     lines += _wrapped("Source: ", derivation.source + ".")
     if derivation.uses:
         lines += _wrapped("Uses: ", ", ".join(used.name for used in derivation.uses) + ".")
+    if derivation.without_proof:
+        lines += _wrapped("Used without proof: ", "; ".join(derivation.without_proof) + ".")
     lines += [f"  where {name} = {meaning}" for name, meaning in meanings(derivation.definitions, PLAIN)]
     lines += [f"  with {equation(rule, derivation)}" for rule in (*derivation.defined, *derivation.assumptions)]
     lines += [f"  for {bounds(given, PLAIN)}" for given in derivation.ranges]
@@ -39,6 +41,11 @@ def statement(derivation: Derivation) -> str:
     """The statement in one line."""
     left, right = (shown(side, derivation) for side in (derivation.left, derivation.right))
     return f"{left} {PLAIN.relation(derivation.relation)} {right}"
+
+
+def premises(derivations: Iterable[Derivation]) -> list[str]:
+    """What they take without proof, each once."""
+    return list(dict.fromkeys(premise for d in derivations for premise in d.without_proof))
 
 
 def standing(derivation: Derivation, findings: Sequence[Finding]) -> str:

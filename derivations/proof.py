@@ -120,6 +120,8 @@ class Derivation:
         Names used in the text and what they stand for.
     remark : str
         What the statement means, or where the literature differs.
+    premises : tuple of str
+        Facts from outside, in words, that its text uses without proof. Its formulas do without them.
     """
 
     name: str
@@ -130,6 +132,7 @@ class Derivation:
     uses: tuple[Derivation, ...] = ()
     definitions: tuple[tuple[str, Expr], ...] = ()
     remark: str = ""
+    premises: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.steps:
@@ -192,6 +195,12 @@ class Derivation:
     def ranges(self) -> tuple[Range, ...]:
         """The ranges of parameters that its steps, and what they rely on, take as given."""
         return tuple(dict.fromkeys(given for step in self.steps for given in step.rule.ranges))
+
+    @property
+    def without_proof(self) -> tuple[str, ...]:
+        """The premises, its own and those of all that it uses."""
+        inherited = (premise for used in self.uses for premise in used.without_proof)
+        return tuple(dict.fromkeys((*inherited, *self.premises)))
 
     def restricts(self, X: Matrix) -> bool:
         """Whether an assumption says something of X, perhaps through matrices that the statement does not name."""

@@ -27,6 +27,7 @@ from derivations.exact import RATIONALS, Point, evaluate
 from derivations.identity import point, same
 from derivations.normal import equal
 from derivations.notation import I_d, I_n, R, Z, alpha
+from derivations.page import with_uses
 from derivations.proof import Derivation, Step, chain
 from derivations.render import LATEX, PLAIN, render
 
@@ -78,6 +79,15 @@ def test_every_derivation_says_what_it_is(derivation):
     for style in (LATEX, PLAIN):
         for side in (derivation.left, *(step.end for step in derivation.steps)):
             assert render(side, style, derivation.definitions)
+
+
+def test_what_a_step_rests_on_is_named():
+    for derivation in DERIVATIONS:
+        named = {used.name for used in with_uses(derivation.uses)}
+        for step in derivation.steps:
+            for part in ("lemma", "bound", "slope"):
+                used = getattr(step.rule, part, None)
+                assert used is None or used.name in named, (derivation.name, used.name)
 
 
 # --- rules ------------------------------------------------------------------------------------------------------
