@@ -14,7 +14,7 @@ from derivations.plain import bounds
 from derivations.proof import Derivation, Finding
 from derivations.render import LATEX, SIGNS, meanings, render
 
-_COMMANDS = {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}"}
+_COMMANDS = {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"$\sim$"}
 
 
 def article(derivations: Sequence[Derivation]) -> str:

@@ -9,6 +9,7 @@
 `Ray`          general sizes: f(sX) ≤ f(tX) for 0 ≤ s ≤ t from Df(X)[X] ≥ 0 at every X, proved elsewhere
 `Spectrum`     general sizes: tr f(X) ≤ tr g(X) for X ⪰ 0, from f ≤ g on [0, ∞)
 `AtSizes`      stated sizes: values in a prime field at random points, with the probability of a false acceptance
+`Explicit`     stated sizes: one rational function of the entries, which stay symbols
 `OnInterval`   one variable: the sign of a difference on an interval, by isolation of roots
 =============  ======================================================================================================
 """
@@ -386,6 +387,19 @@ class AtSizes(_Unconditional):
         if relation != "=":
             return Finding(False, "stated sizes", f"it proves equations, not {relation}")
         return identity.tested(a, b, self.sizes, self.trials)
+
+
+@dataclass(frozen=True)
+class Explicit(_Unconditional):
+    """Both sides are one rational function of the entries of small matrices, at each of the sizes."""
+
+    sizes: tuple[Mapping[str, int], ...]
+    name: str = "simplification"
+
+    def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
+        if relation != "=":
+            return Finding(False, "stated sizes", f"it proves equations, not {relation}")
+        return identity.explicit(a, b, self.sizes)
 
 
 @dataclass(frozen=True)
