@@ -20,6 +20,8 @@ COMMANDS = {
     "descend": "A layer family at work on tokens, half-step by half-step.",
     "certify": "A certificate of what a layer lowered; check one independently.",
     "redunet": "A network built forward from labelled tokens, and what it classifies.",
+    "experiment": "The field's questions, asked again on synthetic data.",
+    "sweep": "An experiment over a grid of its parameters; resumes where it was ended.",
     "crosscheck": "What an implementation computes, operator by operator.",
     "bench": "How fast the rates are here, against the limit and plain torch.",
 }

@@ -51,6 +51,7 @@ def render(ledger: Ledger, run: Run, folder: Path) -> str:
         results={r.slug: r for r in run.results},
         derivations=_derivations(c for c, _ in entries),
         proved=_proved(c for c, _ in entries),
+        premises={c.slug: _premises(c) for c, _ in entries},
         link=lambda claim: quote(os.path.relpath(claim.file, folder)),
     )
 
@@ -117,6 +118,17 @@ def _proved(claims: Iterable[Claim]) -> dict[str, Markup]:
     from derivations.plain import statement
 
     return {name: prose(statement(catalogue()[name])) for name in names}
+
+
+def _premises(claim: Claim) -> list[Markup]:
+    """Facts from outside on which the derivations that prove it rest."""
+    if not claim.proof:
+        return []
+    from derivations import catalogue
+    from derivations.page import prose
+    from derivations.plain import premises
+
+    return [prose(premise) for premise in premises(catalogue()[name] for name in claim.proof)]
 
 
 def _tally(results: Any) -> dict[Verdict, int]:
