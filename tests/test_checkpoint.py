@@ -331,6 +331,16 @@ def test_torch_archives_that_are_compressed_are_refused(tmp_path):
     refused(zip_of(tmp_path / "x.pt", entries), "it unpacks to 4,00.,... bytes, more than 1 times its ")
 
 
+def test_a_pickle_of_empty_things_is_not_unpickled(tmp_path):
+    """Each byte of it is a dictionary of 64: a hundred million of them would be 6 GB."""
+    path = tmp_path / "x.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("x/data.pkl", b"\x80\x02(" + b"}" * 100_000_000 + b"l.")
+        archive.writestr("x/version", b"3")
+    refused(path, "it holds a pickle of 100,000,005 bytes, beside its tensors")
+    refused(safetensors(tmp_path / "x.safetensors", b"{" + b" " * 2**25 + b"}"), "claims a header of 33,554,434 bytes")
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".npy"])
 def test_arrays_that_claim_what_they_have_not_are_refused(tmp_path, suffix):
     content = npy_bytes("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,)}", bytes(16))

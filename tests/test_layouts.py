@@ -18,11 +18,13 @@ from verify.layouts import LAYOUTS, Half, Stack, Tap, below, constants_of, descr
 from verify.layouts.crate_alpha_jax import to_torch
 from verify.layouts.names import Names
 from verify.layouts.reading import require_shapes
+from verify.models.bert import Bert
 from verify.models.crate import Crate
 from verify.models.crate_alpha import CrateAlpha
 from verify.models.crate_gpt import CrateGpt
 from verify.models.crate_mae import CrateMae, positions
 from verify.models.crate_overcomplete import CrateOvercomplete
+from verify.models.gpt2 import Gpt2
 from verify.models.redunet import ReduNet
 from verify.models.redunet_fourier import Lift, ReduNetFourier
 from verify.models.tost import Tost
@@ -109,6 +111,9 @@ OFFICIAL = {
     ),
     "CRATE-alpha-B/16": (lambda: image(CrateAlpha, 768, 12, 12), 72_328_936, None),
     "CRATE-alpha-L/14": (lambda: image(CrateAlpha, 1024, 24, 16, patch=14), 253_650_920, None),
+    "ViT-B/16": (lambda: image(Vit, 768, 12, 12), 86_567_656, None),
+    "BERT base": (lambda: Bert(vocabulary=30522, places=512, dim=768, depth=12, heads=12), 108_891_648, None),
+    "GPT-2": (lambda: Gpt2(vocabulary=50257, places=1024, dim=768, depth=12, heads=12), 124_439_808, None),
 }
 
 

@@ -16,8 +16,8 @@ MOST = 16
 """How many times its size on disk a file may unpack to; trained weights hardly shrink at all."""
 ROOM = 2**20
 """Bytes that any file may unpack to."""
-HEADER = 100 * 2**20
-"""Bytes that the header of a safetensors file may have, as its format says."""
+HEADER = 2**24
+"""Bytes that the header of a safetensors file, or the pickle of a torch file, may have: far more than is usual."""
 BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
     "I32": 32, "U32": 32, "F32": 32, "F64": 64, "I64": 64, "U64": 64, "C64": 64, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
@@ -76,12 +76,12 @@ def require_sane(path: Path) -> None:
 
 
 def require_sane_zip(path: Path, *, most: float = MOST) -> None:
-    """A zip archive with no name twice, which unpacks to no absurd size.
+    """A zip archive with no name twice, which unpacks to no absurd size, and with no large pickle.
 
     Raises
     ------
     ValueError
-        A name comes twice, or the archive unpacks to more than ``most`` times its size.
+        A name comes twice, the archive unpacks to more than ``most`` times its size, or a pickle is large.
     zipfile.BadZipFile, OSError
         It is damaged, or no zip archive.
     """
@@ -91,6 +91,9 @@ def require_sane_zip(path: Path, *, most: float = MOST) -> None:
     whole, size = sum(entry.file_size for entry in entries), path.stat().st_size
     if whole > most * size + ROOM:
         raise ValueError(f"it unpacks to {whole:,} bytes, more than {most:g} times its {size:,}")
+    for entry in entries:
+        if entry.filename.endswith(".pkl") and entry.file_size > HEADER:
+            raise ValueError(f"it holds a pickle of {entry.file_size:,} bytes, beside its tensors")
 
 
 def _require_sane_npy(file: IO[bytes], size: int, name: str) -> None:
