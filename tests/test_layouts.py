@@ -14,7 +14,7 @@ from torch import nn
 
 import srr
 from verify.capture import capture
-from verify.layouts import LAYOUTS, Half, Stack, Tap, below, constants_of, describe, layout, recognise
+from verify.layouts import LAYOUTS, Half, Stack, Tap, below, constants_of, describe, recognise
 from verify.layouts.crate_alpha_jax import to_torch
 from verify.layouts.names import Names
 from verify.layouts.reading import require_shapes
@@ -757,8 +757,8 @@ def test_numbers_that_are_missing_or_unknown_are_named():
 
 def test_the_example_of_a_layout_of_one_s_own_works():
     """The one in the docstring, on the network that it describes."""
-    example = re.findall(r"^    (?:>>>|\.\.\.) ?(.*)$", inspect.getdoc(layout).replace("\n", "\n    "), flags=re.M)
-    names = {"srr": srr, "layout": layout, "Stack": Stack, "Half": Half, "Tap": Tap}
+    example = re.findall(r"^    (?:>>>|\.\.\.) ?(.*)$", inspect.getdoc(describe).replace("\n", "\n    "), flags=re.M)
+    names = {"srr": srr, "describe": describe, "Stack": Stack, "Half": Half, "Tap": Tap}
     exec(textwrap.dedent("\n".join(example)), names)
     mine = names["MINE"]
 
@@ -822,4 +822,3 @@ def test_sheets_are_read_as_they_say():
     }
     with pytest.raises(ValueError, match="'top' must have 2 axes, got shape"):
         names.shapes({**state, "top": np.zeros(5)})
-    assert describe.layout is layout

@@ -9,10 +9,10 @@ from verify.layouts.crate_gpt import CRATE_GPT
 from verify.layouts.crate_mae import CRATE_MAE
 from verify.layouts.crate_overcomplete import CRATE_OVERCOMPLETE
 from verify.layouts.depict import DEPICT
-from verify.layouts.describe import layout
+from verify.layouts.description import describe
 from verify.layouts.gpt2 import GPT2
 from verify.layouts.layout import LayerParts, Layout, Operator, State, Tap
-from verify.layouts.recognise import below, constants_of, recognise
+from verify.layouts.recognition import below, constants_of, recognise
 from verify.layouts.redunet import REDUNET
 from verify.layouts.redunet_fourier import REDUNET_FOURIER_1D, REDUNET_FOURIER_2D
 from verify.layouts.stack import Half, Stack
@@ -54,6 +54,6 @@ __all__ = [
     "Tap",
     "below",
     "constants_of",
-    "layout",
+    "describe",
     "recognise",
 ]

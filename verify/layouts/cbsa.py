@@ -12,7 +12,7 @@ from typing import Any
 
 from srr import cbsa, layers
 from verify.layouts import halves
-from verify.layouts.describe import layout
+from verify.layouts.description import describe
 from verify.layouts.layout import State, Tap
 from verify.layouts.stack import Half, Stack
 
@@ -69,7 +69,7 @@ def _build(state: State, sizes: Mapping[str, int], constants: Mapping[str, Any])
     )
 
 
-CBSA = layout(
+CBSA = describe(
     "cbsa",
     Stack(
         "transformer.layers.{i}.",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from verify.layouts import halves
-from verify.layouts.describe import layout
+from verify.layouts.description import describe
 from verify.layouts.layout import State, Tap
 from verify.layouts.stack import Stack
 
@@ -59,7 +59,7 @@ def _build(state: State, sizes: Mapping[str, int], constants: Mapping[str, Any])
     )
 
 
-CRATE = layout(
+CRATE = describe(
     "crate",
     Stack(
         "transformer.layers.{i}.",

@@ -7,7 +7,7 @@ from typing import Any
 
 from srr import layers
 from verify.layouts import halves
-from verify.layouts.describe import layout
+from verify.layouts.description import describe
 from verify.layouts.layout import State, Tap
 from verify.layouts.stack import Half, Stack
 
@@ -53,7 +53,7 @@ def _layer(c: Mapping[str, Any], s: Mapping[str, Any]) -> layers.Layer:
     return layers.crate_alpha_official(c["U"], s["D"], s["decode"], output=c["output"], eta=s["eta"], lam=s["lam"])
 
 
-CRATE_ALPHA = layout(
+CRATE_ALPHA = describe(
     "crate_alpha",
     Stack(
         "transformer.layers.{i}.",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from verify.layouts import halves
-from verify.layouts.describe import layout
+from verify.layouts.description import describe
 from verify.layouts.layout import State
 from verify.layouts.stack import Stack
 
@@ -44,7 +44,7 @@ def _build(state: State, sizes: Mapping[str, int], constants: Mapping[str, Any])
     )
 
 
-CRATE_GPT = layout(
+CRATE_GPT = describe(
     "crate_gpt",
     Stack(
         "transformer.h.{i}.",

@@ -7,7 +7,7 @@ from typing import Any
 
 from srr import layers
 from verify.layouts import halves
-from verify.layouts.describe import layout
+from verify.layouts.description import describe
 from verify.layouts.layout import State, Tap
 from verify.layouts.stack import Half, Stack
 
@@ -66,7 +66,7 @@ def _decoder(c: Mapping[str, Any], s: Mapping[str, Any]) -> layers.Layer:
     return layers.crate_decoder_official(c["U"], s["A"], output=c["output"], bias=c["bias"])
 
 
-CRATE_MAE = layout(
+CRATE_MAE = describe(
     "crate_mae",
     Stack(
         "blocks.{i}.layers.0.",

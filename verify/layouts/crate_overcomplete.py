@@ -8,7 +8,7 @@ from typing import Any
 from srr import layers
 from verify.layouts import halves
 from verify.layouts.crate_gpt import ATTENTION
-from verify.layouts.describe import layout
+from verify.layouts.description import describe
 from verify.layouts.layout import State, Tap
 from verify.layouts.stack import Half, Stack
 
@@ -50,7 +50,7 @@ def _layer(c: Mapping[str, Any], s: Mapping[str, Any]) -> layers.Layer:
     )
 
 
-CRATE_OVERCOMPLETE = layout(
+CRATE_OVERCOMPLETE = describe(
     "crate_overcomplete",
     Stack(
         "transformer.h.{i}.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from srr import attention, layers
-from verify.layouts.describe import layout
+from verify.layouts.description import describe
 from verify.layouts.layout import State, Tap
 from verify.layouts.stack import Half, Stack
 
@@ -38,7 +38,7 @@ def _build(state: State, sizes: Mapping[str, int], constants: Mapping[str, Any])
     return Depict(dim=sizes["d"], depth=sizes["depth"], heads=heads, dim_head=sizes["m"] // heads)
 
 
-DEPICT = layout(
+DEPICT = describe(
     "depict",
     Stack(
         "layers.{i}.",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from verify.layouts import halves
-from verify.layouts.describe import layout
+from verify.layouts.description import describe
 from verify.layouts.layout import State
 from verify.layouts.stack import Stack
 
@@ -48,7 +48,7 @@ def _build(state: State, sizes: Mapping[str, int], constants: Mapping[str, Any])
     )
 
 
-GPT2 = layout(
+GPT2 = describe(
     "gpt2",
     Stack(
         "h.{i}.",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from srr import layers
-from verify.layouts.describe import heads_of
+from verify.layouts.description import heads_of
 from verify.layouts.layout import Tap
 from verify.layouts.stack import Half
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from srr import layers
-from verify.layouts.describe import layout
+from verify.layouts.description import describe
 from verify.layouts.layout import State, Tap
 from verify.layouts.stack import Half, Stack
 
@@ -79,7 +79,7 @@ def require_classes(state: State, sizes: Mapping[str, int]) -> None:
             raise ValueError(f"the layers {i}.Cs must be as many as {i}.gam is long, {sizes['k']}, got {found}")
 
 
-REDUNET = layout(
+REDUNET = describe(
     "redunet",
     Stack(
         "{i}.",

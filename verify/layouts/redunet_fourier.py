@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from srr import layers
-from verify.layouts.describe import layout
+from verify.layouts.description import describe
 from verify.layouts.layout import Layout, State, Tap
 from verify.layouts.redunet import by_class, require_classes
 from verify.layouts.stack import Half, Stack
@@ -69,7 +69,7 @@ def _described(name: str, size: str) -> Layout:
             lmbda=constants["lmbda"],
         )
 
-    return layout(
+    return describe(
         name,
         Stack(
             "{i}.",

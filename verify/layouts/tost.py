@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from srr import layers, tost
 from srr.layer import HALVES
 from verify.layouts import halves
-from verify.layouts.describe import layout
+from verify.layouts.description import describe
 from verify.layouts.layout import State, Tap
 from verify.layouts.stack import Half, Stack
 
@@ -95,7 +95,7 @@ def _build(state: State, sizes: Mapping[str, int], constants: Mapping[str, Any])
     )
 
 
-TOST = layout(
+TOST = describe(
     "tost",
     Stack(
         "blocks.{i}.",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from verify.layouts import halves
-from verify.layouts.describe import layout
+from verify.layouts.description import describe
 from verify.layouts.layout import State, Tap
 from verify.layouts.stack import Half, Stack
 from verify.layouts.tost import Block
@@ -49,7 +49,7 @@ def _build(state: State, sizes: Mapping[str, int], constants: Mapping[str, Any])
     )
 
 
-TOST_LANG = layout(
+TOST_LANG = describe(
     "tost_lang",
     Stack(
         "transformer.h.{i}.",

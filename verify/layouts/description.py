@@ -15,7 +15,7 @@ NORM_FORMS = {1e-5: "norm.torch", 1e-6: "norm.flax", 1e-12: "norm.bert"}
 """Forms of LayerNorm by their floors."""
 
 
-def layout(
+def describe(
     name: str,
     *stacks: Stack,
     source: str,
@@ -59,7 +59,7 @@ def layout(
     Your own network, `nn.ModuleList` of blocks with ``norm``, ``attend.U``, ``attend.out`` and ``code.D``, whose
     sparsification has no LayerNorm:
 
-    >>> MINE = layout(
+    >>> MINE = describe(
     ...     "mine",
     ...     Stack(
     ...         "blocks.{i}.",
