@@ -727,6 +727,35 @@ def test_two_that_fit_are_both_named():
         recognise(network("crate").state_dict(), [crate, below(crate, "")])
 
 
+def test_two_parts_that_fit_are_both_named():
+    """A decoder of DEPICT beside another, whose layers have the same names."""
+    state = {f"{part}.{key}": a for part in ("snet", "cnet") for key, a in network("depict").state_dict().items()}
+    with pytest.raises(
+        ValueError, match=r"layout must be given, the state dict fits depict below 'cnet.', depict below"
+    ):
+        recognise(state)
+    layers = below(LAYOUTS["depict"], "snet.").layers(state, heads=3)
+    assert layers[0].before == Tap("snet.layers.0", "input")
+
+
+def test_hostile_names_take_no_time():
+    state = network("redunet").state_dict()
+    state["0.Cs.999999999999.weight"] = state.pop("0.Cs.2.weight")
+    with pytest.raises(ValueError, match=r"nearest is redunet, but the state dict must have '0.Cs.2.weight'"):
+        recognise(state)
+    state = network("crate").state_dict()
+    state["transformer.layers.999999999999.1.fn.weight"] = state.pop("transformer.layers.1.1.fn.weight")
+    with pytest.raises(ValueError, match="must be numbered without gaps, got"):
+        recognise(state)
+
+
+def test_what_holds_no_arrays_is_refused():
+    with pytest.raises(TypeError, match="'a/b' must be an array, got int"):
+        recognise({"a": {"b": 3}})
+    with pytest.raises(TypeError, match="names of parameters must be strings, got 3"):
+        recognise({3: torch.ones(2)})
+
+
 def test_constants_that_differ_between_layers_are_refused():
     model = network("crate")
     model.transformer.layers[1][1].fn.lambd = 0.3

@@ -133,8 +133,8 @@ class _Line:
 
     def names(self, state: State, layers: Iterable[int]) -> Iterator[str]:
         """The names that this line stands for."""
-        most = max((int(match["k"]) for match in self.matches(state)), default=0) if "{k}" in self.name else 0
-        for i, k in itertools.product(layers, range(most + 1)):
+        inner = len({match["k"] for match in self.matches(state)}) if "{k}" in self.name else 0
+        for i, k in itertools.product(layers, range(max(1, inner))):
             yield self.name.replace("{i}", str(i)).replace("{k}", str(k))
 
 

@@ -14,7 +14,7 @@ def flat(tree: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     TypeError
-        A name is no string.
+        A name is no string, or it is that of no array.
     """
     found = dict(_leaves(tree))
     return {name.removeprefix("params/"): a for name, a in found.items()}
@@ -26,6 +26,8 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             raise TypeError(f"names of parameters must be strings, got {name!r}")
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{name}/")
+        elif not hasattr(value, "shape"):
+            raise TypeError(f"{prefix + name!r} must be an array, got {type(value).__name__}")
         else:
             yield prefix + name, value
 

@@ -48,20 +48,20 @@ def recognise(state: State, layouts: Iterable[Layout] | None = None) -> Layout:
     Raises
     ------
     TypeError
-        A name is no string.
+        A name is no string, or it is that of no array.
     ValueError
         None fits, and the nearest fails at the name that the message tells; or several fit.
     """
     known = tuple(_all() if layouts is None else layouts)
     state = flat(state)
-    for prefix in _prefixes(state):
-        placed = [below(layout, prefix) if prefix else layout for layout in known]
-        fitting = [layout for layout in placed if _fits(layout, state)]
-        if len(fitting) == 1:
-            return fitting[0]
-        if fitting:
-            names = ", ".join(layout.name for layout in fitting)
-            raise ValueError(f"layout must be given, the state dict fits {names}")
+    found = [("", layout) for layout in known if _fits(layout, state)]
+    if not found:
+        found = [(p, below(layout, p)) for p in _prefixes(state) for layout in known if _fits(below(layout, p), state)]
+    if len(found) > 1:
+        names = ", ".join(f"{layout.name} below {prefix!r}" if prefix else layout.name for prefix, layout in found)
+        raise ValueError(f"layout must be given, the state dict fits {names}")
+    if found:
+        return found[0][1]
     nearest = max(known, key=lambda layout: _nearness(layout, state))
     try:
         require_shapes(state, nearest.shapes(state))
@@ -168,8 +168,7 @@ def _all() -> Iterable[Layout]:
 
 
 def _prefixes(state: State) -> Iterator[str]:
-    """Nothing first, then what comes before a dot in some name, the shorter first, but for numbered layers."""
-    yield ""
+    """What comes before a dot in some name, but for numbered layers."""
     found = set()
     for name in state:
         parts = name.split(".")
@@ -177,7 +176,7 @@ def _prefixes(state: State) -> Iterator[str]:
             if parts[k - 1].isdecimal():
                 break
             found.add(".".join(parts[:k]) + ".")
-    yield from sorted(found, key=lambda prefix: (prefix.count("."), prefix))
+    yield from sorted(found)
 
 
 def _fits(layout: Layout, state: State) -> bool:
