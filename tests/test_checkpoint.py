@@ -132,8 +132,8 @@ def test_every_network_comes_back_from_its_checkpoint(tmp_path, name, suffix):
 @pytest.mark.parametrize(
     ("wrapped", "sentences"),
     [
-        ({"state_dict": STATE, "epoch": 3}, ["holds its state dict under 'state_dict', beside epoch"]),
-        ({"model": STATE, "args": argparse.Namespace(lr=1.0)}, ["under 'model', beside args"]),
+        ({"state_dict": STATE, "epoch": 3}, ["holds its state dict under 'state_dict', beside 'epoch'"]),
+        ({"model": STATE, "args": argparse.Namespace(lr=1.0)}, ["under 'model', beside 'args'"]),
         ({"model_state_dict": STATE}, ["under 'model_state_dict', beside nothing"]),
         ({"model": {"state_dict": STATE}}, ["under 'model'", "under 'state_dict'"]),
         ({f"module.{name}": a for name, a in STATE.items()}, ["begin with 'module.', which is taken off"]),

@@ -117,8 +117,9 @@ def _unwrapped(tree: Any, path: Path, say: Callable[[str], object]) -> Mapping[A
             raise ValueError(f"checkpoint must hold one state dict, got {path.name} with {' and '.join(found)}")
         if not found:
             return tree
-        beside = ", ".join(sorted(str(name) for name in tree if name != found[0])) or "nothing"
-        say(f"{path.name} holds its state dict under {found[0]!r}, beside {beside}.")
+        others = sorted(repr(name) for name in tree if name != found[0])
+        beside = ", ".join(others[:5]) + ", …" * (len(others) > 5)
+        say(f"{path.name} holds its state dict under {found[0]!r}, beside {beside or 'nothing'}.")
         tree = tree[found[0]]
     raise ValueError(f"checkpoint must hold a state dict, got {path.name} with one wrapper in another without end")
 
