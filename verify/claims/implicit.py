@@ -20,12 +20,13 @@ from srr import (
     coding_rate,
     coding_rate_and_gradient,
     curvature,
+    flops,
     implicit,
     subspace_coding_rate,
     subspace_coding_rate_and_gradient,
 )
 from srr.layers import Layer, descent, implicit_descent
-from verify import decide, implicit_cost
+from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case, Instance
 from verify.claims._instances import norm
@@ -304,7 +305,8 @@ def step_beats_explicit_steps(case: Case) -> Outcome:
     least = float(spectra(m.Z, m.U, m.eps).min())
     case.condition("25/(beta s^2) of the smallest s", 25 / max(least, 1e-9), 1.0)
     kappa = curvature.compression_step(m.U, m.n, eps=m.eps)
-    steps = implicit_cost.explicit_steps_at_the_cost_of_an_implicit_one(m.n, m.d, m.K, m.p)
+    sizes = m.n, m.d, m.K, m.p
+    steps = -(-flops.implicit(*sizes) // flops.gradient(*sizes))  # rounded up
     ours = implicit.implicit_step(m.Z, m.U, eps=m.eps, step=case.wrong(100, 1) * kappa)
     Z = m.Z
     for _ in range(case.wrong(1, 100) * steps):
