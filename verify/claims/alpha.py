@@ -17,6 +17,7 @@ from verify.case import Case
 from verify.claims._instances import norm
 from verify.claims._sources import ALPHA, BOOK
 from verify.claims._steps import assume_visible, attended, heads
+from verify.figures import alpha as figures
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.multiplications import multiplications
 from verify.outcome import all_of, at_most, decided, equal, exactly
@@ -148,6 +149,7 @@ def ista_from_zero(case: Case) -> Outcome:
     twin="1/|D|^2, the step of a proximal gradient method",
     uses=("alpha.ista-from-zero",),
     instances=30,
+    figure=figures.steps_at_initialisation,
 )
 def jax_step_descends(case: Case) -> Outcome:
     """True of what is drawn: ‖D‖² tends to 18 (Marchenko and Pastur), and 0.1 lies between 1/18 and 2/18. So both

@@ -25,6 +25,7 @@ from verify.claims._instances import complete_family, direction, norm
 from verify.claims._sources import CBSA, N23
 from verify.claims._steps import assume_visible, comparison, inner
 from verify.derivatives import rate_along
+from verify.figures import cbsa as figures
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.multiplications import multiplications
 from verify.outcome import all_of, at_most, decided, equal, exactly
@@ -422,6 +423,7 @@ def cosine_for_small_tokens(case: Case) -> Outcome:
     twin="its root",
     uses=("cbsa.cosine-for-small-tokens",),
     instances=20,
+    figure=figures.share_that_pooling_keeps,
 )
 def cosine_of_independent_tokens(case: Case) -> Outcome:
     """The share of an r-dimensional projection of Gaussians is Beta(rd/2, (n − r)d/2). So with 64 of 256 tokens the

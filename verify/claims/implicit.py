@@ -32,6 +32,7 @@ from verify.case import Case, Instance
 from verify.claims._instances import norm
 from verify.claims._sources import N23
 from verify.claims._steps import assume_visible, coarseness, inner, spectra
+from verify.figures import implicit as figures
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal, exactly, observed
 
@@ -77,6 +78,7 @@ def _falls_by(m: Instance, after: Any, amount: float) -> Outcome:
     expect=HOLDS,
     twin="the gradient step of the same size",
     uses=("compression.exact-step-descends", "implicit.step-is-the-least"),
+    figure=figures.steps_of_every_size,
 )
 def step_descends(case: Case) -> Outcome:
     """True by definition of a minimiser: Z is among its candidates. The gradient step is bound to κβ < 2 here."""
@@ -169,6 +171,7 @@ def step_is_the_least(case: Case) -> Outcome:
     hypotheses="kappa beta above 8 by a hundredth up to a hundredfold; s = sqrt(3/beta)(1 + kappa beta/4)",
     expect=HOLDS,
     twin="below 8 by the same factor",
+    figure=figures.singular_values,
 )
 def single_valued_to_eight(case: Case) -> Outcome:
     """True: at βt² = 3 the cubic has slope 1 − κβ/8. Its discriminant is taken in rationals."""

@@ -32,6 +32,7 @@ from verify.claims._instances import direction, norm, rotation
 from verify.claims._sources import BOOK, TOST
 from verify.claims._steps import assume_visible, comparison, inner
 from verify.derivatives import partition_rate_along, rational
+from verify.figures import tost as figures
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.outcome import at_most, decided, equal, exactly, observed
 
@@ -304,6 +305,7 @@ def gradient(case: Case) -> Outcome:
     twin="three times the limit",
     proof=("tost-step-descends-by-its-largest-gain", "tost-step-descends"),
     uses=("tost.gradient",),
+    figure=figures.step_limit,
 )
 def step_descends(case: Case) -> Outcome:
     """f is concave, so R^var lies below a quadratic of the same gradient, curved by max D/n at most since the rows of Π
@@ -518,6 +520,7 @@ def official_memberships_choose_alike(case: Case) -> Outcome:
     twin="a tenth of it",
     uses=("tost.official-memberships-ignore-scale",),
     instances=100,
+    figure=figures.distance_from_uniform,
 )
 def official_memberships_are_nearly_uniform(case: Case) -> Outcome:
     """The normalised squares of each of the Kp coordinates add up to one, so the logits of all tokens and heads to at

@@ -16,6 +16,7 @@ from verify.case import Case, Instance
 from verify.claims._instances import complete_family, norm
 from verify.claims._sources import BOOK, HU, N23, SEGMENTATION
 from verify.claims._steps import assume_visible, attended, coarseness, heads, inner, softmax
+from verify.figures import variants as figures
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.multiplications import multiplications
 from verify.outcome import all_of, decided, equal, exactly
@@ -308,6 +309,7 @@ def transpose_of_symmetric_bases(case: Case) -> Outcome:
     expect=HOLDS,
     twin="CRATE-C, for which the two slopes are the same",
     instances=100,
+    figure=figures.slope_by_the_bases,
 )
 def slope_turns_with_the_output(case: Case) -> Outcome:
     """True: the heads are odd in U_k, and W is not made of them. So Rᶜ, which sees subspaces, has no say in whether
