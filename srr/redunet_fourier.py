@@ -186,7 +186,7 @@ class ShiftInvariantReduNet(Layer):
         """
         (*frequencies, C, _), K, S = self.E.shape, self.gamma.shape[0], math.prod(self.size)
         transforms: int = round((K + 2) * n * C * 2.5 * S * math.log2(S))
-        return transforms + 4 * math.prod(frequencies) * flops.product(n, C, (K + 1) * C)
+        return transforms + 4 * flops.product(n * math.prod(frequencies), C, (K + 1) * C)
 
     def _applied(self, operator: Array, spectrum: Array) -> Array:
         # operator (*frequencies, C, C) on every column ẑ(p) of spectrum (*frequencies, n, C), back as (n, C, *size).

@@ -97,22 +97,15 @@ def tost_block(
     with γ₁ = 1.
     """
     attention = tost_official(U, scale=scale, output=output, bias=bias)
+    vectors = {"up_bias": up_bias, "down_bias": down_bias, "gamma1": gamma1, "gamma2": gamma2}
+    given = {"up": up, "down": down, **{name: a for name, a in vectors.items() if a is not None}}
+    namespace(U=U, **given)
     d = U.shape[1]
     require_shape(up, ("m", d), "up")
     m = up.shape[0]
-    given = {
-        "up": (up, (m, d)),
-        "down": (down, (d, m)),
-        "up_bias": (up_bias, (m,)),
-        "down_bias": (down_bias, (d,)),
-        "gamma1": (gamma1, (d,)),
-        "gamma2": (gamma2, (d,)),
-    }
-    for name, (a, shape) in given.items():
-        if a is not None:
-            namespace(**{name: a}, U=U)
-            require_shape(a, shape, name)
-            require_finite(a, name)
+    for name, a in given.items():
+        require_shape(a, {"up": (m, d), "down": (d, m), "up_bias": (m,)}.get(name, (d,)), name)
+        require_finite(a, name)
     return TostBlock(attention, up, down, up_bias, down_bias, gamma1, gamma2)
 
 

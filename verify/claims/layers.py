@@ -158,7 +158,7 @@ def _qr(m: int, q: int) -> int:
     hypotheses="every kind of layer, K p = d; products counted while they are done",
     expect=HOLDS,
     twin="one token more",
-    instances=20,
+    instances=6,
 )
 def cost(case: Case) -> Outcome:
     """True of what srr.flops says of each. In NumPy whatever the ledger computes with. Of the flops of a factorisation
