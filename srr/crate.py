@@ -23,12 +23,6 @@ _GRADIENT: dict[str, Callable[..., Array]] = {
     "semi-implicit": implicit.semi_implicit_step,
 }
 _RESIDUAL = ("residual", "conceptual")
-_FLOPS = {
-    "exact": flops.gradient,
-    "neumann": flops.neumann,
-    "implicit": flops.implicit,
-    "semi-implicit": flops.semi_implicit,
-}
 RULES = (*_GRADIENT, *_RESIDUAL)
 """Names of the compression rules of `crate`."""
 
@@ -63,7 +57,13 @@ class Crate(Layer):
     def flops(self, n: int) -> int:
         """Of both halves on n tokens; see `srr.flops`."""
         K, d, p = self.U.shape
-        return _FLOPS.get(self.rule, flops.attention)(n, d, K, p) + flops.ista_step(n, d, d)
+        compress = {
+            "exact": flops.gradient,
+            "neumann": flops.neumann,
+            "implicit": flops.implicit,
+            "semi-implicit": flops.semi_implicit,
+        }.get(self.rule, flops.attention)
+        return compress(n, d, K, p) + flops.ista_step(n, d, d)
 
 
 def crate(
