@@ -14,8 +14,8 @@ same for any number of tokens. With q = min(n, p):
     ista                   2 n d m (2T − 1)                     T steps from zero
 
 Factorisations are of leading order, as Golub and Van Loan count them (Matrix Computations, 4th edition): q³/3 for a
-Cholesky factor (4.2), and 2q³/3 for LAPACK's inverse from it, 9q³ for the eigenvectors of a symmetric matrix and 4q³/3 for
-its eigenvalues alone (8.3), 4mq² − 4q³/3 for both QR factors of an m × q matrix (5.2) and for its singular values
+Cholesky factor (4.2), and 2q³/3 for LAPACK's inverse from it, 9q³ for the eigenvectors of a symmetric matrix and 4q³/3
+for its eigenvalues alone (8.3), 4mq² − 4q³/3 for both QR factors of an m × q matrix (5.2) and for its singular values
 (8.6), 8q³/3 for an inverse by elimination (3.4).
 
 A layer has a method ``flops(n)``; a layer of one's own needs none, but with one `of_layer` serves it, too.
