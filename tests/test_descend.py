@@ -170,7 +170,7 @@ def test_every_family_takes_tokens_of_ones_own(capsys, mixture, family):
     assert all(step["verdict"] not in ("undecided", "not finite") for step in data["steps"])
 
 
-@pytest.mark.parametrize("family", ["tost", "tost-official", "cbsa"])
+@pytest.mark.parametrize("family", ["tost", "tost-official", "tost-block", "cbsa"])
 def test_what_keeps_its_promise(capsys, family):
     _, data = data_of(capsys, family, *SMALL)
     first = [step for step in data["steps"] if step["half"] == "compress"]

@@ -14,11 +14,12 @@ from srr.layers import crate_alpha, crate_alpha_official, layer_norm
 from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case
-from verify.claims._flops import multiply_adds
 from verify.claims._instances import norm
 from verify.claims._sources import ALPHA, BOOK
 from verify.claims._steps import assume_visible, attended, heads
+from verify.figures import alpha as figures
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
+from verify.multiplications import multiplications
 from verify.outcome import all_of, at_most, decided, equal, exactly
 
 STEP = LAM = 0.1
@@ -148,6 +149,7 @@ def ista_from_zero(case: Case) -> Outcome:
     twin="1/|D|^2, the step of a proximal gradient method",
     uses=("alpha.ista-from-zero",),
     instances=30,
+    figure=figures.steps_at_initialisation,
 )
 def jax_step_descends(case: Case) -> Outcome:
     """True of what is drawn: ‖D‖² tends to 18 (Marchenko and Pastur), and 0.1 lies between 1/18 and 2/18. So both
@@ -407,7 +409,7 @@ def block_cost(case: Case) -> Outcome:
     def block(Z: Any, D: Any, decode: Any) -> Any:
         return crate_alpha_official(U, D, decode).sparsify(Z)
 
-    counted = multiply_adds(block, Z, D, decode)
+    counted = multiplications(block, Z, D, decode)
     stated = flops.ista(n, d, 4 * d, 2) // 2 + 4 * n * d**2
     return exactly(counted == stated == case.wrong(16, 8) * n * d**2, counted=counted)
 

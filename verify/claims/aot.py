@@ -17,6 +17,7 @@ from verify.arrays import to_numpy
 from verify.case import Case
 from verify.claims._instances import norm
 from verify.claims._sources import AOT, BOOK
+from verify.figures import aot as figures
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal, exactly, observed
 
@@ -297,6 +298,7 @@ def snr_grows_at_every_depth(case: Case) -> Outcome:
     twin="a growth of 1 + eta",
     uses=("aot.tokens-grow-and-do-not-mix",),
     instances=100,
+    figure=figures.snr_over_depth,
 )
 def first_failing_layer(case: Case) -> Outcome:
     """While the good event lasts the tokens are known, and the own weights only grow, for τ ≥ ½: so it ends where a

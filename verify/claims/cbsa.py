@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from srr import attention, curvature, subspace_coding_rate_and_gradient
+from srr import attention, curvature, flops, subspace_coding_rate_and_gradient
 from srr.cbsa import (
     attention_contraction,
     cbsa_step,
     contract_and_broadcast_official,
-    flops,
     grid_pooling,
     pooling,
     representatives,
@@ -26,6 +25,7 @@ from verify.claims._instances import complete_family, direction, norm
 from verify.claims._sources import CBSA, N23
 from verify.claims._steps import assume_visible, comparison, inner
 from verify.derivatives import rate_along
+from verify.figures import cbsa as figures
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.multiplications import multiplications
 from verify.outcome import all_of, at_most, decided, equal, exactly
@@ -423,6 +423,7 @@ def cosine_for_small_tokens(case: Case) -> Outcome:
     twin="its root",
     uses=("cbsa.cosine-for-small-tokens",),
     instances=20,
+    figure=figures.share_that_pooling_keeps,
 )
 def cosine_of_independent_tokens(case: Case) -> Outcome:
     """The share of an r-dimensional projection of Gaussians is Beta(rd/2, (n − r)d/2). So with 64 of 256 tokens the
@@ -502,5 +503,5 @@ def cost(case: Case) -> Outcome:
         return contract_and_broadcast_official(Z, U, A, contract=ones, broadcast=ones)
 
     counted = multiplications(run, Z, U, pooling(n, r))
-    claimed = case.wrong(flops(n, d, K, p, r) // 2, 2 * n * d * K * p + 2 * n * n * K * p)
+    claimed = case.wrong(flops.contract_and_broadcast(n, d, K, p, r) // 2, 2 * n * d * K * p + 2 * n * n * K * p)
     return exactly(counted == claimed, counted=counted, claimed=claimed)

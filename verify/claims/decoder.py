@@ -16,6 +16,7 @@ from verify.case import Case, Instance
 from verify.claims._instances import norm
 from verify.claims._sources import BOOK, MAE
 from verify.claims._steps import assume_visible, attended, coarseness, heads, inner
+from verify.figures import decoder as figures
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal, exactly
 
@@ -82,6 +83,7 @@ def written_out(case: Case) -> Outcome:
     twin="half the constant",
     uses=("curvature.subspace-rate",),
     instances=120,
+    figure=figures.round_trip,
 )
 def exact_round_trip(case: Case) -> Outcome:
     """True: the error is h times the change of the gradient over the step, and the gradient is L_c-Lipschitz. Short

@@ -20,17 +20,19 @@ from srr import (
     coding_rate,
     coding_rate_and_gradient,
     curvature,
+    flops,
     implicit,
     subspace_coding_rate,
     subspace_coding_rate_and_gradient,
 )
 from srr.layers import Layer, descent, implicit_descent
-from verify import decide, implicit_cost
+from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case, Instance
 from verify.claims._instances import norm
 from verify.claims._sources import N23
 from verify.claims._steps import assume_visible, coarseness, inner, spectra
+from verify.figures import implicit as figures
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal, exactly, observed
 
@@ -76,6 +78,7 @@ def _falls_by(m: Instance, after: Any, amount: float) -> Outcome:
     expect=HOLDS,
     twin="the gradient step of the same size",
     uses=("compression.exact-step-descends", "implicit.step-is-the-least"),
+    figure=figures.steps_of_every_size,
 )
 def step_descends(case: Case) -> Outcome:
     """True by definition of a minimiser: Z is among its candidates. The gradient step is bound to κβ < 2 here."""
@@ -168,6 +171,7 @@ def step_is_the_least(case: Case) -> Outcome:
     hypotheses="kappa beta above 8 by a hundredth up to a hundredfold; s = sqrt(3/beta)(1 + kappa beta/4)",
     expect=HOLDS,
     twin="below 8 by the same factor",
+    figure=figures.singular_values,
 )
 def single_valued_to_eight(case: Case) -> Outcome:
     """True: at βt² = 3 the cubic has slope 1 − κβ/8. Its discriminant is taken in rationals."""
@@ -304,7 +308,8 @@ def step_beats_explicit_steps(case: Case) -> Outcome:
     least = float(spectra(m.Z, m.U, m.eps).min())
     case.condition("25/(beta s^2) of the smallest s", 25 / max(least, 1e-9), 1.0)
     kappa = curvature.compression_step(m.U, m.n, eps=m.eps)
-    steps = implicit_cost.explicit_steps_at_the_cost_of_an_implicit_one(m.n, m.d, m.K, m.p)
+    sizes = m.n, m.d, m.K, m.p
+    steps = -(-flops.implicit(*sizes) // flops.gradient(*sizes))  # rounded up
     ours = implicit.implicit_step(m.Z, m.U, eps=m.eps, step=case.wrong(100, 1) * kappa)
     Z = m.Z
     for _ in range(case.wrong(1, 100) * steps):

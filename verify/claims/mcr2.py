@@ -20,6 +20,7 @@ from verify.case import Case
 from verify.claims._instances import memberships, norm, rotation, sensitivity, tokens
 from verify.claims._sources import BOOK, CTRL, GEO, MCR2
 from verify.derivatives import partition_rate_along, rate_along
+from verify.figures import mcr2 as figures
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal, exactly, observed
 
@@ -72,6 +73,7 @@ def _share(case: Case) -> Fraction:
     expect=HOLDS,
     twin="gamma/alpha for the turning point",
     instances=100,
+    figure=figures.what_a_singular_value_adds,
 )
 def shape_function(case: Case) -> Outcome:
     """In rational arithmetic; the slope at either side of x_T is the same at equal ratios."""
@@ -594,6 +596,7 @@ def hard_labels_suffice(case: Case) -> Outcome:
     expect=HOLDS,
     twin="the sign of the last term of eta",
     instances=80,
+    figure=figures.regularised_ends,
 )
 def regularised_stationary(case: Case) -> Outcome:
     """At the larger root f″ < 0, a maximum along the singular value; at the smaller f″ > 0."""

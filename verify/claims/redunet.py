@@ -27,6 +27,7 @@ from verify.claims._instances import direction, memberships, norm, rotation, tok
 from verify.claims._sources import BOOK, REDUNET
 from verify.claims._steps import assume_visible
 from verify.decide import Decision, partition_rate_reduction_change
+from verify.figures import redunet as figures
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Outcome, claim
 from verify.outcome import THRESHOLD, all_of, at_most, decided, equal, exactly, observed
 
@@ -293,6 +294,7 @@ def labelled_ascent_at_the_tokens(case: Case) -> Outcome:
     twin="s/2 in place of s",
     uses=("redunet.labelled-ascent",),
     instances=10,
+    figure=figures.step_on_the_sphere,
 )
 def step_limit_is_sharp(case: Case) -> Outcome:
     """True: 4m − 1 tokens of the first class at e_3 and one at e_2, 4m of the second at e_1 and m at e_2. There ΔR is
@@ -676,6 +678,7 @@ def _rank_one_optimum(d: int, K: int, eps: float) -> float:
     twin="the optimum for two lines",
     uses=("redunet.labelled-ascent",),
     instances=4,
+    figure=figures.clusters_become_orthogonal,
 )
 def clusters_become_orthogonal(case: Case) -> Outcome:
     """To a thousandth of the optimum, from below. What the layers do depends on ε, on η α and on second moments, so ten

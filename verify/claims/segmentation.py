@@ -19,6 +19,7 @@ from verify.arrays import to_numpy
 from verify.case import Case
 from verify.claims._instances import memberships, norm, rotation, sensitivity, tokens
 from verify.claims._sources import BOOK, MDHW
+from verify.figures import segmentation as figures
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal
 
@@ -254,6 +255,7 @@ def memorisation(case: Case) -> Outcome:
     twin="without the overhead",
     uses=("segmentation.memorisation",),
     instances=12,
+    figure=figures.lengths_at_small_eps,
 )
 def small_eps_with_overhead(case: Case) -> Outcome:
     """A group of m takes (m + d) min(m, d) log(1/ε). Up to m = d single tokens take less; beyond, one group takes less
@@ -383,6 +385,7 @@ def _lines_and_plane(case: Case) -> tuple[np.ndarray, np.ndarray]:
     twin="without the overhead",
     uses=("segmentation.formula",),
     instances=5,
+    figure=figures.groups_by_precision,
 )
 def noise_level(case: Case) -> Outcome:
     """An observation, and no more than that: fewer than one draw in 100 ends with a fourth group, a part of a subspace.

@@ -12,7 +12,7 @@ from array_api_compat import array_namespace
 from flint import fmpq
 
 from srr import coding_rate, partition_coding_rate
-from srr.layers import tost_official
+from srr.layers import tost_block, tost_official
 from srr.tost import (
     descent_step,
     memberships,
@@ -32,8 +32,9 @@ from verify.claims._instances import direction, norm, rotation
 from verify.claims._sources import BOOK, TOST
 from verify.claims._steps import assume_visible, comparison, inner
 from verify.derivatives import partition_rate_along, rational
+from verify.figures import tost as figures
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
-from verify.outcome import at_most, decided, equal, exactly, observed
+from verify.outcome import all_of, at_most, decided, equal, exactly, observed
 
 Array = Any
 
@@ -304,6 +305,7 @@ def gradient(case: Case) -> Outcome:
     twin="three times the limit",
     proof=("tost-step-descends-by-its-largest-gain", "tost-step-descends"),
     uses=("tost.gradient",),
+    figure=figures.step_limit,
 )
 def step_descends(case: Case) -> Outcome:
     """f is concave, so R^var lies below a quadratic of the same gradient, curved by max D/n at most since the rows of Π
@@ -518,6 +520,7 @@ def official_memberships_choose_alike(case: Case) -> Outcome:
     twin="a tenth of it",
     uses=("tost.official-memberships-ignore-scale",),
     instances=100,
+    figure=figures.distance_from_uniform,
 )
 def official_memberships_are_nearly_uniform(case: Case) -> Outcome:
     """The normalised squares of each of the Kp coordinates add up to one, so the logits of all tokens and heads to at
@@ -591,6 +594,45 @@ def last_token_of_the_causal_form(case: Case) -> Outcome:
     causal = tssa_causal(Z, Pi, U, eps=1.0, step=case.wrong(1.0, t / n))[t - 1, :]
     plain = tssa(Z[:t, :], Pi[:t, :], U, eps=1.0, step=1.0)[t - 1, :]
     return equal(causal, plain, size=n * d, scale=d * norm(Z))
+
+
+@claim(
+    "tost.block-written-out",
+    title="The block computes token statistics and an MLP, each scaled by its own LayerScale",
+    statement=r"Z^{\ell+1/2}=Z^\ell+\gamma_1\circ\mathrm{TSSA}(Z^\ell),\quad Z^{\ell+1}=Z^{\ell+1/2}"
+    r"+\gamma_2\circ\big(W_2\,\mathrm{GELU}(W_1Z^{\ell+1/2}+b_1)+b_2\big),\quad\mathrm{GELU}(x)=x\,\Phi(x)",
+    source=f"code of {TOST}, the block of its vision models",
+    relation="=",
+    hypotheses="any tokens, bases, weights and biases; less LayerNorm",
+    expect=HOLDS,
+    twin="the other LayerScale",
+    instances=80,
+)
+def block_written_out(case: Case) -> Outcome:
+    """In NumPy, with Python's error function; nothing of srr on the other side."""
+    m = _classes(case, kinds=("any",))
+    rng, width = case.rng("block"), 4 * m.d
+    shapes = {"scale": (m.K,), "output": (m.d, m.K * m.p), "bias": (m.d,), "up": (width, m.d), "up_bias": (width,)}
+    shapes |= {"down": (m.d, width), "down_bias": (m.d,), "gamma1": (m.d,), "gamma2": (m.d,)}
+    given = {name: case.asarray(rng.standard_normal(shape)) for name, shape in shapes.items()}
+    g = {name: to_numpy(a) for name, a in given.items()}
+    layer, Z = tost_block(m.U, **given), to_numpy(m.Z)
+    first, second = case.wrong((g["gamma1"], g["gamma2"]), (g["gamma2"], g["gamma1"]))
+    Y = np.einsum("nd,kdp->knp", Z, to_numpy(m.U))
+    logits = g["scale"][:, None] * np.sum(Y**2 / np.maximum(np.sum(Y**2, axis=1, keepdims=True), 1e-24), axis=2)
+    Pi = np.exp(logits - logits.max(axis=0))
+    Pi = (Pi / Pi.sum(axis=0))[..., None]
+    heads = -Pi * Y / (1 + np.sum(Pi * Y**2, axis=1, keepdims=True) / (np.sum(Pi, axis=1, keepdims=True) + 1e-8))
+    X = Z + first * (np.concatenate(list(heads), axis=1) @ g["output"].T + g["bias"])
+    hidden = Z @ g["up"].T + g["up_bias"]
+    gelu = hidden / 2 * (1 + np.vectorize(math.erf)(hidden / math.sqrt(2)))
+    mapped = Z + second * (gelu @ g["down"].T + g["down_bias"])
+    size = (1 + norm(first)) * (1 + norm(m.Z) * norm(m.U) * norm(g["output"])) * (1 + norm(g["scale"]) * m.p)
+    reach = (1 + norm(second)) * (1 + norm(g["down"]) * (norm(g["up"]) * norm(m.Z) + norm(hidden)))
+    return all_of(
+        equal(layer.compress(m.Z), X, size=m.n * m.d, scale=size),
+        equal(layer.sparsify(m.Z), mapped, size=width, scale=reach),
+    )
 
 
 # --- sizes --------------------------------------------------------------------------------------------------

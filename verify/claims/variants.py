@@ -13,11 +13,12 @@ from srr.layers import PreNorm, crate_causal, crate_causal_overcomplete, crate_v
 from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case, Instance
-from verify.claims._flops import multiply_adds
 from verify.claims._instances import complete_family, norm
 from verify.claims._sources import BOOK, HU, N23, SEGMENTATION
 from verify.claims._steps import assume_visible, attended, coarseness, heads, inner, softmax
+from verify.figures import variants as figures
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
+from verify.multiplications import multiplications
 from verify.outcome import all_of, decided, equal, exactly
 
 COMPLETE: dict[str, Any] = {"n": (1, 8), "K": (1, 4), "p": (1, 2), "d": 1, "coherence": ("orthogonal",)}
@@ -308,6 +309,7 @@ def transpose_of_symmetric_bases(case: Case) -> Outcome:
     expect=HOLDS,
     twin="CRATE-C, for which the two slopes are the same",
     instances=100,
+    figure=figures.slope_by_the_bases,
 )
 def slope_turns_with_the_output(case: Case) -> Outcome:
     """True: the heads are odd in U_k, and W is not made of them. So Rᶜ, which sees subspaces, has no say in whether
@@ -632,10 +634,10 @@ def layer_cost(case: Case) -> Outcome:
 
     attend = case.wrong(attention.mssa_official, separate)
     counted = {
-        "MSSA": multiply_adds(attend, Z, U),
-        "ISTA": multiply_adds(lambda Z, D: prox.ista_step(Z, D, step=0.1, lam=0.1), Z, D),
-        "ISTA of the code": multiply_adds(lambda Z, D: Z + 0.1 * (Z @ D - (Z @ D.T) @ D), Z, D),
-        "Neumann": multiply_adds(lambda Z, U: attention.neumann_step(Z, U, eps=1.0, step=0.1), Z, U),
+        "MSSA": multiplications(attend, Z, U),
+        "ISTA": multiplications(lambda Z, D: prox.ista_step(Z, D, step=0.1, lam=0.1), Z, D),
+        "ISTA of the code": multiplications(lambda Z, D: Z + 0.1 * (Z @ D - (Z @ D.T) @ D), Z, D),
+        "Neumann": multiplications(lambda Z, U: attention.neumann_step(Z, U, eps=1.0, step=0.1), Z, U),
     }
     stated = {
         "MSSA": 2 * n * d**2 + 2 * n**2 * d,
@@ -644,7 +646,7 @@ def layer_cost(case: Case) -> Outcome:
         "Neumann": 2 * n * d**2 + 2 * n * d * min(n, p),
     }
     halves = flops.attention(n, d, K, p), flops.ista_step(n, d, d)
-    told = (*halves, flops.gradient(n, d, K, p), flops.of_layer(official(U, D), n))
+    told = (*halves, flops.neumann(n, d, K, p), flops.of_layer(official(U, D), n))
     as_told = told == (2 * stated["MSSA"], 2 * stated["ISTA"], 2 * stated["Neumann"], sum(halves))
     return exactly(counted == stated and as_told, **counted)
 
