@@ -391,7 +391,8 @@ def compression_gradient_with_many_tokens(case: Case) -> Outcome:
     values = [np.linalg.svd(m.Z @ U, compute_uv=False) ** 2 for U in m.U]
     if case.twin:
         values = [np.linalg.svd(m.Z[m.labels == j] @ U, compute_uv=False) ** 2 for j, U in enumerate(m.U)]
-    kappa = max([1.0, *(a.max() / b.min() for a in values for b in values if a is not b)])
+    others = [min((b.min() for b in values if b is not a), default=np.inf) for a in values]
+    kappa = np.array([max(1.0, a.max() / least) for a, least in zip(values, others, strict=True)])[m.labels]
     noise = np.linalg.norm(m.own - m.Z, axis=1)
     bound = kappa * noise / np.linalg.norm(m.own, axis=1)
     rounding = 1 + np.linalg.norm(m.Z, axis=1) / noise  # what is left of the tokens' digits in their noise
