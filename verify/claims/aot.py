@@ -176,7 +176,7 @@ def interval_is_not_empty(case: Case) -> Outcome:
     "aot.every-threshold-of-the-interval",
     title="With every threshold of the interval a first layer multiplies the ratio by 1 + eta tau",
     statement=r"\mathrm{SNR}_k^{(1)}=(1+\eta\tau)\,\mathrm{SNR}_k^{(0)},\qquad\tfrac12<\tau\le\frac1{1+Ne^{-9p/32}}",
-    source=f"{AOT}, theorem 1, at finite N: it is about large N, with constants that it does not name",
+    source=f"asked here at finite N: {AOT}, theorem 1, is about large N, with constants that it does not name",
     relation="=",
     hypotheses=f"{LAW}; both ends of the interval",
     expect=REFUTED,
@@ -210,7 +210,7 @@ def every_threshold_of_the_interval(case: Case) -> Outcome:
     title="With the softmax of the networks, layers raise the signal-to-noise ratio",
     statement=r"\mathrm{SNR}(Z^{(\ell+1)})\ge\mathrm{SNR}(Z^{(\ell)}),\quad\ell<8,\qquad "
     r"Z^{(\ell+1)}=Z^{(\ell)}+\eta\sum_kU_kY_k\,\mathrm{softmax}(Y_k^\top Y_k)",
-    source=f"a reading of {AOT}, whose networks have no threshold",
+    source=f"asked here: the networks of {AOT} have no threshold",
     relation="monotone",
     hypotheses=f"{LAW}; the ratio over all classes, eight layers",
     expect=REFUTED,

@@ -441,10 +441,10 @@ def cosine_of_independent_tokens(case: Case) -> Outcome:
 
 
 @claim(
-    "cbsa.small-tokens-are-the-best-case",
+    "cbsa.cosine-is-at-least-root-r-over-n",
     title="The cosine with the exact step is at least sqrt(r/n)",
     statement=r"\cos\Big(\sum_kU_k\nabla R(Q_k)A,\nabla R^c(Z)\Big)\ge\sqrt{r/n}",
-    source=f"a reading of {CBSA}: a few representatives stand for all tokens",
+    source=f"asked here: in {CBSA} a few representatives stand for all tokens",
     relation="<=",
     hypotheses="mutually orthogonal subspaces, equal pools, any tokens",
     expect=REFUTED,
@@ -460,7 +460,7 @@ def cosine_of_independent_tokens(case: Case) -> Outcome:
         "seed": 1,
     },
 )
-def small_tokens_are_the_best_case(case: Case) -> Outcome:
+def cosine_is_at_least_root_r_over_n(case: Case) -> Outcome:
     """False: tokens that cancel within their pool are not seen at all, and r/n is a mean. Nor does it hold on average
     once tokens are large.
     """

@@ -294,7 +294,7 @@ def neumann_step_descends(case: Case) -> Outcome:
     title="The Neumann step compresses while the Gram matrices are below 1, for overlapping subspaces too",
     statement=r"R^c\Big(Z-\kappa\beta\sum_kU_k(I-\beta Y_kY_k^\top)Y_k\Big)\le R^c(Z),"
     r"\quad\lambda_{\max}(\beta Y_k^\top Y_k)<1,\ \kappa\le\frac{1}{L_c}",
-    source=f"{N23}, eq. 67-69 with the condition of compression.neumann-step-descends, for any U_k",
+    source=f"asked here: {N23}, eq. 67-69 with the condition of compression.neumann-step-descends, for any U_k",
     relation="<=",
     hypotheses="one token and two lines in the plane, at an angle from 0.2 to 1.5; x from 0.5 to 0.99 in one head, "
     "at most a quarter of it in the other; kappa L_c from 0.01 to 1",
@@ -774,7 +774,7 @@ def residual_step_descends(case: Case) -> Outcome:
     "compression.residual-step-ascends",
     title="Adding attention never compresses",
     statement=r"R^c\Big(Z+\eta\sum_kU_k\mathrm{SSA}(Z|U_k)\Big)\ge R^c(Z),\quad\eta>0",
-    source=f"{HU}, whose experiment finds it in every layer; made a general statement here",
+    source=f"asked here of all tokens: {HU}, whose experiment finds it in every layer",
     relation="monotone",
     hypotheses="orthogonal subspaces, eta from 0.001 to 1; tokens of a mixture, or many equal tokens and one far one",
     expect=REFUTED,
@@ -911,7 +911,6 @@ def projections_sum_to_identity(case: Case) -> Outcome:
     expect=HOLDS,
     twin="overlapping subspaces",
     proof=("compression-rate-does-not-see-what-projections-drop",),
-    uses=("compression.projections-sum-to-identity",),
     instances=100,
 )
 def projections_cost_nothing(case: Case) -> Outcome:

@@ -184,7 +184,7 @@ def single_valued_to_eight(case: Case) -> Outcome:
     "implicit.step-is-nonexpansive",
     title="The implicit step brings tokens closer together, as that of a convex function does",
     statement=r"\|P(Z_1)-P(Z_2)\|_F\le\|Z_1-Z_2\|_F,\qquad P=\mathrm{prox}_{\kappa R^c}",
-    source="what proximal operators of convex functions do; R^c is not convex",
+    source="asked here: proximal operators of convex functions are, and R^c is not convex",
     relation="<=",
     hypotheses="orthogonal subspaces, kappa beta from 0.5 to 7.5, tokens of scale 0.1 to 10 a tenth of it apart",
     expect=REFUTED,
@@ -415,7 +415,7 @@ def proximal_beats_semi_implicit(case: Case) -> Outcome:
     title="A cycle of proximal steps, one head after another, compresses however the subspaces overlap",
     statement=r"Z\leftarrow Z+(\mathrm{prox}_{\kappa R}(ZU_k)-ZU_k)U_k^\top,\ k=1,\dots,K\quad\Longrightarrow\quad "
     r"R^c(Z^+)\le R^c(Z)",
-    source="what extends the proximal step to overlapping subspaces at first sight",
+    source="asked here: what extends the proximal step to overlapping subspaces at first sight",
     relation="<=",
     hypotheses="random orthonormal bases; or two lines in the plane and a token orthogonal to the first; kappa beta "
     "from 1 to 300",
@@ -472,8 +472,8 @@ def expansion_seen_from_the_tokens(case: Case) -> Outcome:
     H = {"to zero": -Z, "through zero": -(1 + share) * Z, "any": share * scale * rng.standard_normal((n, d))}[kind]
     before, after = case.asarray(Z), case.asarray(Z + H)
     move = to_numpy(after) - to_numpy(before)
-    value, slope = coding_rate_and_gradient(before, eps=eps)
-    end, first = float(coding_rate(after, eps=eps)), inner(slope, move)
+    value, slope = coding_rate_and_gradient(before, eps=eps, method="svd")
+    end, first = float(coding_rate(after, eps=eps, method="svd")), inner(slope, move)
     ell = case.wrong(1.0, 0.5) * float(curvature.expansion_at(before, eps=eps))
     bound = -float(value) - first + ell / 2 * norm(move) ** 2
     scale_of_terms = float(value) + end + norm(slope) * norm(move) + ell * norm(move) ** 2

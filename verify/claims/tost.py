@@ -380,7 +380,7 @@ def layer_descends(case: Case) -> Outcome:
     "tost.step-lowers-the-rate-it-bounds",
     title="TSSA also descends on the rate within classes that its objective bounds",
     statement=r"\langle\nabla_ZR_c(Z,\Pi),\mathrm{TSSA}(Z)\rangle\le0",
-    source=f"a reading of {TOST}: the variational form stands in for the rate within classes",
+    source=f"asked here: in {TOST} the variational form stands in for the rate within classes",
     relation="<=",
     hypotheses="orthonormal bases, overlapping; any fixed memberships, tokens of unequal length",
     expect=REFUTED,

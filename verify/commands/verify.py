@@ -106,7 +106,7 @@ def verify(
         )
     files: list[tuple[Path, str | bytes]] = [
         (out / "results.json", results.to_json(run)),
-        (out / "index.html", render(ledger, run, out)),
+        (out / "index.html", render(ledger, run)),
     ]
     if junit is not None:
         files.append((junit, results.to_junit(run, seconds)))
