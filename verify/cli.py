@@ -79,6 +79,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
         print(end="", flush=True)
     except (BrokenPipeError, SystemExit):  # rich exits where a pipe breaks
         return _silenced(141)  # what a shell says of a process that SIGPIPE ends
+    except KeyboardInterrupt:
+        print("srr: interrupted", file=sys.stderr)
+        return 130  # what a shell says of a process that SIGINT ends
     except OSError as error:
         print(f"srr: {error}", file=sys.stderr)
         return _silenced(2)

@@ -13,7 +13,17 @@ from flint import fmpq, fmpq_mat
 
 import srr
 from srr import curvature
-from srr.redunet import class_subspaces, construct, nearest_subspace, on_sphere, operators, redunet, soft_memberships
+from srr.redunet import (
+    class_subspaces,
+    construct,
+    flops,
+    nearest_subspace,
+    on_sphere,
+    operators,
+    parameters,
+    redunet,
+    soft_memberships,
+)
 from srr.redunet_fourier import (
     all_shifts,
     shift_invariant_operators,
@@ -28,6 +38,7 @@ from verify.claims._sources import BOOK, REDUNET
 from verify.claims._steps import assume_visible
 from verify.decide import Decision, partition_rate_reduction_change
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Outcome, claim
+from verify.multiplications import multiplications
 from verify.outcome import THRESHOLD, all_of, at_most, decided, equal, exactly, observed
 
 Array = Any
@@ -96,6 +107,82 @@ def _ascends(case: Case, t: Labelled, after: Array, step: float) -> Outcome:
 
 
 # --- the operators ------------------------------------------------------------------------------------------
+
+
+@claim(
+    "redunet.onto-the-sphere",
+    title="The second half divides every token, and every signal with all its channels, by its norm",
+    statement=r"\mathcal P_{\mathbb S}(z_i)=\frac{z_i}{\|z_i\|}",
+    source=f"{REDUNET}, the normalisation of its layers; code: a norm of at least 1e-8",
+    relation="=",
+    hypotheses="tokens in two classes; signals of one and two channels, on a cycle or a torus; of norm 0.01 to 100",
+    expect=HOLDS,
+    twin="by half of it",
+    instances=60,
+)
+def onto_the_sphere(case: Case) -> Outcome:
+    """Of the layers of both forms."""
+    scale = case.log_uniform("norm", 0.01, 100.0)
+    form = case.choice("form", ("tokens", "signals"))
+    t = _labelled(case) if form == "tokens" else _signals(case)
+    drawn = scale * case.rng("divided").standard_normal(t.Z.shape)
+    norms = np.sqrt(np.sum(drawn**2, axis=tuple(range(1, drawn.ndim)), keepdims=True))
+    layer = (redunet if form == "tokens" else shift_invariant_redunet)(t.Z, t.Pi, eps=t.eps)
+    return equal(layer.sparsify(case.asarray(drawn)), case.wrong(1, 2) * drawn / norms, size=drawn.size, scale=1.0)
+
+
+@claim(
+    "redunet.subspaces-written-out",
+    title="Features are classified by the leading directions of each class, of which the nearest keeps most",
+    statement=r"U_kU_k^\top=\text{the projector on }p\text{ leading eigenvectors of }Z_kZ_k^\top,\qquad"
+    r"\hat k(z)=\arg\max_k\|U_k^\top z\|",
+    source=f"{REDUNET}, its nearest subspace classifier",
+    relation="=",
+    hypotheses="hard memberships in two classes of 4 tokens, p = 1 or 2 of 3 dimensions; singular values apart",
+    expect=HOLDS,
+    twin="the last directions",
+    instances=60,
+)
+def subspaces_written_out(case: Case) -> Outcome:
+    """Against singular value decompositions class by class, in NumPy. A basis itself is determined to signs only."""
+    p, Z = case.integer("p", 1, 2), case.asarray(case.rng().standard_normal((8, 3)))
+    Pi, tokens = np.eye(2)[np.arange(8) % 2], to_numpy(Z)
+    values, vectors = np.linalg.svd(np.stack([tokens[Pi[:, k] > 0] for k in range(2)]))[1:]
+    case.assume(np.min(values[:, :-1] - values[:, 1:]) > 0.05)
+    kept = vectors[:, -p:] if case.twin else vectors[:, :p]
+    projectors = kept.swapaxes(1, 2) @ kept
+    U = class_subspaces(Z, case.asarray(Pi), p)
+    found = to_numpy(U) @ to_numpy(U).swapaxes(1, 2)
+    shares = np.linalg.norm(tokens @ projectors, axis=2)
+    nearest = nearest_subspace(Z, case.asarray(kept.swapaxes(1, 2)))
+    case.assume(np.abs(shares[0] - shares[1]).min() > 1e-3)
+    return all_of(
+        equal(case.asarray(found), projectors, size=3, scale=1 + np.max(values) ** 2 / 0.05**2),
+        exactly(np.array_equal(to_numpy(nearest), np.argmax(shares, axis=0))),
+    )
+
+
+@claim(
+    "redunet.cost",
+    title="What a layer stores, and what its matrix products cost",
+    statement=r"\#\text{numbers}=(K+1)d^2+K,\qquad\#\text{multiplications}=(K+1)nd^2",
+    source=f"{REDUNET}: E, C_k and the shares; counted here",
+    relation="=",
+    hypotheses="up to ten tokens in two or three classes, counted while the first half runs",
+    expect=HOLDS,
+    twin="without E",
+    instances=30,
+)
+def cost(case: Case) -> Outcome:
+    """E and K matrices C_k, each applied to every token. In NumPy whatever the ledger computes with."""
+    n, d, K = case.integer("n", 3, 10), case.integer("d", 1, 6), case.integer("K", 2, 3)
+    Z = on_sphere(case.rng().standard_normal((n, d)))
+    layer = redunet(Z, np.eye(K)[np.arange(n) % K], eps=1.0)
+    stored = sum(math.prod(a.shape) for a in (layer.E, layer.C, layer.gamma))
+    counted, matrices = multiplications(layer.compress, Z), K + case.wrong(1, 0)
+    claimed = (matrices * d**2 + K, matrices * n * d**2)
+    stated = parameters(d, K), flops(n, d, K) // 2
+    return exactly((stored, counted) == claimed == stated, stored=stored, counted=counted)
 
 
 def _increment(case: Case, shares: str) -> Outcome:
@@ -856,6 +943,35 @@ def _signals(case: Case) -> Signals:
 
 def _repeated(case: Case, t: Signals) -> Array:
     return case.asarray(np.repeat(to_numpy(t.Pi), t.samples, axis=0))
+
+
+@claim(
+    "redunet.shifts-written-out",
+    title="All shifts of a signal, channel beside channel, are as many tokens as it has samples",
+    statement=r"\mathrm{circ}(z)=\big[P^sz\big]_{s},\qquad(P^sz)_{c,t}=z_{c,t-s}",
+    source=f"{REDUNET}, section on shift invariance",
+    relation="=",
+    hypotheses="one and two channels, on a cycle or a torus",
+    expect=HOLDS,
+    twin="shifted the other way",
+    instances=40,
+)
+def shifts_written_out(case: Case) -> Outcome:
+    """Sample by sample; nothing is computed, so nothing is rounded."""
+    t = _signals(case)
+    signals, size = to_numpy(t.Z), t.Z.shape[2:]
+    places = list(np.ndindex(*size))
+    back = case.wrong(1, -1)
+    expected = [
+        [
+            z[(c, *((i - back * j) % m for i, j, m in zip(at, shift, size, strict=True)))]
+            for c in range(len(z))
+            for at in places
+        ]
+        for z in signals
+        for shift in places
+    ]
+    return exactly(np.array_equal(to_numpy(all_shifts(t.Z)), np.array(expected)))
 
 
 @claim(
