@@ -931,6 +931,30 @@ def projections_cost_nothing(case: Case) -> Outcome:
 
 
 @claim(
+    "compression.attention-is-a-mean",
+    title="Attention never returns a token longer than the longest it sees, at any scale and number of tokens",
+    statement=r"\max_i\|\mathrm{SSA}(Z\mid U_k)_i\|\le\max_j\|U_k^\top z_j\|",
+    source=f"{N23}, approximation 4, where the softmax stands for the Gram matrix",
+    relation="<=",
+    hypotheses="any subspaces, any tokens",
+    expect=HOLDS,
+    twin="the Gram matrix for the softmax",
+    instances=100,
+)
+def attention_is_a_mean(case: Case) -> Outcome:
+    """True: columns of the softmax add up to one. Those of the Gram matrix grow with the tokens' number and squared
+    length, so the second term of the gradient outweighs the first once β‖Y_k‖² > 1, whereas attention weighs what it
+    weighs: with the softmax the balance of the two is set by hand.
+    """
+    m = case.mixture(scale=(1.0, 100.0))
+    Y = to_numpy(heads(m.Z, m.U))
+    seen = to_numpy(attention.ssa(m.Z, m.U)) if not case.twin else Y @ Y.swapaxes(1, 2) @ Y
+    returned, longest = (np.max(np.linalg.norm(a, axis=2), axis=1) for a in (seen, Y))
+    scale = longest * (1 + longest**2) * coarseness(m.Z)
+    return at_most(returned, longest, size=m.n + m.d, scale=scale)
+
+
+@claim(
     "compression.softmax-mass",
     title="For unit tokens the softmax gives a token's own class at most e times the odds of a uniform one",
     statement=r"\sum_{i\in\text{class}(j)}S_{ij}\le\frac{e\,n_k}{e\,n_k+n-n_k},\qquad\|z_i\|=1",
