@@ -36,7 +36,12 @@ def progress(total: int, doing: str) -> Iterator[Callable[..., None]]:
         TimeRemainingColumn(compact=True),
     )
     bar = Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal, speed_estimate_period=600
+        *columns,
+        console=console,
+        get_time=monotonic,
+        speed_estimate_period=600,
+        transient=True,
+        disable=not console.is_terminal,
     )
     shown = monotonic()
     with bar:
