@@ -462,3 +462,12 @@ def test_an_interruption_leaves_nothing(somewhere):
     assert "Traceback" not in err
     assert out == ""
     assert list(somewhere.iterdir()) == []
+
+
+def test_an_interruption_is_said_in_a_line(capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("verify.runner.run", interrupted)
+    assert main(["verify"]) == 130
+    assert capsys.readouterr().err == "srr: interrupted\n"

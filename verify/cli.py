@@ -51,6 +51,7 @@ app = App(
     help_format="plaintext",
     version=_version,
     default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,
 )
 
 for _place, (_name, _help) in enumerate(COMMANDS.items()):

@@ -58,7 +58,10 @@ class Sabotage:
     fault: str
 
 
-EQUIVALENT = {Sabotage("redunet.class_subspaces", "sign"): "a basis and its negative span the same subspace"}
+EQUIVALENT = {
+    Sabotage("mixtures.Mixture.draws", "wrong bases"): "tokens are drawn from the law and not from the bases",
+    Sabotage("redunet.class_subspaces", "sign"): "a basis and its negative span the same subspace",
+}
 """Wrong versions that are right all the same, though their results differ, and why."""
 
 
@@ -345,7 +348,7 @@ def run(
     keep
         A file that keeps what is done, so that a run that was interrupted goes on from there.
     on_done
-        Told of each step, and whether it was kept from an earlier run.
+        Told of each step, and whether it takes no time: it was kept from an earlier run, or no claim is to be asked.
 
     Returns
     -------
@@ -365,8 +368,11 @@ def run(
         on_done(f"what {done.job} calls", kept)
         for name in done.value:
             callers.setdefault(name, []).append((done.seconds, done.job))
-    tasks = [(each, tuple(slug for _, slug in sorted(callers.get(each.function, [])))) for each in chosen]
-    found: dict[Sabotage, Finding] = {}
+    found = {each: Finding(each, "not called", None, None, 0) for each in chosen if each.function not in callers}
+    for each in found:
+        on_done(f"{each.function}: {each.fault}", True)
+    called = (each for each in chosen if each not in found)
+    tasks = [(each, tuple(slug for _, slug in sorted(callers[each.function]))) for each in called]
     for done, kept in resumed(journal, detect, context, tasks, returns=Finding, workers=jobs, timeout=timeout):
         each, asked = done.job
         on_done(f"{each.function}: {each.fault}", kept)
@@ -406,8 +412,7 @@ def detect(modules: tuple[str, ...], settings: Settings, task: tuple[Sabotage, I
             result = examine(claim, settings, search=False)
             if not result.as_expected and not crashed(result):
                 return Finding(sabotage, "detected", claim.slug, str(result.verdict), asked)
-    outcome = "not called" if not claims else "undetected" if differences else "no difference"
-    return Finding(sabotage, outcome, None, None, len(claims))
+    return Finding(sabotage, "undetected" if differences else "no difference", None, None, len(claims))
 
 
 def crashed(result: Result) -> bool:

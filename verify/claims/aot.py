@@ -120,10 +120,12 @@ def written_out(case: Case) -> Outcome:
         S = tau * np.greater(S, tau)
     after = tokens + case.wrong(1, -1) * eta * gather(S @ Y, to_numpy(U))
     scores = 1 + float(np.max(np.sum(Y**2, axis=2)))
+    weights = equal(attention_weights(Z, U, threshold=tau), S, size=n + d, scale=scores)
     own = Pi.T[:, :, None] > 0
     signal, noise = (np.linalg.norm(own * part, axis=(1, 2)) for part in (Y, tokens - Y @ to_numpy(U).swapaxes(1, 2)))
     off = 1 + (1 + norm(U) ** 2) * norm(Z) / noise
     return all_of(
+        weights,
         equal(layer(Z), after, size=n + d, scale=(1 + eta * scores * norm(U) ** 2) * norm(Z)),
         equal(snr(Z, case.asarray(Pi), U), signal / noise, size=n * d, scale=signal / noise * off),
     )

@@ -105,13 +105,13 @@ def memberships_written_out(case: Case) -> Outcome:
     Z, U, t, b = (case.asarray(rng.standard_normal(shape)) for shape in ((n, d), (K, d, p), (K,), (K, n)))
     Y, factor = to_numpy(Z) @ to_numpy(U), case.wrong(1, 2)
     if kind == "paper":
-        found, logits = memberships(Z, U, eta=eta), np.sum(Y**2, axis=2) / (2 * factor * eta)
+        found, logits = tost(U, eps=1.0, eta=eta).memberships(Z), np.sum(Y**2, axis=2) / (2 * factor * eta)
     else:
         logits = _official_logits(Y, to_numpy(t) * factor, to_numpy(b) if kind == "causal" else None)
         if kind == "causal":
             found = memberships_official_causal(Z, U, scale=t, denominator_bias=b)
         else:
-            found = memberships_official(Z, U, scale=t)
+            found = tost_official(U, scale=t).memberships(Z)
     scale = 1 + float(np.max(np.abs(logits))) + norm(U) ** 2 * norm(Z) ** 2
     return equal(found, _softmax(logits).T, size=n + d, scale=scale)
 
@@ -177,6 +177,26 @@ def _official_logits(Y: np.ndarray, t: np.ndarray, b: np.ndarray | None) -> np.n
 def _softmax(logits: np.ndarray) -> np.ndarray:
     weights = np.exp(logits - logits.max(axis=0))
     return weights / weights.sum(axis=0)
+
+
+@claim(
+    "tost.safe-step",
+    title="The step that a layer takes of itself",
+    statement=r"\tau=\frac1{\alpha\max_k\|U_k\|_2^2},\qquad\alpha=\frac d{n\varepsilon^2}",
+    source="derived: tost.step-descends",
+    relation="=",
+    hypotheses="any bases, orthonormal or not",
+    expect=HOLDS,
+    twin="the norms not squared",
+    instances=50,
+)
+def safe_step(case: Case) -> Outcome:
+    """Half the largest that is sure to descend."""
+    (n, d, K, p), eps = case.choice("n, d, K, p", SIZES), case.log_uniform("eps", 0.1, 10.0)
+    U = case.asarray(case.rng().standard_normal((K, d, p)))
+    longest = float(np.linalg.norm(to_numpy(U), 2, axis=(1, 2)).max())
+    step = n * eps**2 / d / longest ** case.wrong(2, 1)
+    return equal(case.asarray(np.asarray(float(descent_step(U, n, eps=eps)))), step, size=d + p, scale=step)
 
 
 @claim(
