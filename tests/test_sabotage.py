@@ -40,7 +40,7 @@ def finding(name, fault, *slugs, modules=HERE):
 def test_every_public_function_is_sabotaged_or_says_why_not():
     functions = {name for name in catalogue.CALLS if " with" not in name and not inspect.isclass(attrgetter(name)(srr))}
     found = {each.function for each in sabotage.sabotages()}
-    assert functions - found == functions & set(sabotage.EXEMPT)
+    assert functions - found <= {*sabotage.EXEMPT, *(each.function for each in sabotage.EQUIVALENT)}
     assert not found & set(sabotage.EXEMPT)
     halves = {
         f"layers.{layer}.{half}" for layer in ("Crate", "Official", "Descent") for half in ("compress", "sparsify")

@@ -781,7 +781,7 @@ def residual_step_descends(case: Case) -> Outcome:
     twin="heads of dimension p = 1, for which it is true",
     uses=("compression.residual-slope", "compression.residual-step-descends"),
     instances=150,
-    witness={"tokens": "far", "copies": 16, "scale": 100.0, "eps": 0.1, "eta": 0.001},
+    witness={"tokens": "far", "copies": 30, "scale": 100.0, "eps": 1.0, "eta": 0.01},
 )
 def residual_step_ascends(case: Case) -> Outcome:
     """Rarely false, but false: no random mixture tried refutes it, and it is true for p = 1. For small η it asks
