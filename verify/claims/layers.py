@@ -356,7 +356,7 @@ def compression_lowers_loss(case: Case) -> Outcome:
     hypotheses="K >= 2 orthogonal subspaces that span the space; any tokens",
     expect=HOLDS,
     twin="K/2 in place of K",
-    uses=("compression.exact-step-descends", "layers.compression-lowers-loss"),
+    uses=("compression.exact-step-descends",),
     instances=150,
 )
 def compression_costs_rate(case: Case) -> Outcome:
@@ -394,7 +394,7 @@ def _compression_gradient(m: Instance) -> Any:
     "from 0.05 to 1; lambda above or below lambda* by a thousandth up to tenfold",
     expect=HOLDS,
     twin="beta for alpha in lambda*",
-    uses=("layers.compression-costs-rate", "layers.compression-lowers-loss"),
+    uses=("layers.compression-costs-rate",),
     instances=150,
     figure=figures.where_the_halves_agree,
 )
@@ -633,7 +633,7 @@ def official_lowers_loss(case: Case) -> Outcome:
     title="With LayerNorm in front, the exact step still compresses the tokens that came in",
     statement=r"R^c\big(\mathrm{LN}(Z)-\kappa\nabla R^c(\mathrm{LN}(Z))\big)\le R^c(Z),"
     r"\qquad\kappa\le\frac1{L_c}",
-    source=f"a reading of {N23}, figure 2, which normalises before each half and claims no descent across it",
+    source=f"asked here: {N23}, figure 2, normalises before each half and claims no descent across it",
     relation="<=",
     hypotheses="orthogonal or overlapping subspaces, token scales from 0.01 to 100",
     expect=REFUTED,
@@ -713,7 +713,6 @@ def prenorm_step_descends(case: Case) -> Outcome:
     hypotheses="signed or non-negative tokens that are not constant",
     expect=HOLDS,
     twin="division by the norm without subtraction of the mean",
-    uses=("sparsification.ista-descends-from-signed-tokens",),
     instances=100,
 )
 def layernorm_makes_infeasible(case: Case) -> Outcome:
@@ -731,7 +730,7 @@ def layernorm_makes_infeasible(case: Case) -> Outcome:
     "layers.layernorm-keeps-descent",
     title="The descent layer still lowers the loss with LayerNorm in front of it",
     statement=r"\mathcal L\big(T(\mathrm{LN}(Z))\big)\le\mathcal L(Z),\qquad T\text{ the descent layer}",
-    source=f"a reading of the code of {N23}, which normalises before each half; asked here of another layer",
+    source=f"asked here of the descent layer: the code of {N23} normalises before each half of its own",
     relation="<=",
     hypotheses="orthogonal or overlapping subspaces, token scales from 0.1 to 10",
     expect=REFUTED,

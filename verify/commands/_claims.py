@@ -18,7 +18,7 @@ from rich.text import Text
 from verify.arrays import Arrays
 from verify.case import StaleWitness
 from verify.commands._table import STYLE
-from verify.ledger import REFUTED, Claim
+from verify.ledger import REFUTED, Claim, by_origin
 from verify.notation import NOTATION
 from verify.results import Settings, from_json, plain
 from verify.terminal import page
@@ -39,6 +39,7 @@ def describe(claim: Claim) -> dict[str, Any]:
         "relation": claim.relation,
         "hypotheses": claim.hypotheses,
         "source": claim.source,
+        "asked_here": claim.asked_here,
         "expected": str(claim.expect),
         "twin": claim.twin,
         "uses": [*claim.uses],
@@ -90,7 +91,9 @@ def print_list(claims: Sequence[Claim]) -> None:
                 line = Text.assemble("  ", claim.slug, "  ", (claim.expect, STYLE[claim.expect]))
                 console.print(line, soft_wrap=True)
                 console.print(Padding(Text(claim.title, "dim"), (0, 0, 0, 6), expand=False))
-        console.print(f"\n{len(claims)} claims. `srr show CLAIM` shows one in full.")
+        false = [claim for claim in claims if claim.expect == REFUTED]
+        console.print(f"\n{len(claims)} claims, {len(false)} refuted: {by_origin(false)}.")
+        console.print("`srr show CLAIM` shows one in full.")
 
 
 def print_claim(claim: Claim) -> None:
