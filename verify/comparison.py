@@ -236,8 +236,8 @@ def words(found: Match) -> tuple[str, ...]:
             f"size of the effect: {found.difference.share:.2g} of its norm; first at [{where}]: "
             f"{found.difference.got:.9g}, not {found.difference.wanted:.9g} ± {found.difference.bound:.1g}"
         )
-    if found.theory and found.effect is not None:
-        theory = KINDS[found.kind].theory
+    theory = KINDS[found.kind].theory
+    if found.theory and found.effect is not None and theory is not found.nearest:
         lines.append(f"differs by {found.effect:.2g} of its norm from {said(theory)}:")
         lines.extend(f"  {difference}" for difference in found.theory)
     elif KINDS[found.kind].remark:
