@@ -3,13 +3,13 @@
 import json
 import re
 import sys
-import types
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.nn import functional as F
 
 import verify
@@ -100,13 +100,10 @@ def test_the_page_needs_nothing_but_itself_and_says_every_verdict(somewhere, cap
     assert (somewhere / "report" / "index.html").read_bytes() == again
 
 
-def test_it_audits_a_checkpoint(capsys, monkeypatch):
-    """Read by the reader of checkpoints, built by the layout."""
-    state = small_networks.network("crate").state_dict()
-    reader = types.SimpleNamespace(read=lambda path: state if path == Path("weights.safetensors") else None)
-    monkeypatch.setitem(sys.modules, "verify.checkpoint", reader)
+def test_it_audits_a_checkpoint_of_a_layout_that_it_knows(capsys):
+    save_file(small_networks.network("crate").state_dict(), "weights.safetensors")
     np.save("digits.npy", np.zeros((2, 1, 8, 8), np.float32) + np.arange(8, dtype=np.float32))
-    given = ["weights.safetensors", "--layout", "crate", "--data", "digits.npy", "--heads", "4", "--no-twin"]
+    given = ["weights.safetensors", "--data", "digits.npy", "--heads", "4", "--no-twin"]
     assert main(["audit", *given, "--tokens", "raw", "--controls", "0"]) == 0
     assert "4 layers, 17 tokens of dimension 32" in " ".join(capsys.readouterr().out.split())
 
@@ -114,8 +111,8 @@ def test_it_audits_a_checkpoint(capsys, monkeypatch):
 def test_bad_input_gets_one_sentence(somewhere, capsys):
     net, data = "audited_networks:net", ("--data", "images.npy")
     assert "layout must be one of" in error(capsys, net, *data, *HEADS, "--layout", "none")
-    assert "model must name something that can be imported" in error(capsys, "no.such:net", *data, *HEADS)
-    assert "model must name something that can be imported" in error(capsys, "audited_networks:no", *data, *HEADS)
+    assert "model must be importable, got ModuleNotFoundError" in error(capsys, "no.such:net", *data, *HEADS)
+    assert "model must be in audited_networks, which has no no" in error(capsys, "audited_networks:no", *data, *HEADS)
     assert "must give a torch module, got NoneType" in error(capsys, "audited_networks:nothing", *data, *HEADS)
     assert "audited_networks:net must be a Layout" in error(capsys, net, *data, "--layout", net)
     assert "data must be a file that exists" in error(capsys, net, "--data", "none.npy", *HEADS)

@@ -47,11 +47,12 @@ def capture(
     """
     taps = tuple(taps)
     refuse_compiled(model)
-    modules = dict(model.named_modules())
+    modules = dict(model.named_modules(remove_duplicate=False))
     for tap in taps:
         if tap.module not in modules:
             raise CaptureError(f"the model must have a submodule {tap.module!r}, got none of that name")
     names = tuple(dict.fromkeys(tap.module for tap in taps))
+    _refuse_shared(modules, names)
     seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in names}
     starts: dict[str, list[Tensor]] = {name: [] for name in names}
 
@@ -110,6 +111,14 @@ def refuse_compiled(model: nn.Module) -> None:
                 f"the model must not be compiled or scripted, got such a module at {name or 'its top'!r}; "
                 "give the module it was made from"
             )
+
+
+def _refuse_shared(modules: Mapping[str, nn.Module], names: tuple[str, ...]) -> None:
+    owners: dict[nn.Module, str] = {}
+    for name in names:
+        owner = owners.setdefault(modules[name], name)
+        if owner != name:
+            raise CaptureError(f"{name} must be a submodule of its own, got one that is shared with {owner}")
 
 
 def _replay(module: nn.Module, name: str, given: Tensor, result: Tensor) -> None:

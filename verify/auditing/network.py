@@ -14,7 +14,7 @@ from srr.layer import HALVES, Layer, PreNorm
 from verify.auditing import nulls
 from verify.auditing.half import Half
 from verify.auditing.weights import of_weights
-from verify.layouts import LAYOUTS, LayerParts, Layout, Tap
+from verify.layouts import LAYOUTS, LayerParts, Layout, Tap, constants_of, recognise
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +27,10 @@ class Network:
     """In which tokens are taken: that of the weights, or float32 if they have half of its digits; None for any."""
 
     @classmethod
-    def of(cls, model: nn.Module, layout: Layout | str, constants: Mapping[str, Any]) -> Network:
-        """Read the parts of a module's layers by a layout.
+    def of(cls, model: nn.Module, layout: Layout | str | None, constants: Mapping[str, Any]) -> Network:
+        """Read the parts of a module's layers by a layout, by default the one that its state dict fits.
+
+        Constants that are not given are those that the parts of the module hold (`verify.layouts.constants_of`).
 
         Raises
         ------
@@ -43,8 +45,10 @@ class Network:
             raise TypeError(f"model must be a torch module, got {type(model).__name__}")
         state = {name: a.detach() for name, a in model.state_dict().items()}
         for name, a in state.items():
-            if a.is_floating_point() and not bool(torch.isfinite(a).all()):
+            if not bool(torch.isfinite(a).all()):
                 raise ValueError(f"the weights must be finite, got some of {name!r} that are not")
+        layout = recognise(state) if layout is None else layout
+        constants = constants_of(model, layout) | dict(constants)
         floats = [a.dtype for a in state.values() if a.is_floating_point()]
         dtype = None if not floats else floats[0] if floats[0] in (torch.float32, torch.float64) else torch.float32
         state = {name: a.to(dtype) if a.is_floating_point() else a for name, a in state.items()}

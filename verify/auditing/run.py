@@ -28,7 +28,7 @@ def audit(
     model: nn.Module,
     data: Batches,
     *,
-    layout: Layout | str,
+    layout: Layout | str | None = None,
     constants: Mapping[str, Any] | None = None,
     eps: float | Iterable[float] = (0.1, 0.5, 1.0),
     lam: float = 0.1,
@@ -53,10 +53,10 @@ def audit(
     data : array, tensor or iterable
         Its inputs: one array, a sample a row, or an iterable of batches, each a tensor or a tuple that begins with one.
         It is read once.
-    layout : Layout or str
-        Where its layers keep their bases and show their tokens.
+    layout : Layout or str, optional
+        Where its layers keep their bases and show their tokens; by default the known layout that its weights fit.
     constants : mapping, optional
-        What the layout asks for and weights do not tell, such as ``{"heads": 6}``.
+        What the layout asks for and the network does not tell, such as ``{"heads": 6}``.
     eps, lam : float
         Precisions ε > 0, one or several, and λ ≥ 0 of the sparse rate reduction.
     cls : {"first", "last", "none"}

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,37 +9,41 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from verify import files
-from verify.layouts import LAYOUTS, Layout
+from verify import checkpoint, files, targets
+from verify.layouts import LAYOUTS, Layout, recognise
 
 
-def model(named: str, layout: Layout, constants: Mapping[str, Any]) -> nn.Module:
-    """``package.module:factory``, called, or a checkpoint, built by the layout.
+def model(named: str, layout: Layout | None, constants: Mapping[str, Any]) -> nn.Module:
+    """``package.module:factory``, called, or a checkpoint, built by the layout: by default the one that it fits.
 
     Raises
     ------
     ValueError
         No such thing; it is no torch module; the weights are of another kind.
     """
-    if _is_python(named):
-        found = _imported(named, "model")
-        found = found if isinstance(found, nn.Module) else found()
-        if not isinstance(found, nn.Module):
-            raise ValueError(f"{named} must give a torch module, got {type(found).__name__}")
-        return found
-    from verify.checkpoint import read
-
-    built: nn.Module = layout.build(read(Path(named)), **constants)
-    return built
+    if Path(named).suffix in checkpoint.SUFFIXES:
+        state = checkpoint.read(named)
+        built: nn.Module = (layout or recognise(state)).build(state, **constants)
+        return built
+    found = targets.load(named, "model")
+    if not isinstance(found, nn.Module):
+        raise ValueError(f"{named} must give a torch module, got {type(found).__name__}")
+    return found
 
 
 def layout(named: str) -> Layout:
-    """A layout by its name, or ``package.module:LAYOUT``."""
-    if not _is_python(named):
+    """A layout by its name, or ``package.module:LAYOUT``.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    if ":" not in named:
         if named not in LAYOUTS:
             raise ValueError(f"layout must be one of {', '.join(LAYOUTS)} or package.module:LAYOUT, got {named!r}")
         return LAYOUTS[named]
-    found = _imported(named, "layout")
+    found = targets.load(named, "layout")
     if not isinstance(found, Layout):
         raise ValueError(f"{named} must be a Layout, got {type(found).__name__}")
     return found
@@ -56,12 +57,11 @@ def data(named: str) -> tuple[Any, int | None]:
     ValueError
         No such file or object, or not one of arrays.
     """
-    if _is_python(named):
-        found = _imported(named, "data")
-        given = found() if callable(found) and not isinstance(found, Tensor) else found
-        return given, _length(given)
-    array = files.load(named, "data", key="data", integers=True)
-    return array, len(array)
+    if Path(named.rpartition(":")[0] or named).suffix in files.SUFFIXES or Path(named).suffix in files.SUFFIXES:
+        array = files.load(named, "data", key="data", integers=True)
+        return array, len(array)
+    given = targets.load(named, "data")
+    return given, _length(given)
 
 
 def constants(given: Sequence[str]) -> dict[str, Any]:
@@ -82,21 +82,6 @@ def _value(text: str) -> int | float | str:
         except ValueError:
             continue
     return text
-
-
-def _is_python(named: str) -> bool:
-    module, colon, attribute = named.partition(":")
-    return bool(colon) and attribute.isidentifier() and all(part.isidentifier() for part in module.split("."))
-
-
-def _imported(named: str, argument: str) -> Any:
-    module, _, attribute = named.partition(":")
-    if os.getcwd() not in sys.path:  # as `python -m` has it
-        sys.path.insert(0, os.getcwd())
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"{argument} must name something that can be imported, got {named!r}: {error}") from error
 
 
 def _length(given: Any) -> int | None:

@@ -24,7 +24,7 @@ def audit(
     /,
     *,
     data: str,
-    layout: str = "crate",
+    layout: Annotated[str | None, Parameter(show_default=False)] = None,
     heads: Annotated[Whole | None, Parameter(show_default=False)] = None,
     constant: Constants = (),
     eps: Several = (0.1, 0.5, 1.0),
@@ -56,16 +56,17 @@ def audit(
     Parameters
     ----------
     model
-        package.module:factory, of your own code, or a checkpoint: .safetensors, or .pt of tensors alone.
+        package.module:factory, of your own code, or the FILE of a checkpoint, nothing in which is executed.
     data
         Inputs, a sample a row: .npy, .npz or .safetensors (FILE:ARRAY for one of several arrays), or
         package.module:loader, which gives batches.
     layout
-        Where the network keeps its parts: a name, or package.module:LAYOUT of your own.
+        Where the network keeps its parts: a name, or package.module:LAYOUT of your own; by default the known layout
+        that its weights fit.
     heads
-        How many, which weights do not tell.
+        How many, if the network does not say.
     constant
-        Other constants of the layout, NAME=VALUE.
+        Other constants of the layout, NAME=VALUE; subspaces=key takes the keys of a standard transformer for U.
     eps
         Precisions, one or several; each enters as eps^2.
     lam
@@ -120,7 +121,7 @@ def audit(
         from verify.auditing import source
         from verify.auditing.run import audit as run
 
-        described: Layout = source.layout(layout)
+        described: Layout | None = None if layout is None else source.layout(layout)
         constants: Mapping[str, Any] = source.constants(constant) | ({} if heads is None else {"heads": heads})
         network = source.model(model, described, constants).to(device)
         other = source.model(twin, described, constants).to(device) if twin else not no_twin

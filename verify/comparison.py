@@ -1,0 +1,271 @@
+"""What does an implementation compute, operator by operator, and where does it part from the theory?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console, ConsoleOptions, RenderResult
+
+from verify.forms import KINDS, Named
+from verify.matching import Example, Match, match
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from verify.layouts.layout import Layout
+
+__all__ = ["CrossCheck", "Finding", "Subject", "crosscheck", "tokens"]
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """An operator to check, in any array library: a function, what it is meant to be, and its weights.
+
+    Parameters
+    ----------
+    function : callable
+        Takes float64 NumPy arrays and gives something that NumPy can read.
+    kind : str
+        A name in `verify.forms.KINDS`.
+    weights, constants : mapping
+        By the names that forms of this kind have for them.
+    name : str
+        What to call it in the report.
+    inputs : sequence of tuple of array, optional
+        What to feed it; by default tokens of many sizes (`tokens`).
+    precision : str
+        What it computes in: its rounding is judged by that.
+    form : str
+        The slug of the form that it should be; empty if any will do.
+    """
+
+    function: Callable[..., Any]
+    kind: str
+    weights: Mapping[str, Any]
+    constants: Mapping[str, float] = field(default_factory=dict)
+    name: str = "operator"
+    inputs: Sequence[tuple[np.ndarray, ...]] | None = None
+    precision: str = "float64"
+    form: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """One operator, and what it was found to compute."""
+
+    operator: str
+    match: Match
+    examples: int
+
+    def lines(self) -> tuple[str, ...]:
+        """In words."""
+        return words(self.match)
+
+
+@dataclass(frozen=True, eq=False)
+class CrossCheck:
+    """What a cross-check found; prints as text of 80 columns.
+
+    Attributes
+    ----------
+    target : str
+    layout : str or None
+    findings : tuple of Finding
+        In the order in which the operators come.
+    own_precision : mapping
+        For a network that is not in float64: operator to whether what it gives in its own precision is within the
+        bound on rounding there of the form that it was found to be.
+    """
+
+    target: str
+    layout: str | None
+    findings: tuple[Finding, ...]
+    own_precision: Mapping[str, bool] = field(default_factory=dict)
+
+    @property
+    def passes(self) -> bool:
+        """Whether every operator is the form that it should be, or any known one, in its own precision too."""
+        return all(finding.match.passes for finding in self.findings) and all(self.own_precision.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON data."""
+        return {
+            "target": self.target,
+            "layout": self.layout,
+            "passes": self.passes,
+            "operators": [_data(finding) for finding in self.findings],
+            "own_precision": dict(self.own_precision),
+        }
+
+    def __str__(self) -> str:
+        console = Console(width=80, color_system=None, force_terminal=False)
+        with console.capture() as captured:
+            console.print(self)
+        return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from verify import comparison_text
+
+        yield from comparison_text.rendered(self)
+
+
+def crosscheck(
+    target: nn.Module | Subject | Iterable[Subject],
+    *,
+    layout: Layout | str | None = None,
+    constants: Mapping[str, float] | None = None,
+    inputs: Any = None,
+    seed: int = 0,
+) -> CrossCheck:
+    """Compare every operator of an implementation with every known form of it.
+
+    Parameters
+    ----------
+    target : torch Module, Subject or iterable of Subject
+        A network, whose operators are found by its layout; or operators one by one, of any array library.
+    layout : Layout or str, optional
+        Of the network; by default the one that its state dict fits.
+    constants : mapping, optional
+        What the layout asks for and the network does not say, such as ``heads``.
+    inputs : tensor, optional
+        What the network's trunk is run on, ``(b, n, d)``; by default tokens drawn from ``seed``.
+    seed : int
+
+    Returns
+    -------
+    CrossCheck
+
+    Raises
+    ------
+    CaptureError
+        The network cannot be watched: it is compiled, shares its submodules, takes their weights without calling them,
+        changes its inputs, or gives another result each time.
+    TypeError, ValueError
+        An argument of the wrong kind; no layout fits.
+    """
+    if isinstance(target, Subject):
+        target = (target,)
+    if isinstance(target, Iterable) and not hasattr(target, "state_dict"):
+        return CrossCheck("operators", None, tuple(_checked(subject, seed) for subject in target))
+    from verify.comparison_torch import network
+
+    return network(target, layout=layout, constants=dict(constants or {}), inputs=inputs, seed=seed)
+
+
+def tokens(kind: str, weights: Mapping[str, Any], *, n: int = 6, seed: int = 0) -> tuple[tuple[np.ndarray, ...], ...]:
+    """Tokens for an operator that tell forms apart: of unit size, small, large, one far out, alike, and one alone.
+
+    Parameters
+    ----------
+    kind : str
+    weights : mapping
+        Of the operator; they tell the dimension.
+    n : int
+        Tokens of a set.
+    seed : int
+
+    Returns
+    -------
+    tuple of tuple of array, shape (2, n, d)
+        What the operator reads, one tuple for each call: samples ``(2n, d)`` for a ReduNet layer, and for CBSA a square
+        of tokens and one more.
+    """
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+    d = _dimension(kind, weights)
+    n = math.isqrt(n) ** 2 + 1 if kind == "cbsa" else n
+    unit = rng.standard_normal((2, n, d))
+    outlier = unit.copy()
+    outlier[:, 0] *= 30
+    sets = [unit, 1e-2 * rng.standard_normal((2, n, d)), 4 * rng.standard_normal((2, n, d)), outlier]
+    if kind not in ("cbsa", "tssa", "coding_rate"):
+        sets += [np.repeat(unit[:, :1], n, axis=1), unit[:, :1]]
+    if kind == "redunet":
+        sets = [(a / np.linalg.norm(a, axis=-1, keepdims=True)).reshape(-1, d) for a in (unit, outlier)]
+    return tuple((a,) for a in sets)
+
+
+def _dimension(kind: str, weights: Mapping[str, Any]) -> int:
+    sizes = {"projection": 1, "D": 0, "scale": 0, "A": 1, "E": 0, "query": 1, "fc1": 1}
+    for name, axis in sizes.items():
+        if name in weights and (name != "scale" or kind == "layer_norm"):
+            return int(weights[name].shape[axis])
+    raise ValueError(f"inputs must be given for {kind}, whose weights do not tell its dimension")
+
+
+def _checked(subject: Subject, seed: int) -> Finding:
+    if not isinstance(subject, Subject):
+        raise TypeError(f"target must be a torch Module or Subjects, got {type(subject).__name__}")
+    inputs = tokens(subject.kind, subject.weights, seed=seed) if subject.inputs is None else subject.inputs
+    examples = [Example(tuple(reads), np.asarray(subject.function(*reads), dtype=np.float64)) for reads in inputs]
+    found = match(
+        subject.kind, examples, subject.weights, subject.constants, wanted=subject.form, precision=subject.precision
+    )
+    return Finding(subject.name, found, len(examples))
+
+
+def said(form: Named) -> str:
+    """A form and where it is from."""
+    return f"{form.name} [{form.source}]" if form.source else form.name
+
+
+def words(found: Match) -> tuple[str, ...]:
+    """A match in words, line by line."""
+    title, nearest = KINDS[found.kind].title, said(found.nearest)
+    numbers = ", ".join(f"{name}={value:g}" for name, value in found.constants.items() if name != "heads")
+    lines = [title + (f" ({numbers})" if numbers else "")]
+    match found.verdict:
+        case "known":
+            lines.append(f"is {nearest}")
+        case "other":
+            lines.append(f"is {nearest}")
+            lines.append(f"and not {said(found.wanted)}")
+        case "departs":
+            lines.append(f"is {nearest}, except:")
+            lines.extend(f"  {departure}" for departure in found.departures)
+        case "undecided":
+            lines.append(f"may be {nearest}; rounding in {found.precision} explains more forms than that")
+        case "unknown":
+            lines.append(f"is no known form; the nearest is {nearest}")
+    if found.difference is not None:
+        where = ", ".join(map(str, found.difference.index))
+        lines.append(
+            f"size of the effect: {found.difference.share:.2g} of its norm; first at [{where}]: "
+            f"{found.difference.got:.9g}, not {found.difference.wanted:.9g} ± {found.difference.bound:.1g}"
+        )
+    theory = KINDS[found.kind].theory
+    if found.theory and found.effect is not None and theory is not found.nearest:
+        lines.append(f"differs by {found.effect:.2g} of its norm from {said(theory)}:")
+        lines.extend(f"  {difference}" for difference in found.theory)
+    elif KINDS[found.kind].remark:
+        lines.append(KINDS[found.kind].remark)
+    if found.alike:
+        lines.append("not told apart by these inputs: " + "; ".join(found.alike))
+    return tuple(lines)
+
+
+def _data(finding: Finding) -> dict[str, Any]:
+    found = finding.match
+    gap = found.difference
+    return {
+        "operator": finding.operator,
+        "kind": found.kind,
+        "verdict": found.verdict,
+        "wanted": None if found.wanted is None else found.wanted.slug,
+        "form": found.nearest.slug,
+        "name": found.nearest.name,
+        "source": found.nearest.source,
+        "departures": list(found.departures),
+        "precision": found.precision,
+        "constants": dict(found.constants),
+        "difference": None
+        if gap is None
+        else {"index": list(gap.index), "got": gap.got, "wanted": gap.wanted, "bound": gap.bound, "share": gap.share},
+        "alike": list(found.alike),
+        "theory": list(found.theory),
+        "effect": found.effect,
+        "examples": finding.examples,
+    }

@@ -1,0 +1,46 @@
+"""LayerNorm, which the theory does not have and every code does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from verify.bounded import Bounded, sqrt
+from verify.forms.form import Constants, Form, Named, Weights
+
+
+@dataclass(frozen=True)
+class LayerNorm(Form):
+    """(Z − mean)/√(variance + floor), times a scale, plus a shift."""
+
+    floor: Literal["1e-5", "1e-6", "1e-12", "0"] = "1e-5"
+    centred: Literal["yes", "no"] = "yes"
+    variance: Literal["over d", "over d - 1"] = "over d"
+    scale: Literal["yes", "no"] = "yes"
+    shift: Literal["yes", "no"] = "yes"
+
+    WORDS: ClassVar = {
+        "floor": {value: f"{value} is added to the variance" for value in ("1e-5", "1e-6", "1e-12", "0")},
+        "centred": {"yes": "the mean is taken off", "no": "the mean is not taken off (RMS norm)"},
+        "variance": {"over d": "the variance is over d", "over d - 1": "the variance is over d - 1"},
+        "scale": {"yes": "with its scale", "no": "without its scale"},
+        "shift": {"yes": "with its shift", "no": "without its shift"},
+    }
+
+    def __call__(self, *reads: Bounded, weights: Weights, constants: Constants) -> Bounded:
+        (Z,) = reads
+        d = Z.shape[-1]
+        centred = Z - Z.mean(-1, keepdims=True) if self.centred == "yes" else Z
+        variance = (centred**2).sum(-1, keepdims=True) / (d if self.variance == "over d" else max(d - 1, 1))
+        normed = centred / sqrt(variance + float(self.floor))
+        if self.scale == "yes" and "scale" in weights:
+            normed = normed * weights["scale"]
+        return normed + weights["shift"] if self.shift == "yes" and "shift" in weights else normed
+
+
+FORMS = (
+    Named("norm.torch", "LayerNorm as in torch", "floor 1e-5", LayerNorm()),
+    Named("norm.flax", "LayerNorm as in Flax and timm", "floor 1e-6", LayerNorm(floor="1e-6")),
+    Named("norm.bert", "LayerNorm as in BERT", "floor 1e-12", LayerNorm(floor="1e-12")),
+)
+PAPER = None

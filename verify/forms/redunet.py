@@ -1,0 +1,78 @@
+"""A ReduNet layer on features, one row each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from verify.bounded import Bounded, concatenated, softmax, sqrt
+from verify.forms.form import Constants, Form, Named, Weights
+
+
+@dataclass(frozen=True)
+class ReduNet(Form):
+    """z + η (E z − Σ_j γ_j π_j C_j z), π = softmax_j(−λ‖C_j z‖), and back to the sphere."""
+
+    memberships: Literal["softmax(-lam|Cz|)", "softmax(lam|Cz|)", "softmax(-lam|Cz|^2)", "hard"] = "softmax(-lam|Cz|)"
+    shares: Literal["gamma", "none"] = "gamma"
+    expand: Literal["+", "-"] = "+"
+    compress: Literal["-", "+", "none"] = "-"
+    sphere: Literal["yes", "no"] = "yes"
+    matrices: Literal["E z", "E^T z"] = "E z"
+
+    WORDS: ClassVar = {
+        "memberships": {
+            "softmax(-lam|Cz|)": "memberships are softmax(-lam|C_j z|)",
+            "softmax(lam|Cz|)": "memberships are softmax(+lam|C_j z|), the farthest class first",
+            "softmax(-lam|Cz|^2)": "memberships are softmax(-lam|C_j z|^2)",
+            "hard": "memberships are hard",
+        },
+        "shares": {"gamma": "classes are weighted by their shares", "none": "classes are not weighted by their shares"},
+        "expand": {"+": "the expansion is added", "-": "the expansion is taken off"},
+        "compress": {
+            "-": "the compression is taken off",
+            "+": "the compression is added",
+            "none": "the compression is missing",
+        },
+        "sphere": {"yes": "features come back to the sphere", "no": "features do not come back to the sphere"},
+        "matrices": {"E z": "the matrices map each feature", "E^T z": "their transposes map each feature"},
+    }
+
+    def __call__(self, *reads: Bounded, weights: Weights, constants: Constants) -> Bounded:
+        (Z,) = reads
+        eta, lam = float(constants["eta"]), float(constants["lam"])
+        E, C = weights["E"], weights["C"]
+        if self.matrices == "E z":
+            E, C = E.T, np.swapaxes(C, -1, -2)
+        parts = [Z @ c for c in C]
+        squares = concatenated([(part**2).sum(-1, keepdims=True) for part in parts], -1)
+        match self.memberships:
+            case "softmax(-lam|Cz|)":
+                pi = softmax(sqrt(squares) * -lam)
+            case "softmax(lam|Cz|)":
+                pi = softmax(sqrt(squares) * lam)
+            case "softmax(-lam|Cz|^2)":
+                pi = softmax(squares * -lam)
+            case "hard":
+                nearest = np.argmin(squares.value, axis=-1)[..., None] == np.arange(len(C))
+                pi = Bounded(nearest.astype(float), np.zeros(nearest.shape), Z.precision)
+        gamma = weights["shares"] if self.shares == "gamma" else np.ones(len(C))
+        up = Z @ E
+        up = up if self.expand == "+" else -up
+        if self.compress != "none":
+            down = sum(
+                (parts[j] * pi.shaped(lambda a, j=j: a[..., j : j + 1]) * float(gamma[j]) for j in range(1, len(C))),
+                parts[0] * pi.shaped(lambda a: a[..., :1]) * float(gamma[0]),
+            )
+            up = up - down if self.compress == "-" else up + down
+        moved = Z + eta * up
+        if self.sphere == "no":
+            return moved
+        return moved / sqrt((moved**2).sum(-1, keepdims=True))
+
+
+_REDU = "Chan et al. 2022 (arXiv 2105.10446)"
+FORMS = (Named("redunet.layer", "a ReduNet layer as in the paper and its code", f"{_REDU}, and its code", ReduNet()),)
+PAPER = FORMS[0]
