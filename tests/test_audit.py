@@ -4,6 +4,7 @@ import json
 import math
 from functools import partial
 
+import networks
 import numpy as np
 import oracle
 import pytest
@@ -22,7 +23,7 @@ from verify.auditing.network import Network, untrained
 from verify.auditing.result import Form, HalfFound
 from verify.auditing.running import Key, Running, Spread
 from verify.auditing.verdict import MORE, NOT, SPECIFIC, UNCLEAR, first, judge
-from verify.capture import CaptureError
+from verify.capture import CaptureError, capture
 from verify.claims._steps import official_measure
 from verify.layouts import LayerParts, Layout, Tap
 from verify.models.crate import Crate
@@ -570,8 +571,6 @@ def test_certified_signs_are_those_of_exact_and_ball_arithmetic():
     found = verify.audit(model, data, certify=3, **options)
     network = Network.of(model, "crate", {"heads": 2})
     half, before, after = network.halves(dtype=torch.float64, seed=0, lam=0.1)[0]
-    from verify.capture import capture
-
     passed = capture(model, lambda: model(data), network.taps)
     expected = [
         decide.subspace_rate_change(passed[before][i], passed[after][i], half.U.numpy(), eps=EPS).sign for i in range(3)
@@ -591,6 +590,52 @@ def test_what_no_precision_decides_is_counted_as_undecided():
     )
     assert open_[Key("Rc", "undecided")].flatten().tolist() == [1, 0]
     assert open_[Key("Rc", "certified")].flatten().tolist() == [0, -1]
+
+
+# --- every known network -----------------------------------------------------------------------------------------
+
+
+def inputs_of(name):
+    if name in ("crate", "crate_alpha", "crate_mae", "vit"):
+        return torch.from_numpy(rng().standard_normal((3, 3, 8, 8)))
+    if name in ("crate_gpt", "crate_overcomplete", "tost_lang", "bert", "gpt2"):
+        return torch.from_numpy(rng().integers(0, 11, (3, 7)))
+    return torch.from_numpy(rng().standard_normal((3, 9, 6) if name == "redunet" else (3, 10, 12)))
+
+
+@pytest.mark.parametrize("name", networks.SMALL)
+def test_every_known_network_is_recognised_and_audited(name):
+    model = networks.network(name)
+    if name.startswith("redunet_fourier"):
+        with pytest.raises(ValueError, match="every layer must have bases to be audited by, got none in layer 1"):
+            verify.audit(model, inputs_of(name), eps=EPS)
+        return
+    found = verify.audit(model, inputs_of(name), eps=EPS, cls="none", twin=False)
+    network = Network.of(model, None, {})
+    passed = capture(model, lambda: model(inputs_of(name)), network.taps)
+    assert len(found.halves) == 2 * len(network.parts)
+    for half, (part, before, after) in zip(
+        found.halves, network.halves(dtype=torch.float64, seed=0, lam=0.1), strict=True
+    ):
+        assert (half.layer, half.half) == (part.layer, part.half)
+        for what, tap in (("before", before), ("after", after)):
+            expected = srr.subspace_coding_rate(passed[tap].numpy(), part.U.numpy(), eps=EPS).mean()
+            assert half.get("Rc", what, WITH).mean == pytest.approx(float(expected), rel=1e-9)
+    lasso = any(half.get(coding.LASSO, "change", WITH) for half in found.halves)
+    assert lasso == (name in ("crate", "crate_mae", "crate_gpt", "cbsa"))
+
+
+@pytest.mark.parametrize("name", ["vit", "gpt2", "bert"])
+def test_the_bases_of_a_standard_transformer_are_the_projections_that_are_named(name):
+    model = networks.network(name)
+    options = {"eps": EPS, "cls": "none", "twin": False, "controls": 0}
+    by = {
+        which: verify.audit(model, inputs_of(name), constants={"subspaces": which}, **options)
+        .halves[0]
+        .get("Rc", "before", WITH)
+        for which in ("value", "key", "query")
+    }
+    assert len({spread.mean for spread in by.values()}) == 3
 
 
 # --- what is refused --------------------------------------------------------------------------------------------

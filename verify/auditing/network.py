@@ -109,8 +109,9 @@ def residual(part: LayerParts) -> tuple[str, ...]:
 
 
 def codes(part: LayerParts) -> bool:
-    """Whether the second half gives a code of its tokens in D: it adds to nothing, and D has its atoms."""
-    return part.D is not None and part.layer is not None and "sparsify" not in residual(part)
+    """Whether the second half gives a code of its tokens in D: it adds to nothing, and D has d atoms."""
+    square = part.D is not None and part.U is not None and tuple(part.D.shape) == (part.U.shape[1],) * 2
+    return square and part.layer is not None and "sparsify" not in residual(part)
 
 
 def untrained(model: nn.Module, *, seed: int) -> nn.Module:
