@@ -22,7 +22,7 @@ from verify.auditing.half import COSINE, LARGEST, STEP
 from verify.auditing.network import Network, untrained
 from verify.auditing.result import Form, HalfFound
 from verify.auditing.running import Key, Running, Spread
-from verify.auditing.verdict import MORE, NOT, SPECIFIC, UNCLEAR, first, judge
+from verify.auditing.verdict import ALONE, MORE, NOT, SPECIFIC, UNCLEAR, first, judge
 from verify.capture import CaptureError, capture
 from verify.claims._steps import official_measure
 from verify.layouts import LayerParts, Layout, Tap
@@ -515,6 +515,7 @@ def test_verdicts_follow_the_counts():
         (half_with(spread(19, 81), (nulls.RANDOM, often, level)), SPECIFIC),
         (half_with(spread(55, 45), (nulls.RANDOM, seldom, level)), UNCLEAR),
         (half_with(spread(0, 0)), UNCLEAR),
+        (half_with(spread(100, 0)), ALONE),
         (half_with(spread(5, 0, 5), (nulls.RANDOM, spread(0, 5, 5), spread(5, 0, 5))), UNCLEAR),
     ]
     for found, word in cases:

@@ -12,10 +12,16 @@ import verify.report
 from verify.auditing import figures, text
 from verify.auditing.files import to_json, to_npz
 from verify.auditing.result import Audit
-from verify.auditing.verdict import MORE, NOT, SAID, SPECIFIC, UNCLEAR, first, verdicts
+from verify.auditing.verdict import ALONE, MORE, NOT, SAID, SPECIFIC, UNCLEAR, first, verdicts
 from verify.figure import embedded, saved, style
 
-BADGES = {SPECIFIC: ("holds", "✓"), MORE: ("holds-under", "◐"), NOT: ("refuted", "✗"), UNCLEAR: ("undecided", "?")}
+BADGES = {
+    SPECIFIC: ("holds", "✓"),
+    MORE: ("holds-under", "◐"),
+    NOT: ("refuted", "✗"),
+    UNCLEAR: ("undecided", "?"),
+    ALONE: ("undecided", "–"),
+}
 """The look of each verdict, and a sign beside its words, so that nothing is told by colour alone."""
 FORMATS = (".svg", ".pdf")
 

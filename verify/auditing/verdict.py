@@ -10,11 +10,13 @@ from verify.auditing import coding, nulls
 from verify.auditing.result import Audit, Form, HalfFound
 
 SPECIFIC, MORE, NOT, UNCLEAR = "specific", "more than nulls", "not specific", "unclear"
+ALONE = "no controls"
 SAID = {
     SPECIFIC: "specific to the layer",
     MORE: "more than the controls do, which do it too",
     NOT: "not specific to the layer",
     UNCLEAR: "no effect that these samples could show",
+    ALONE: "not compared with any control",
 }
 """Each verdict in words."""
 LEVEL = 0.01
@@ -67,7 +69,7 @@ class Verdict:
     shown, count : int
         On how many of how many samples.
     word : str
-        `SPECIFIC`, `MORE`, `NOT` or `UNCLEAR`.
+        `SPECIFIC`, `MORE`, `NOT`, `UNCLEAR`, or `ALONE` where no control was tried.
     nulls : tuple of Null
     as_often : tuple of Null
         Those of them that show the effect as often.
@@ -133,6 +135,8 @@ def judge(found: HalfFound, twin: HalfFound | None, quantity: str, form: Form) -
     as_often = tuple(null for null in beside if null.shown / null.count >= shown / change.count - AS_OFTEN)
     if _chance(max(change.below, change.above), change.below + change.above) > LEVEL:
         word = UNCLEAR
+    elif not beside:
+        word = ALONE
     elif not as_often:
         word = SPECIFIC
     else:
