@@ -60,6 +60,10 @@ class Rounded:
     def div(self, a, b):
         return self._each(np.divide, a, b)
 
+    def term(self, a, b):
+        """A product that is a term of a sum."""
+        return self.mul(a, b)
+
     def sqrt(self, a):
         return self._each(np.sqrt, a)
 
@@ -112,6 +116,9 @@ class Exact:
     def mul(self, a, b):
         return a * b
 
+    def term(self, a, b):
+        return a * b
+
     def div(self, a, b):
         return a / b
 
@@ -142,7 +149,7 @@ class Exact:
 
 def product(A, a, b):
     """a b, each entry a sum."""
-    return A.total(A.mul(a[..., :, None, :], np.swapaxes(b, -1, -2)[..., None, :, :]))[..., 0]
+    return A.total(A.term(a[..., :, None, :], np.swapaxes(b, -1, -2)[..., None, :, :]))[..., 0]
 
 
 def precisely(f):

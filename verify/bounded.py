@@ -12,7 +12,7 @@ numbers. An error is infinite where nothing can be said, as where a sum may over
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,8 @@ __all__ = [
 
 ULPS = 4
 SCALINGS = 4
-"""Factors, such as that of a softmax, that an implementation may take into a product of matrices or out of it."""
+"""Factors, such as that of a softmax, that an implementation may take into a product of matrices or out of it; where
+products are summed in a finer format, they are powers of two, or taken there."""
 _DOUBLE = 2.0**-53
 
 
@@ -65,11 +66,14 @@ class Precision:
         """u, and that of the float64 in which the values are computed here."""
         return self.unit + _DOUBLE
 
-    def gamma(self, m: int, roundings: int = 1) -> float:
-        """γ of a sum of m terms and of some roundings to the format; infinite where nothing can be said."""
-        inner = (self.unit if self.sums is None else self.sums) + _DOUBLE
-        t = m * inner + roundings * self.roundoff
-        return t / (1 - t) if t < 1 else np.inf
+    def gamma(self, m: int) -> float:
+        """γ_m of a sum of m terms, before it is rounded to the format; infinite where nothing can be said."""
+        mu = m * ((self.unit if self.sums is None else self.sums) + _DOUBLE)
+        return mu / (1 - mu) if mu < 1 else np.inf
+
+    def stored(self, value: np.ndarray, error: np.ndarray) -> np.ndarray:
+        """The error of a sum behind its rounding to the format."""
+        return error if self.sums is None else error + self.roundoff * (np.abs(value) + error)
 
     def rounded(self, a: Any) -> np.ndarray:
         """The nearest numbers of the format, ties to even, above its least normal number."""
@@ -177,9 +181,10 @@ class Bounded:
                 moved = moved + p.product(self.error, b.size)
             if b.error.any():
                 moved = moved + p.product(np.abs(self.value), b.error)
-            error = moved + p.gamma(m, SCALINGS + 1) * largest
+            value = p.product(self.value, b.value)
+            error = p.stored(value, moved + p.gamma(m + SCALINGS) * largest)
             slack = 1 + 4 * (m + 2) * _DOUBLE  # the bounds are themselves rounded
-            return _known(p.product(self.value, b.value), slack * error, largest, p)
+            return _known(value, slack * error, largest, p)
 
     def __rmatmul__(self, other: Any) -> Bounded:
         return self._lifted(other) @ self
@@ -189,8 +194,8 @@ class Bounded:
         m, p = self.value.shape[axis], self.precision
         largest = p.total(self.size, axis)
         with np.errstate(invalid="ignore"):
-            error = 1.01 * (p.total(self.error, axis) + p.gamma(m) * largest + 3 * m * p.tiny)
-        whole = _known(p.total(self.value, axis), error, largest, p)
+            value, moved = p.total(self.value, axis), p.total(self.error, axis) + p.gamma(m) * largest + 3 * m * p.tiny
+            whole = _known(value, 1.01 * p.stored(value, moved), largest, p)
         return whole if keepdims else whole.shaped(lambda a: np.squeeze(a, axis))
 
     def mean(self, axis: int, *, keepdims: bool = False) -> Bounded:
@@ -202,8 +207,8 @@ class Bounded:
         m, p = self.value.shape[axis], self.precision
         with np.errstate(over="ignore", invalid="ignore"):
             largest = running(self.size, axis)
-            error = 1.01 * (running(self.error, axis) + p.gamma(m) * largest + 3 * m * p.tiny)
-            return _known(running(self.value, axis), error, largest, p)
+            value, moved = running(self.value, axis), running(self.error, axis) + p.gamma(m) * largest + 3 * m * p.tiny
+            return _known(value, 1.01 * p.stored(value, moved), largest, p)
 
     def _lifted(self, other: Any) -> Bounded:
         return other if isinstance(other, Bounded) else exact(other, self.precision, constant=np.ndim(other) == 0)
@@ -242,7 +247,7 @@ def affine(x: Bounded, W: np.ndarray, b: np.ndarray | None = None) -> Bounded:
     product = x @ W
     if b is None:
         return product
-    return product.widened(x.precision.gamma(W.shape[-2], SCALINGS + 1) * np.abs(b)) + b
+    return product.widened(x.precision.gamma(W.shape[-2] + SCALINGS) * np.abs(b)) + b
 
 
 def relu(x: Bounded) -> Bounded:
@@ -304,11 +309,24 @@ def softmax(x: Bounded, axis: int = -1, *, seen: np.ndarray | None = None) -> Bo
         wide = argument * exponential(np.minimum(argument, 700.0)) + 3 * ULPS * p.roundoff
         total = p.total(w, axis)
         off = p.total(w * wide, axis) / total + 2 * x.shape[axis] * p.tiny
-        off = off + p.gamma(x.shape[axis]) * (1 + off)
+        off = off + (p.gamma(x.shape[axis]) + p.roundoff) * (1 + off)
         share = w / total
         moved = np.where(off < 1, share * ((1 + wide) / np.maximum(1 - off, 1e-300) - 1), 1.0)
+        moved = np.minimum(moved, _beside_the_largest(value, share, argument, axis))
         error = np.minimum(1.02 * (moved + ULPS * p.roundoff * (share + moved)) + 2 * p.tiny, 1.0)
     return _known(share, np.where(seen, error, 0.0), np.where(seen & ~np.isfinite(apart), np.inf, 0.0), p)
+
+
+def _beside_the_largest(value: np.ndarray, share: np.ndarray, argument: np.ndarray, axis: int) -> np.ndarray:
+    """How far shares can move where no rounding takes another entry for the largest: each other keeps a share below
+    e^−gap, and the largest has what these leave."""
+    largest = np.max(value, axis=axis, keepdims=True)
+    top = value == largest
+    gap = largest - value - argument - np.max(np.where(top, argument, 0.0), axis=axis, keepdims=True)
+    below = np.where(top, 0.0, np.where(gap > 0, 1.01 * exponential(-np.maximum(gap, 0.0)), np.inf))
+    rest = np.add.accumulate(below, axis=axis).take([-1], axis=axis)
+    alone = np.sum(top, axis=axis, keepdims=True) == 1
+    return np.where(alone, np.where(top, rest, np.maximum(share, below)), np.inf)
 
 
 def log_det(M: Bounded) -> Bounded:
@@ -319,7 +337,7 @@ def log_det(M: Bounded) -> Bounded:
 
         |log det(I + X)| ≤ |tr X| + ‖X‖²/(2(1 − ρ)),    |tr X| ≤ Σ |M⁻¹| ∘ B,    ‖X‖² ≤ q ρ².
     """
-    p, q = M.precision, M.shape[-1]
+    p, q = replace(M.precision, sums=None), M.shape[-1]  # each step of an elimination is rounded
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         root = np.sqrt(np.diagonal(M.size, axis1=-2, axis2=-1))
         B = 1.01 * (M.error + p.gamma(2 * q + 4) * root[..., :, None] * root[..., None, :])
@@ -329,8 +347,8 @@ def log_det(M: Bounded) -> Bounded:
         rho = 1.01 * np.max(p.total(p.product(inverse, B), -1)[..., 0], axis=-1)
         trace = 1.01 * p.total(p.total(inverse * B, -1)[..., 0], -1)[..., 0]
         moved = trace + q * rho**2 / (2 * (1 - rho))
-        error = moved + p.gamma(q, ULPS + 1) * (np.abs(value) + moved) + 3 * q * p.tiny
-        return _known(value, np.where(rho < 1, 1.01 * error, np.inf), np.max(M.size, axis=(-2, -1)), p)
+        error = moved + p.gamma(q + ULPS) * (np.abs(value) + moved) + 3 * q * p.tiny
+        return _known(value, np.where(rho < 1, 1.01 * error, np.inf), np.max(M.size, axis=(-2, -1)), M.precision)
 
 
 def _at_most_inverse(M: np.ndarray, X: np.ndarray, p: Precision) -> np.ndarray:

@@ -20,6 +20,7 @@ COMMANDS = {
     "descend": "A layer family at work on tokens, half-step by half-step.",
     "certify": "A certificate of what a layer lowered; check one independently.",
     "redunet": "A network built forward from labelled tokens, and what it classifies.",
+    "vectors": "Conformance vectors for other implementations; check their results.",
     "bench": "How fast the rates are here, against the limit and plain torch.",
 }
 """A command ``name`` is the function ``name`` in ``verify/commands/name.py``; here is what it is for."""

@@ -19,16 +19,21 @@ __all__ = ["ball_erf", "ball_log", "eliminated", "exponential", "product", "runn
 _LN2 = Decimal("0.693147180559945309417232121458176568")
 _HIGH = float(int(_LN2 * 2**32)) / 2**32  # few digits, so that its products with whole numbers are exact
 _LOW = float(_LN2 - Decimal(_HIGH))
+_CACHED = 2**15  # numbers
 _DEGREE = 13  # (ln 2 / 2)^14/14! < 2^-57
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Σ_k a_ik b_kj, term after term."""
-    total = a[..., :, 0, None] * b[..., None, 0, :]
-    term = np.empty_like(total)
-    for k in range(1, a.shape[-1]):
-        np.multiply(a[..., :, k, None], b[..., None, k, :], out=term)
-        total += term
+    shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
+    total = np.zeros(shape)
+    width = max(1, _CACHED // max(1, total.size // max(1, shape[-1])))
+    for start in range(0, shape[-1], width):  # so that what is added to stays in the cache
+        part, columns = total[..., start : start + width], b[..., start : start + width]
+        term = np.empty_like(part)
+        for k in range(a.shape[-1]):
+            np.multiply(a[..., :, k, None], columns[..., None, k, :], out=term)
+            part += term
     return total
 
 
@@ -56,11 +61,12 @@ def eliminated(M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     pivots = np.empty(M.shape[:-1])
     for k in range(q):
         pivots[..., k] = rows[..., k, k]
-        own = rows[..., k, None, :] / pivots[..., k, None, None]
-        factors = rows[..., :, k, None].copy()
+        active = rows[..., k : q + k + 1]  # what is left of it is done, what is right of it has not begun
+        own = active[..., k, None, :] / pivots[..., k, None, None]
+        factors = active[..., :, 0, None].copy()
         factors[..., k, :] = 0
-        rows -= factors * own
-        rows[..., k, None, :] = own
+        active -= factors * own
+        active[..., k, None, :] = own
     return pivots, rows[..., q:]
 
 

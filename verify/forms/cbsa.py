@@ -56,8 +56,8 @@ class Cbsa(Form):
 
 def _pooling(n: int, side: int) -> np.ndarray:
     """Means of a square of n tokens over a grid of side × side, ``(side², n)``, as adaptive pooling takes them."""
-    width = math.isqrt(n)
-    if width**2 != n:
+    width = math.isqrt(max(n, 0))
+    if n < 1 or width**2 != n:
         raise ValueError(f"the tokens must be a square and one more, got {n + 1}")
     line = np.zeros((side, width))
     for i in range(side):

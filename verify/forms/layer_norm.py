@@ -34,7 +34,9 @@ class LayerNorm(Form):
         if self.centred == "yes":  # or by the mean square less the square of the mean, and x/σ − mean/σ
             mean, square = Z.mean(-1, keepdims=True), (Z**2).sum(-1, keepdims=True) / over
             centred = Z - mean
-            variance = ((centred**2).sum(-1, keepdims=True) / over).widened(2 * p.gamma(d, 4) * square.size)
+            variance = ((centred**2).sum(-1, keepdims=True) / over).widened(
+                2 * (p.gamma(d) + 4 * p.roundoff) * square.size
+            )
             centred = centred.widened(ULPS * p.roundoff * (Z.size + mean.size))
         else:
             centred, variance = Z, (Z**2).sum(-1, keepdims=True) / over
