@@ -109,7 +109,8 @@ def cases(kind: str, dtype: str, *, realistic: bool) -> Iterator[Case]:
     """Every case of a kind in a format."""
     for near in KINDS[kind].named:
         yield from _small(kind, near, dtype)
-        if realistic or dtype == ("float64" if kind in _RATES else "float32"):  # in which bounds of rates say enough
+        wanted = "float64" if kind in _RATES else "float32"  # in which bounds of rates say enough
+        if kind not in _ENTRY_BY_ENTRY and (realistic or dtype == wanted):
             for size in (TINY_IMAGENET, IMAGENET) if realistic else (TINY_IMAGENET,):
                 yield _case(kind, near, dtype, size, "ordinary", _tokens(kind, size))
 
@@ -221,6 +222,7 @@ def _tokens(kind: str, size: Size) -> np.ndarray:
     return Z / 2 ** round(np.log2(size.d) / 2) if kind in _ON_THE_SPHERE else Z
 
 
+_ENTRY_BY_ENTRY = ("skip", "passed_on")
 _RATES = ("coding_rate", "subspace_rate", "rate_reduction")
 _ON_THE_SPHERE = ("redunet", *_RATES)
 """Kinds whose tokens have norms about one."""
