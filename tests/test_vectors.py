@@ -24,7 +24,7 @@ from verify.vectors_check import check
 @pytest.fixture(autouse=True)
 def small_alone(monkeypatch):
     """Small sizes, but where a test asks for more."""
-    monkeypatch.setattr(vector_cases, "TINY_IMAGENET", vector_cases.Size("wide", 10, 16, 2, 24, 3))
+    monkeypatch.setattr(vector_cases, "WIDE", vector_cases.Size("wide", 10, 16, 2, 24, 3))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def exported(tmp_path_factory):
     """All small vectors, written once."""
     folder = tmp_path_factory.mktemp("vectors") / "all"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vector_cases, "TINY_IMAGENET", vector_cases.Size("wide", 10, 16, 2, 24, 3))
+        patch.setattr(vector_cases, "WIDE", vector_cases.Size("wide", 10, 16, 2, 24, 3))
         export(folder)
     return folder
 
@@ -175,7 +175,7 @@ def test_processor_and_threads_do_not_matter(tmp_path):
     }
     code = (
         "import sys; from pathlib import Path; from verify import vector_cases; from verify.vectors import export;"
-        'vector_cases.TINY_IMAGENET = vector_cases.Size("wide", 10, 16, 2, 24, 3);'
+        'vector_cases.WIDE = vector_cases.Size("wide", 10, 16, 2, 24, 3);'
         "export(Path(sys.argv[1]), sys.argv[2:])"
     )
     subprocess.run(

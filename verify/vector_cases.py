@@ -36,8 +36,8 @@ class Size:
 
 
 SMALL = Size("small", 6, 12, 3, 20, 2)
-TINY_IMAGENET = Size("d384", 197, 384, 6, 768, 8)
-IMAGENET = Size("d768", 197, 768, 12, 3072, 8)
+WIDE = Size("d384", 197, 384, 6, 768, 8)
+WIDER = Size("d768", 197, 768, 12, 3072, 8)
 CLASSES = 3
 
 
@@ -111,7 +111,7 @@ def cases(kind: str, dtype: str, *, realistic: bool) -> Iterator[Case]:
         yield from _small(kind, near, dtype)
         wanted = "float64" if kind in _RATES else "float32"  # in which bounds of rates say enough
         if kind not in _ENTRY_BY_ENTRY and (realistic or dtype == wanted):
-            for size in (TINY_IMAGENET, IMAGENET) if realistic else (TINY_IMAGENET,):
+            for size in (WIDE, WIDER) if realistic else (WIDE,):
                 yield _case(kind, near, dtype, size, "ordinary", _tokens(kind, size))
 
 

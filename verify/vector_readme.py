@@ -45,9 +45,9 @@ out the steps of the formula in the dtype, whatever the order of its sums, if:
   float32 or finer and then rounded;
 - division, square root, exp, erf and log err by at most 4 units of roundoff;
 - a softmax takes off the largest entry first, or none of its exponentials leaves the range;
-- constants may be rounded to the dtype, and factors may be taken into a product of matrices or out of it; LayerNorm may
-  compute its variance as the mean square less the square of the mean; log det is by Cholesky or by elimination, on
-  the Gram matrix of either side;
+- constants may be rounded to the dtype, and factors may be taken into a product of matrices or out of it (in float16
+  and bfloat16 only in float32, or if they are powers of two); LayerNorm may compute its variance as the mean square
+  less the square of the mean; log det is by Cholesky or by elimination, on the Gram matrix of either side;
 - subnormal numbers may be flushed to zero (but in float16).
 
 Vectors whose bound would say too little are left out: wide sums in half precision, for one.
@@ -55,7 +55,8 @@ Vectors whose bound would say too little are left out: wide sums in half precisi
 ## Letters
 
 Tokens are rows, Z is n x d. K `heads` of dimension p; in the formulas a matrix product is as written, and ᵀ is the
-transpose. softmax is over the last axis unless said otherwise. Logarithms are natural.
+transpose, [·]_k are the heads side by side. softmax is over the last axis unless said otherwise. Logarithms are
+natural. Under each form stands what it does, axis by axis, where forms of its kind differ.
 """
 
 

@@ -13,7 +13,7 @@ from verify.forms.form import Constants, Form, Named, Weights
 
 @dataclass(frozen=True)
 class ReduNet(Form):
-    """z + η (E z − Σ_j γ_j π_j C_j z), π = softmax_j(−λ‖C_j z‖), and back to the sphere."""
+    """z + η (E z − Σ_j γ_j π_j C_j z), π = softmax_j(−λ‖C_j z‖), and back to the sphere: over max(‖z‖, 1e-8)."""
 
     memberships: Literal["softmax(-lam|Cz|)", "softmax(lam|Cz|)", "softmax(-lam|Cz|^2)", "hard"] = "softmax(-lam|Cz|)"
     shares: Literal["gamma", "none"] = "gamma"

@@ -51,7 +51,7 @@ def _projected(Z: Bounded, weights: Weights, name: str, K: int) -> Bounded:
 
 @dataclass(frozen=True)
 class Mlp(Form):
-    """W₂ gelu(W₁ z + b₁) + b₂."""
+    """W₂ gelu(W₁ z + b₁) + b₂, gelu(x) = x (1 + erf(x/√2))/2."""
 
     activation: Literal["gelu", "gelu, by tanh", "relu", "none"] = "gelu"
 

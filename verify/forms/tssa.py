@@ -12,7 +12,11 @@ from verify.forms.heads import joined, split
 
 @dataclass(frozen=True)
 class Tssa(Form):
-    """−[Diag(π_k) Y_k Diag(1/(1 + v_k))]_k Wᵀ + b, v_k = Σ_j π_jk (Y_k)²_j/Σ_j π_jk."""
+    """−[Diag(π_k) Y_k Diag(1/(1 + v_k))]_k Wᵀ + b, v_k = Σ_j π_jk (Y_k)²_j/Σ_j π_jk.
+
+    π_j = softmax_k(t_k Σ_i s_jki), squares s_jki = (Y_k)²_ji shared out over the tokens: s_jki/max(Σ_j' s_j'ki, 1e-24),
+    or 1e-12 where sums are over the tokens so far. t is ``scale``, one where it is not given.
+    """
 
     normalised: Literal["over the tokens", "over the features", "no"] = "over the tokens"
     softmax: Literal["heads", "tokens"] = "heads"
