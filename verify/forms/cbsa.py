@@ -17,8 +17,8 @@ from verify.forms.heads import joined, split
 class Cbsa(Form):
     """Contract Q ← Q + s A Y, A = softmax(p^−½ Q Yᵀ); compress C = softmax(p^−½ QQᵀ) Q; broadcast s' AᵀC.
 
-    All of these in each head, Y = Z U_k; heads are joined, times Wᵀ, plus b. Q starts at means of the tokens, a square of
-    w × w, row by row, over a grid of ``side`` × ``side``: cell i of either axis is ⌊iw/side⌋ … ⌈(i + 1)w/side⌉ − 1.
+    All of these in each head, Y = Z U_k; heads are joined, times Wᵀ, plus b. Q starts at means of the tokens, a square
+    of w × w, row by row, over a grid of ``side`` × ``side``: cell i of either axis is ⌊iw/side⌋ … ⌈(i + 1)w/side⌉ − 1.
     """
 
     pooled: Literal["all but the last", "all but the first"] = "all but the last"
