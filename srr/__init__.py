@@ -21,6 +21,7 @@ from srr import (
     redunet,
     redunet_fourier,
     segmentation,
+    streaming,
     tost,
 )
 from srr._arrays import FactorisationError, PrecisionWarning
@@ -68,6 +69,7 @@ __all__ = [
     "redunet",
     "redunet_fourier",
     "segmentation",
+    "streaming",
     "subspace_coding_rate",
     "subspace_coding_rate_and_gradient",
     "tost",

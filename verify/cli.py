@@ -20,6 +20,9 @@ COMMANDS = {
     "descend": "A layer family at work on tokens, half-step by half-step.",
     "certify": "A certificate of what a layer lowered; check one independently.",
     "redunet": "A network built forward from labelled tokens, and what it classifies.",
+    "experiment": "The field's questions, asked again on synthetic data.",
+    "sweep": "An experiment over a grid of its parameters; resumes where it was ended.",
+    "crosscheck": "What an implementation computes, operator by operator.",
     "vectors": "Conformance vectors for other implementations; check their results.",
     "bench": "How fast the rates are here, against the limit and plain torch.",
 }
@@ -52,6 +55,7 @@ app = App(
     help_format="plaintext",
     version=_version,
     default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,
 )
 
 for _place, (_name, _help) in enumerate(COMMANDS.items()):
@@ -80,6 +84,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
         print(end="", flush=True)
     except (BrokenPipeError, SystemExit):  # rich exits where a pipe breaks
         return _silenced(141)  # what a shell says of a process that SIGPIPE ends
+    except KeyboardInterrupt:
+        print("srr: interrupted", file=sys.stderr)
+        return 130  # what a shell says of a process that SIGINT ends
     except OSError as error:
         print(f"srr: {error}", file=sys.stderr)
         return _silenced(2)

@@ -272,11 +272,15 @@ class _Search:
             value = form(*given, weights=self.weights, constants=self.constants)
         except (ValueError, KeyError, IndexError):
             return None  # shapes that this form cannot have
-        return (value.value, value.error) if value.shape == example.result.shape else None
+        return value.value, value.error
+
+    def _compared(self, form: Form, example: Example) -> tuple[np.ndarray, np.ndarray] | None:
+        found = self._values(form, example)
+        return found if found is not None and found[0].shape == example.result.shape else None
 
     def _agrees(self, form: Form) -> bool:
         for example in self.examples:
-            found = self._values(form, example)
+            found = self._compared(form, example)
             if found is None or not (np.abs(example.result - found[0]) <= found[1]).all():
                 return False
             if not np.isfinite(found[1]).all():
@@ -284,16 +288,20 @@ class _Search:
         return True
 
     def _same(self, one: Form, other: Form) -> bool:
-        for example in self.examples:
+        """Whether two forms are one function with these weights, which examples that are all alike do not tell."""
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(0)))
+        shapes = [tuple(a.shape for a in example.reads) for example in self.examples]
+        probes = [Example(tuple(rng.standard_normal(shape) for shape in each), np.zeros(0)) for each in shapes]
+        for example in probes:
             a, b = (self._values(form, example, PRECISIONS["float64"]) for form in (one, other))
-            if a is None or b is None or not (np.abs(a[0] - b[0]) <= a[1] + b[1]).all():
+            if a is None or b is None or a[0].shape != b[0].shape or not (np.abs(a[0] - b[0]) <= a[1] + b[1]).all():
                 return False
         return True
 
     def _gap(self, form: Form) -> float:
         off = size = 0.0
         for example in self.examples:
-            found = self._values(form, example)
+            found = self._compared(form, example)
             if found is None:
                 return np.inf
             off, size = off + float(np.sum((example.result - found[0]) ** 2)), size + float(np.sum(found[0] ** 2))
@@ -306,7 +314,7 @@ class _Search:
 
     def _difference(self, form: Form) -> Difference | None:
         for example in self.examples:
-            found = self._values(form, example)
+            found = self._compared(form, example)
             if found is None:
                 return None
             value, error = found

@@ -94,7 +94,7 @@ class _Worker:
         spawn = get_context("spawn")  # fork copies threads and CUDA contexts in a broken state
         self.pipe, theirs = spawn.Pipe()
         self._process = spawn.Process(target=_serve, args=(theirs, function, context), daemon=True)
-        with _environment(ONE_THREAD | UNOPTIMISED):  # the child reads it when it imports NumPy or JAX
+        with environment(ONE_THREAD | UNOPTIMISED):  # the child reads it when it imports NumPy or JAX
             self._process.start()
         theirs.close()
         self._job: Any = None
@@ -141,7 +141,7 @@ def _serve(pipe: Connection, function: Callable[..., Any], context: tuple[Any, .
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def environment(values: dict[str, str]) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

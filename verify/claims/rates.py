@@ -962,7 +962,7 @@ def compression_bounds_rate(case: Case) -> Outcome:
     hypotheses="orthonormal bases, however they overlap",
     expect=HOLDS_UNDER,
     twin="p for d in the constant of Rc, as printed",
-    uses=("rates.compression-bounds-rate",),
+    uses=("rates.sylvester", "rates.orthogonal-invariance"),
     instances=150,
     witness={
         "seed": 0,

@@ -27,18 +27,19 @@ __all__ = ["KINDS", "Form", "Kind", "Named", "named"]
 
 @dataclass(frozen=True)
 class Kind:
-    """An operator: what it is called, its named forms, and the one that theory derives, if there is one."""
+    """An operator: what it is called, its named forms, the one that theory derives if there is one, and a remark."""
 
     title: str
     named: tuple[Named, ...]
     theory: Named | None = None
+    remark: str = ""
 
 
 KINDS = {
     "attention": Kind("subspace self-attention", attention.FORMS, attention.PAPER),
     "ista": Kind("ISTA", ista.FORMS, ista.PAPER),
     "skip": Kind("the skip", skip.FORMS, skip.PAPER),
-    "layer_norm": Kind("LayerNorm", layer_norm.FORMS),
+    "layer_norm": Kind("LayerNorm", layer_norm.FORMS, remark="the theory has none"),
     "overcomplete": Kind("ISTA in a wide dictionary", overcomplete.FORMS, overcomplete.PAPER),
     "linear": Kind("the linear map of a decoder", linear.FORMS, linear.PAPER),
     "tssa": Kind("token statistics self-attention", tssa.FORMS, tssa.PAPER),
@@ -47,9 +48,9 @@ KINDS = {
     "coding_rate": Kind("the coding rate", coding_rate.FORMS, coding_rate.PAPER),
     "subspace_rate": Kind("the coding rate against subspaces", subspace_rate.FORMS, subspace_rate.PAPER),
     "rate_reduction": Kind("rate reduction", rate_reduction.FORMS, rate_reduction.PAPER),
-    "qkv_attention": Kind("attention with three projections", standard.ATTENTION),
+    "qkv_attention": Kind("attention with three projections", standard.ATTENTION, remark="the theory has one"),
     "passed_on": Kind("what comes between two submodules", passed_on.FORMS),
-    "mlp": Kind("an MLP", standard.MLP),
+    "mlp": Kind("an MLP", standard.MLP, remark="the theory has ISTA there"),
 }
 """By name."""
 

@@ -16,4 +16,4 @@ class PassedOn(Form):
         return reads[0]
 
 
-FORMS = (Named("network.passed-on", "passed on as it is", "no work says otherwise", PassedOn()),)
+FORMS = (Named("network.passed-on", "passed on as it is", "", PassedOn()),)

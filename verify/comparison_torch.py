@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from verify.bounded import PRECISIONS
 from verify.capture import CaptureError, capture, refuse_compiled
-from verify.crosscheck import CrossCheck, Finding, tokens
-from verify.forms import Form
+from verify.comparison import CrossCheck, Finding, tokens
+from verify.forms import KINDS, Form
 from verify.layouts import LAYOUTS, constants_of, recognise
 from verify.layouts.layout import Layout, Operator
 from verify.matching import Example, match
@@ -25,7 +25,7 @@ TOKENS = 6
 def network(
     model: nn.Module, *, layout: Layout | str | None, constants: dict[str, float], inputs: Any, seed: int
 ) -> CrossCheck:
-    """As `verify.crosscheck`, of a torch Module."""
+    """As `verify.comparison`, of a torch Module."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"target must be a torch Module or Subjects, got {type(model).__name__}")
     refuse_compiled(model)
@@ -37,6 +37,9 @@ def network(
     constants = {**constants_of(model), **constants}
     exact = _in_float64(model)
     operators = plan.operators(exact.state_dict(), **_accepted(plan, constants))
+    for operator in operators:
+        if operator.kind not in KINDS:
+            raise ValueError(f"layout must have operators of known kinds, got {operator.kind} in {plan.name}")
     trunk = exact.get_submodule(plan.trunk)
     given = _trunk_input(operators, trunk, plan, inputs, seed)
     taps = [tap for operator in operators for tap in (*operator.reads, operator.gives)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console, ConsoleOptions, RenderResult
 
-from verify.forms import KINDS
+from verify.forms import KINDS, Named
 from verify.matching import Example, Match, match
 
 if TYPE_CHECKING:
@@ -107,9 +108,9 @@ class CrossCheck:
         return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from verify import crosscheck_text
+        from verify import comparison_text
 
-        yield from crosscheck_text.rendered(self)
+        yield from comparison_text.rendered(self)
 
 
 def crosscheck(
@@ -150,7 +151,7 @@ def crosscheck(
         target = (target,)
     if isinstance(target, Iterable) and not hasattr(target, "state_dict"):
         return CrossCheck("operators", None, tuple(_checked(subject, seed) for subject in target))
-    from verify.crosscheck_torch import network
+    from verify.comparison_torch import network
 
     return network(target, layout=layout, constants=dict(constants or {}), inputs=inputs, seed=seed)
 
@@ -170,10 +171,12 @@ def tokens(kind: str, weights: Mapping[str, Any], *, n: int = 6, seed: int = 0) 
     Returns
     -------
     tuple of tuple of array, shape (2, n, d)
-        What the operator reads, one tuple for each call.
+        What the operator reads, one tuple for each call: samples ``(2n, d)`` for a ReduNet layer, and for CBSA a square
+        of tokens and one more.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
     d = _dimension(kind, weights)
+    n = math.isqrt(n) ** 2 + 1 if kind == "cbsa" else n
     unit = rng.standard_normal((2, n, d))
     outlier = unit.copy()
     outlier[:, 0] *= 30
@@ -181,7 +184,7 @@ def tokens(kind: str, weights: Mapping[str, Any], *, n: int = 6, seed: int = 0) 
     if kind not in ("cbsa", "tssa", "coding_rate"):
         sets += [np.repeat(unit[:, :1], n, axis=1), unit[:, :1]]
     if kind == "redunet":
-        sets = [a / np.linalg.norm(a, axis=-1, keepdims=True) for a in (unit, outlier)]
+        sets = [(a / np.linalg.norm(a, axis=-1, keepdims=True)).reshape(-1, d) for a in (unit, outlier)]
     return tuple((a,) for a in sets)
 
 
@@ -204,9 +207,14 @@ def _checked(subject: Subject, seed: int) -> Finding:
     return Finding(subject.name, found, len(examples))
 
 
+def said(form: Named) -> str:
+    """A form and where it is from."""
+    return f"{form.name} [{form.source}]" if form.source else form.name
+
+
 def words(found: Match) -> tuple[str, ...]:
     """A match in words, line by line."""
-    title, nearest = KINDS[found.kind].title, f"{found.nearest.name} [{found.nearest.source}]"
+    title, nearest = KINDS[found.kind].title, said(found.nearest)
     numbers = ", ".join(f"{name}={value:g}" for name, value in found.constants.items() if name != "heads")
     lines = [title + (f" ({numbers})" if numbers else "")]
     match found.verdict:
@@ -214,7 +222,7 @@ def words(found: Match) -> tuple[str, ...]:
             lines.append(f"is {nearest}")
         case "other":
             lines.append(f"is {nearest}")
-            lines.append(f"and not {found.wanted.name} [{found.wanted.source}]")
+            lines.append(f"and not {said(found.wanted)}")
         case "departs":
             lines.append(f"is {nearest}, except:")
             lines.extend(f"  {departure}" for departure in found.departures)
@@ -228,10 +236,12 @@ def words(found: Match) -> tuple[str, ...]:
             f"size of the effect: {found.difference.share:.2g} of its norm; first at [{where}]: "
             f"{found.difference.got:.9g}, not {found.difference.wanted:.9g} ± {found.difference.bound:.1g}"
         )
-    if found.theory and found.effect is not None:
-        theory = KINDS[found.kind].theory
-        lines.append(f"differs by {found.effect:.2g} of its norm from {theory.name} [{theory.source}]:")
+    theory = KINDS[found.kind].theory
+    if found.theory and found.effect is not None and theory is not found.nearest:
+        lines.append(f"differs by {found.effect:.2g} of its norm from {said(theory)}:")
         lines.extend(f"  {difference}" for difference in found.theory)
+    elif KINDS[found.kind].remark:
+        lines.append(KINDS[found.kind].remark)
     if found.alike:
         lines.append("not told apart by these inputs: " + "; ".join(found.alike))
     return tuple(lines)

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from verify.crosscheck import CrossCheck, Finding
+from verify.comparison import CrossCheck, Finding
 
 MARKS = {
     "known": "known",
@@ -21,14 +21,21 @@ MARKS = {
 
 def rendered(check: CrossCheck) -> Iterator[RenderableType]:
     """Everything to print."""
-    yield Text(f"{check.target}" + (f", in the layout {check.layout}" if check.layout else ""))
-    yield Text("")
-    for names, finding in _alike(check):
+    if check.layout:
+        yield Text(f"{check.target}, in the layout {check.layout}")
+        yield Text("")
+    groups = _alike(check)
+    for names, finding in groups:
+        if finding.match.kind == "passed_on" and finding.match.passes:
+            continue
         yield Text(f"{MARKS[finding.match.verdict]}: {_listed(names)}")
         for line in finding.lines():
             indent = 4 + len(line) - len(line.lstrip())
             yield Padding(Text(line.lstrip()), (0, 0, 0, indent))
         yield Text("")
+    wires = sum(len(names) for names, f in groups if f.match.kind == "passed_on" and f.match.passes)
+    if wires:
+        yield Text(f"Between submodules tokens are passed on as they are, in {_count(wires, 'place')}.")
     off = [name for name, within in check.own_precision.items() if not within]
     if off:
         yield Text(f"In its own precision rounding does not explain what these give: {_listed(off)}")
@@ -38,11 +45,17 @@ def rendered(check: CrossCheck) -> Iterator[RenderableType]:
     said = {
         "known": "known",
         "other": "of another form",
-        "departs": "depart",
+        "departs": "departing",
         "unknown": "unknown",
         "undecided": "undecided",
     }
-    yield Text(f"{len(check.findings)} operators: " + ", ".join(f"{n} {said[v]}" for v, n in counts.items() if n))
+    yield Text(
+        f"{_count(len(check.findings), 'operator')}: " + ", ".join(f"{n} {said[v]}" for v, n in counts.items() if n)
+    )
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _alike(check: CrossCheck) -> list[tuple[list[str], Finding]]:

@@ -1,0 +1,301 @@
+"""The cross-check: a right network is recognised, a wrong one is named or refused, and nothing wrong passes."""
+
+import json
+
+import networks
+import numpy as np
+import pytest
+import torch
+from crate_faults import DIM, FAULTS, HEADS, network
+
+from verify import Subject, crosscheck
+from verify.capture import CaptureError, capture
+from verify.cli import main
+from verify.comparison import tokens
+from verify.forms import KINDS, named
+from verify.layouts import LAYOUTS, Tap, constants_of
+from verify.matching import Example, match
+
+DICTIONARY = np.random.default_rng(0).standard_normal((DIM, DIM)) / 3
+
+
+def text(check):
+    return " ".join(str(check).split())
+
+
+# --- a right network ---
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_official_form_is_recognised(dtype):
+    check = crosscheck(network(dtype=dtype))
+    assert check.passes
+    assert {finding.match.verdict for finding in check.findings} == {"known"}
+    assert {finding.match.nearest.slug for finding in check.findings} == {
+        "norm.torch",
+        "crate.mssa",
+        "crate.skip",
+        "crate.ista",
+        "network.passed-on",
+    }
+    assert not any(finding.match.alike for finding in check.findings)
+    assert set(check.own_precision.values()) == ({True} if dtype == torch.float32 else set())
+
+
+def test_it_says_where_the_official_code_parts_from_the_paper_and_by_how_much():
+    check = crosscheck(network())
+    attention = next(finding.match for finding in check.findings if finding.match.kind == "attention")
+    assert [difference.split(" (not")[0] for difference in attention.theory] == [
+        "the softmax has the scale p^-1/2",
+        "a free output matrix",
+        "with a bias",
+    ]
+    model, Z = network(), torch.as_tensor(tokens("attention", {"projection": np.ones((1, DIM))})[0][0])
+    U = model.transformer.layers[0][0].fn.qkv.weight.unflatten(0, (HEADS, -1)).mT.detach()
+    Y = Z[:, None] @ U
+    paper = (torch.softmax(Y @ Y.mT, -1) @ Y @ U.mT).sum(1)
+    with torch.no_grad():
+        effect = (model.transformer.layers[0][0].fn(Z) - paper).norm() / paper.norm()
+    assert 0.3 * effect < attention.effect < 3 * effect
+
+
+def test_a_bias_that_is_not_there_is_no_difference():
+    model = network()
+    with torch.no_grad():
+        for attend, _ in model.transformer.layers:
+            attend.fn.to_out[0].bias.zero_()
+    attention = next(f.match for f in crosscheck(model).findings if f.match.kind == "attention")
+    assert attention.verdict == "known"
+    assert not any("bias" in difference for difference in attention.theory)
+
+
+def test_the_network_is_left_as_it_was():
+    model = network(dtype=torch.float32).train()
+    before = {name: a.clone() for name, a in model.state_dict().items()}
+    crosscheck(model)
+    assert model.training
+    assert all(module.training for module in model.modules())
+    assert all(torch.equal(a, before[name]) and a.dtype == torch.float32 for name, a in model.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+# --- wrong networks ---
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_fault_is_named_or_refused(name):
+    fault = FAULTS[name]
+    if fault.refused:
+        with pytest.raises(ValueError, match=fault.says):
+            crosscheck(fault.build())
+        return
+    check = crosscheck(fault.build())
+    assert fault.says in text(check)
+    assert not check.passes
+
+
+def test_two_faults_in_one_operator_are_both_named():
+    def forward(Z):
+        return np.maximum(Z + 0.1 * (Z - Z @ DICTIONARY) @ DICTIONARY.T - 0.1, 0)
+
+    (finding,) = crosscheck(Subject(forward, "ista", {"D": DICTIONARY}, {"eta": 0.1, "lam": 0.1})).findings
+    assert finding.match.verdict == "departs"
+    assert [departure.split(" (not")[0] for departure in finding.match.departures] == [
+        "D and its transpose have changed places",
+        "the threshold is lam, without eta",
+    ]
+
+
+def test_a_fault_in_one_layer_of_many_is_found_there():
+    model = network(depth=4)
+    bad = model.transformer.layers[2][1].fn
+    bad.forward = lambda z: torch.relu(z + 0.1 * ((z - z @ bad.weight.T) @ bad.weight))
+    wrong = [finding.operator for finding in crosscheck(model).findings if not finding.match.passes]
+    assert wrong == ["transformer.layers.2.1.fn"]
+
+
+def test_a_difference_too_small_for_single_precision_is_found():
+    """The operators are judged in float64 whatever the network is in: λ is off by 1e-5 of itself."""
+    model = network(dtype=torch.float32)
+    for _, sparsify in model.transformer.layers:
+        sparsify.fn.lambd = 0.1 * (1 + 1e-5)
+    check = crosscheck(model, constants={"lambd": 0.1})
+    assert not check.passes
+    assert "lam is 0.100001" in text(check)
+
+
+def test_half_precision_weights_are_judged_as_they_are():
+    check = crosscheck(network().to(torch.bfloat16))
+    assert check.findings
+    assert {finding.match.verdict for finding in check.findings} == {"known"}
+
+
+def test_another_form_is_not_the_one_that_was_asked_for():
+    def forward(Z):
+        Y = Z @ DICTIONARY.T
+        logits = np.where(np.tril(np.ones((Z.shape[1],) * 2)) > 0, DIM**-0.5 * Y @ np.swapaxes(Y, 1, 2), -np.inf)
+        shares = np.exp(logits - logits.max(-1, keepdims=True))
+        return shares / shares.sum(-1, keepdims=True) @ Y @ DICTIONARY.T
+
+    weights = {"projection": DICTIONARY, "output": DICTIONARY}
+    for slug, verdict in (("", "known"), ("crate.mssa-causal", "known"), ("crate.mssa", "other")):
+        found = crosscheck(Subject(forward, "attention", weights, {"heads": 1}, form=slug)).findings[0].match
+        assert (found.verdict, found.nearest.slug) == (verdict, "crate.mssa-causal")
+
+
+# --- what examples do and do not tell ---
+
+
+def test_examples_that_tell_too_little_are_said_to():
+    """Tokens that are all alike do not tell over what the softmax is."""
+    weights = {"projection": DICTIONARY}
+    Z = np.ones((1, 4, DIM))
+    found = match("attention", [Example((Z,), Z @ DICTIONARY.T @ DICTIONARY)], weights, {"heads": 2})
+    assert any("the softmax is over the queries" in other for other in found.alike)
+
+
+def test_rounding_in_a_low_precision_may_leave_it_undecided():
+    rng = np.random.default_rng(1)
+    weights = {"projection": rng.standard_normal((DIM, DIM))}
+    Z = 0.01 * rng.standard_normal((1, 5, DIM))
+    result = named("crate.mssa").form
+    from verify.bounded import PRECISIONS, exact
+
+    value = result(exact(Z, PRECISIONS["float64"]), weights=weights, constants={"heads": 3}).value
+    found = match("attention", [Example((Z,), value)], weights, {"heads": 3}, precision="bfloat16")
+    assert found.verdict == "undecided"
+    assert not found.passes
+    assert match("attention", [Example((Z,), value)], weights, {"heads": 3}).verdict == "known"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda kind, examples: ("mssa", examples), "kind must be one of"),
+        (lambda kind, examples: (kind, []), "examples must be at least one"),
+        (
+            lambda kind, examples: (kind, [Example((np.full((1, 2, DIM), np.nan),), np.ones(1))]),
+            "examples must be finite",
+        ),
+    ],
+)
+def test_bad_input_to_match_is_named(change, message):
+    kind, examples = change("ista", [Example((np.ones((1, 2, DIM)),), np.ones((1, 2, DIM)))])
+    with pytest.raises(ValueError, match=message):
+        match(kind, examples, {"D": DICTIONARY}, {"eta": 0.1, "lam": 0.1})
+
+
+@pytest.mark.parametrize("name", [name for name in networks.SMALL if "fourier" not in name])
+def test_every_network_is_what_its_layout_says(name):
+    """All operators of srr's own networks are known, each in the form that its layout names."""
+    model = networks.network(name)
+    check = crosscheck(model, inputs=networks.feed_trunk(name))
+    assert check.layout == name
+    assert check.passes
+    operators = LAYOUTS[name].operators(model.state_dict(), **constants_of(model))
+    assert len(check.findings) == len(operators)
+    for finding, operator in zip(check.findings, operators, strict=True):
+        assert finding.match.verdict == "known"
+        assert not operator.form or finding.match.nearest == named(operator.form) in KINDS[operator.kind].named
+
+
+@pytest.mark.parametrize("name", ["redunet_fourier_1d", "redunet_fourier_2d"])
+def test_what_has_no_forms_yet_is_refused(name):
+    with pytest.raises(ValueError, match=f"operators of known kinds, got redunet_fourier in {name}"):
+        crosscheck(networks.network(name), inputs=networks.feed(name))
+
+
+# --- capture ---
+
+
+def test_hooks_go_when_the_run_fails():
+    model = network()
+    with pytest.raises(ValueError, match="not enough values"):
+        capture(model, lambda: model(torch.zeros(1, 2)), [Tap("transformer", "input")])
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_what_is_captured_survives_a_change_in_place():
+    model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.ReLU(inplace=True)).double()
+    Z = torch.randn(4, 3, dtype=torch.float64)
+    got = capture(model, lambda: model(Z), [Tap("0", "output")])
+    assert torch.equal(got[Tap("0", "output")], model[0](Z))
+    with pytest.raises(CaptureError, match="changed in place"):
+        capture(model, lambda: model(Z), [Tap("1", "output")])
+
+
+# --- other libraries ---
+
+
+def test_a_function_of_jax_is_checked_as_well():
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+
+    def forward(Z, D, lam):
+        return jax.nn.relu(Z + 0.1 * (Z - Z @ D.T) @ D - 0.1 * lam)
+
+    with jax.enable_x64(True):
+        for lam, verdict in ((0.1, "known"), (0.0, "departs")):
+            function = jax.jit(lambda Z, lam=lam: forward(Z, jnp.asarray(DICTIONARY), lam))
+            subject = Subject(function, "ista", {"D": DICTIONARY}, {"eta": 0.1, "lam": 0.1}, form="crate.ista")
+            assert crosscheck(subject).findings[0].match.verdict == verdict
+
+
+def test_a_function_in_single_precision_is_judged_by_that():
+    D = torch.as_tensor(DICTIONARY).float()
+
+    def forward(Z):
+        Z = torch.as_tensor(Z).float()
+        return torch.relu(Z + 0.1 * (Z - Z @ D.T) @ D - 0.1 * 0.1).double()
+
+    weights = {"D": D}
+    in_float32 = [(a.astype(np.float32).astype(np.float64),) for (a,) in tokens("ista", weights)]
+    subject = Subject(forward, "ista", weights, {"eta": 0.1, "lam": 0.1}, inputs=in_float32, precision="float32")
+    assert crosscheck(subject).findings[0].match.verdict == "known"
+
+
+# --- the command ---
+
+
+@pytest.fixture
+def somewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def test_the_command_names_what_it_finds(somewhere, capsys):
+    (somewhere / "nets_one.py").write_text(
+        "from crate_faults import FAULTS, network\nbad = FAULTS['no threshold'].build\n"
+    )
+    assert main(["crosscheck", "nets_one:network"]) == 0
+    out = capsys.readouterr().out
+    assert "23 operators: 23 known" in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert main(["crosscheck", "nets_one:bad", "--json"]) == 1
+    data = json.loads(capsys.readouterr().out)
+    wrong = [operator for operator in data["operators"] if operator["verdict"] != "known"]
+    assert [operator["operator"] for operator in wrong] == ["transformer.layers.0.1.fn", "transformer.layers.1.1.fn"]
+    assert wrong[0]["departures"] == ["the threshold lam is missing (not: the threshold is eta lam)"]
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("nets_two", "target must be package.module:name"),
+        ("nowhere_at_all:x", "target must be importable"),
+        ("nets_two:other", "target must be in nets_two, which has no other"),
+        ("nets_two:number", "target must be a torch Module or Subjects, got int"),
+        ("nets_two:fails", "target must be made by nets_two:fails\\(\\), got ZeroDivisionError"),
+        ("nets_two:compiled", "must not be compiled"),
+    ],
+)
+def test_the_command_refuses_in_one_sentence(somewhere, capsys, target, message):
+    (somewhere / "nets_two.py").write_text(
+        "from crate_faults import FAULTS\nnumber = 3\n"
+        "def fails():\n    1 / 0\ncompiled = FAULTS['a compiled part'].build\n"
+    )
+    assert main(["crosscheck", target]) == 2
+    err = capsys.readouterr().err
+    assert __import__("re").search(message, err)
+    assert len(err.splitlines()) == 2

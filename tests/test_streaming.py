@@ -1,0 +1,231 @@
+"""Rates from streamed second moments: those of the tokens in memory, whatever the blocks."""
+
+import tracemalloc
+import warnings
+from itertools import pairwise
+
+import numpy as np
+import oracle
+import pytest
+from backends import CPU, GPU, parametrize
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import srr
+from srr import PrecisionWarning, streaming
+from srr.streaming import blocks, merge, moments, second_moments
+
+METHODS = streaming.METHODS
+n, d, K, p = 23, 6, 3, 2
+
+
+def tokens(n=n, d=d, *, scale=1.0, condition=1.0, seed=0):
+    rng = np.random.default_rng(seed)
+    left = np.linalg.qr(rng.standard_normal((n, min(n, d))))[0]
+    right = np.linalg.qr(rng.standard_normal((d, min(n, d))))[0]
+    return scale * (left * np.geomspace(1, 1 / condition, min(n, d))) @ right.T
+
+
+BASES = np.random.default_rng(1).standard_normal((K, d, p))
+
+
+def cut(Z, sizes):
+    edges = np.cumsum([0, *sizes])
+    return [Z[a:b] for a, b in pairwise(edges)]
+
+
+# --- values ---
+
+
+@parametrize(CPU, GPU)
+@pytest.mark.parametrize("method", METHODS)
+def test_as_in_memory_on_every_library(backend, method):
+    with backend.active():
+        Z, U = backend.array(tokens()), backend.array(BASES)
+        got = moments([Z[:5, ...], Z[5:6, ...], Z[6:, ...]], method=method)
+        tolerance = 100 * np.finfo(backend.dtype).eps
+        pairs = [
+            (streaming.coding_rate(got, eps=0.5), srr.coding_rate(Z, eps=0.5)),
+            (streaming.subspace_coding_rate(got, U, eps=0.5), srr.subspace_coding_rate(Z, U, eps=0.5)),
+            (streaming.rate_reduction(got, U=U, eps=0.5), srr.rate_reduction(Z, U=U, eps=0.5)),
+            (Z @ streaming.gradient_factor(got, eps=0.5), srr.coding_rate_and_gradient(Z, eps=0.5)[1]),
+            (
+                Z @ streaming.subspace_gradient_factor(got, U, eps=0.5),
+                srr.subspace_coding_rate_and_gradient(Z, U, eps=0.5)[1],
+            ),
+        ]
+        for streamed, whole in pairs:
+            assert type(streamed) is type(whole)
+            assert streamed.dtype == whole.dtype
+            assert streamed.shape == whole.shape
+            np.testing.assert_allclose(backend.read(streamed), backend.read(whole), rtol=0, atol=tolerance * 10)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_partitions_as_in_memory(method):
+    Z, labels = tokens(), np.arange(n) % K
+    parts = [moments([Z[labels == k]], method=method) for k in range(K)]
+    Pi = np.eye(K)[labels]
+    np.testing.assert_allclose(
+        streaming.partition_coding_rate(parts, eps=0.3), srr.partition_coding_rate(Z, Pi, eps=0.3), rtol=1e-13
+    )
+    np.testing.assert_allclose(
+        streaming.rate_reduction(parts=parts, eps=0.3), srr.rate_reduction(Z, Pi=Pi, eps=0.3), rtol=1e-12
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 9), min_size=1, max_size=12).filter(sum),
+    st.integers(1, 7),
+    st.sampled_from(METHODS),
+    st.sampled_from([1e-6, 1.0, 1e4]),
+    st.sampled_from([1.0, 1e3, 1e7]),
+    st.integers(0, 2**32 - 1),
+)
+def test_whatever_the_blocks_the_exact_rate_is_within_the_bound(sizes, d, method, scale, condition, seed):
+    Z = tokens(sum(sizes), d, scale=scale, condition=condition, seed=seed)
+    got = moments(cut(Z, sizes), method=method)
+    assert got.n == sum(sizes)
+    U = np.random.default_rng(seed).standard_normal((2, d, 1))
+    for rated, exact in (
+        (streaming.coding_rate(got, eps=0.5, report=True), oracle.coding_rate(Z, eps=0.5)),
+        (streaming.subspace_coding_rate(got, U, eps=0.5, report=True), oracle.subspace_coding_rate(Z, U, eps=0.5)),
+    ):
+        assert oracle.error(rated.value, exact) <= float(rated.error_bound) * float(rated.value) + 1e-300
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_triangular_moments_are_as_accurate_as_the_svd_of_all_tokens(seed):
+    """Where singular values span seven decades and ε resolves them all, S has lost what T keeps."""
+    Z = tokens(200, d, condition=1e7, seed=seed)
+    exact = oracle.coding_rate(Z, eps=1e-8)
+    accurate = streaming.coding_rate(moments(blocks(Z, 7), method="qr"), eps=1e-8)
+    assert oracle.error(accurate, exact) < 1e-7
+    in_memory = srr.coding_rate(Z, eps=1e-8, method="svd")
+    assert oracle.error(accurate, exact) < 10 * oracle.error(in_memory, exact) + 1e-8
+    with pytest.warns(PrecisionWarning, match="known only to a relative error"):
+        rough = streaming.coding_rate(moments(blocks(Z, 7)), eps=1e-8)
+    assert oracle.error(rough, exact) > 1e-5
+
+
+def test_blocks_are_summed_pairwise():
+    """2^13 blocks of one token in single precision: one after the other they would lose two digits more."""
+    value = np.float32(0.1)
+    Z = np.full((2**13, 1), value)
+    exact = 2**13 * float(value) ** 2
+    got = moments(blocks(Z, 1))
+    assert abs(float(got.gram[0, 0]) - exact) < 20 * 2**-24 * exact
+    assert got.depth == 1 + 13
+    one_by_one = np.float32(0)
+    for row in Z:
+        one_by_one += row[0] * row[0]
+    assert abs(float(one_by_one) - exact) > 100 * 2**-24 * exact
+
+
+# --- where moments come from ---
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_parts_from_many_machines_merge(method):
+    Z = tokens()
+    whole = moments([Z], method=method)
+    joined = merge(moments([Z[:4]], method=method), moments([Z[4:]], method=method))
+    np.testing.assert_allclose(joined.gram, whole.gram, atol=1e-14)
+    assert joined.n == whole.n == n
+
+
+def test_moments_that_somebody_else_has_summed():
+    Z = tokens()
+    got = second_moments(Z.T @ Z, n)
+    np.testing.assert_allclose(streaming.coding_rate(got, eps=0.5), srr.coding_rate(Z, eps=0.5), rtol=1e-14)
+
+
+class Lazy:
+    """What a Dask array looks like from here: slices that have yet to be computed."""
+
+    def __init__(self, Z):
+        self.Z, self.shape = Z, Z.shape
+
+    def __getitem__(self, rows):
+        return Lazy(self.Z[rows])
+
+    def compute(self):
+        return self.Z
+
+
+def test_memory_mapped_files_and_lazy_arrays(tmp_path):
+    Z = tokens(50)
+    np.save(tmp_path / "Z.npy", Z)
+    for source in (np.load(tmp_path / "Z.npy", mmap_mode="r"), Lazy(Z)):
+        assert [len(block) for block in blocks(source, 20)] == [20, 20, 10]
+        np.testing.assert_allclose(moments(blocks(source, 20)).gram, Z.T @ Z, atol=1e-13)
+
+
+def test_memory_does_not_grow_with_the_tokens():
+    rng, rows, width = np.random.default_rng(0), 512, 64
+    block = rng.standard_normal((rows, width))
+
+    def peak(count):
+        tracemalloc.start()
+        moments(block for _ in range(count))
+        try:
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(4)
+    few, many = peak(16), peak(1024)
+    assert many - few <= 7 * 8 * width**2  # one matrix for each doubling, and one more
+    assert many < block.nbytes * 2
+
+
+# --- bad input ---
+
+GOOD = moments([tokens()])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: moments(3), TypeError, "Z must be an iterable of blocks, got int"),
+        (lambda: moments([]), ValueError, "Z must have at least one token, got none"),
+        (lambda: moments([tokens()], method="svd"), ValueError, "method must be"),
+        (lambda: moments([tokens(), [1.0]]), TypeError, r"Z\[1\] must be"),
+        (lambda: moments([tokens()[0]]), ValueError, r"Z\[0\] must have shape"),
+        (lambda: moments([tokens(), tokens(d=4)]), ValueError, "second must have shape"),
+        (lambda: moments([tokens(), np.full((2, d), np.nan)]), ValueError, r"Z\[1\] must be finite"),
+        (lambda: moments([tokens(), tokens().astype(np.float32)]), TypeError, "dtype"),
+        (lambda: blocks(np.ones(3)), ValueError, r"Z must have shape \(n, d\)"),
+        (lambda: blocks(np.ones((3, 2)), 0), ValueError, "rows must be"),
+        (lambda: merge(GOOD, 3), TypeError, "second must be Moments, got int"),
+        (lambda: merge(GOOD, moments([tokens()], method="qr")), ValueError, "second must have method 'gram'"),
+        (lambda: second_moments(np.ones((2, 3)), 4), ValueError, "S must be square"),
+        (lambda: second_moments(np.array([[1.0, 2.0], [0.0, 1.0]]), 4), ValueError, "S must be symmetric"),
+        (lambda: second_moments(-np.eye(2), 4), ValueError, "S must have no negative diagonal"),
+        (lambda: second_moments(np.eye(2), 0), ValueError, "n must be"),
+        (lambda: streaming.coding_rate(tokens(), eps=0.5), TypeError, "Z must be Moments, got ndarray"),
+        (lambda: streaming.coding_rate(GOOD, eps=0), ValueError, "eps must be"),
+        (lambda: streaming.coding_rate(GOOD, eps=0.5, report=1), TypeError, "report must be"),
+        (lambda: streaming.subspace_coding_rate(GOOD, BASES[:, :4], eps=0.5), ValueError, "U must have shape"),
+        (lambda: streaming.subspace_coding_rate(GOOD, BASES.astype(np.float32), eps=0.5), TypeError, "dtype"),
+        (lambda: streaming.partition_coding_rate([], eps=0.5), ValueError, "parts must be a sequence of at least one"),
+        (lambda: streaming.partition_coding_rate([GOOD, 1], eps=0.5), TypeError, r"parts\[1\] must be Moments"),
+        (lambda: streaming.rate_reduction(GOOD, eps=0.5), ValueError, "exactly one of U and parts must be given"),
+        (
+            lambda: streaming.rate_reduction(GOOD, U=BASES, parts=[GOOD], eps=0.5),
+            ValueError,
+            "exactly one of U and parts",
+        ),
+        (lambda: streaming.gradient_factor(None, eps=0.5), TypeError, "Z must be Moments"),
+    ],
+)
+def test_bad_input_is_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_no_warning_where_nothing_is_lost():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        streaming.coding_rate(GOOD, eps=0.5)

@@ -1,0 +1,120 @@
+"""``srr experiment``: one of the field's questions, asked again on synthetic data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from verify.usage import Flag, UsageError, user_input
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from verify.experiments.experiment import Experiment, Row
+
+
+def experiment(
+    name: Annotated[str | None, Parameter(show_default=False)] = None,
+    /,
+    *,
+    full: Flag = False,
+    set: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None), show_default=False)] = (),
+    out: Annotated[Path | None, Parameter(show_default=False)] = None,
+    json: Flag = False,
+) -> int:
+    """Run an experiment: a table, what it answers, and with --out its figure and numbers.
+
+    Parameters
+    ----------
+    name
+        Which; without it, the list of them.
+    full
+        At full size, which takes longer than a minute.
+    set
+        Parameters, name=value, with values as in TOML: eps=[0.1, 1.0].
+    out
+        A folder for NAME.svg, NAME.png and NAME.json.
+    json
+        Print the numbers as JSON.
+
+    Returns
+    -------
+    int
+        0.
+    """
+    from verify.experiments import NAMES, load
+    from verify.experiments.results import to_json
+    from verify.output import require_writable
+    from verify.terminal import page, progress
+
+    if name is None:
+        with page() as console:
+            for each in NAMES:
+                found = load(each)
+                console.print(f"{each}: {found.title}")
+                console.print(f"  {found.question}")
+        return 0
+    with user_input():
+        chosen = load(name)
+        given = chosen.with_parameters({**(chosen.full if full else {}), **_read(set)})
+        if out is not None:
+            require_writable(out, "out", folder=True)
+    rows: list[Row] = []
+    with progress(chosen.total(given), chosen.title) as advance:
+        for row in chosen.run(given):
+            rows.append(row)
+            advance(chosen.title)
+    document = to_json(chosen, given, rows)
+    if out is not None:
+        _write(out, chosen, rows, document)
+    if json:
+        print(document, end="")
+    else:
+        with page() as console:
+            _print(console, chosen, rows)
+    return 0
+
+
+def _read(settings: tuple[str, ...]) -> dict[str, Any]:
+    """``name=value`` pairs, the values as TOML reads them; a word may go without its quotes."""
+    import tomllib
+
+    found = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not (equals and name):
+            raise UsageError(f"set must be name=value, got {setting!r}")
+        try:
+            found[name] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[name] = value
+    return found
+
+
+def _print(console: Console, chosen: Experiment, rows: list[Row]) -> None:
+    from rich.table import Table
+
+    console.print(chosen.question)
+    table = Table(box=None, pad_edge=False)
+    for column in chosen.columns:
+        table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
+    for row in rows:
+        table.add_row(*(_short(row[column]) for column in chosen.columns))
+    console.print(table)
+    console.print(chosen.verdict(rows))
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _write(folder: Path, chosen: Experiment, rows: list[Row], document: str) -> None:
+    from verify import figure
+    from verify.output import write_all
+
+    drawn = [chosen.figure(rows)]
+    write_all([(folder / f"{chosen.name}.json", document)])
+    for suffix in (".svg", ".png"):
+        figure.write(drawn, folder / f"{chosen.name}{suffix}")

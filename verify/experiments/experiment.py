@@ -1,0 +1,96 @@
+"""An experiment: a question, the numbers that set it up, what is measured, and what follows."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from verify.figure import Figure
+
+Row = dict[str, Any]
+"""One measurement: names to numbers, words or truth values."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A named experiment.
+
+    Attributes
+    ----------
+    name : str
+        As in ``srr experiment NAME``.
+    title, question, source : str
+    parameters : type
+        A frozen dataclass whose defaults take less than a minute on two cores; its docstring says what they are.
+    full : mapping
+        What ``--full`` changes of them.
+    total : callable
+        Parameters to how many rows there will be.
+    run : callable
+        Parameters to rows, one after the other: a function of its parameters alone.
+    columns : tuple of str
+        The names of a row that the table shows.
+    figure, verdict : callable
+        Rows to a picture, and to what they answer, in a sentence or two.
+    """
+
+    name: str
+    title: str
+    question: str
+    source: str
+    parameters: type
+    full: Mapping[str, Any]
+    total: Callable[[Any], int]
+    run: Callable[[Any], Iterator[Row]]
+    columns: tuple[str, ...]
+    figure: Callable[[Sequence[Row]], Figure]
+    verdict: Callable[[Sequence[Row]], str]
+
+    def with_parameters(self, given: Mapping[str, Any]) -> Any:
+        """Its parameters with some of them given.
+
+        Raises
+        ------
+        ValueError
+            One that it does not have, or of another type; the message names it, and what it may be.
+        """
+        hints = get_type_hints(self.parameters)
+        names = [field.name for field in fields(self.parameters)]
+        for name in given:
+            if name not in names:
+                raise ValueError(f"{name} must be a parameter of {self.name}: {', '.join(names)}; got {given[name]!r}")
+        return self.parameters(**{name: converted(value, hints[name], name) for name, value in given.items()})
+
+
+def converted(value: Any, hint: Any, name: str) -> Any:
+    """A value read from a file or a command line, as one of a type; whole numbers stand for floats, lists for tuples.
+
+    Raises
+    ------
+    ValueError
+        It is of another type.
+    """
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise ValueError(f"{name} must be one of {', '.join(map(str, get_args(hint)))}, got {value!r}")
+        return value
+    if get_origin(hint) in (Union, types.UnionType):
+        kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+        return None if value is None else converted(value, kinds[0], name)
+    if get_origin(hint) is tuple:
+        kind = get_args(hint)[0]
+        if not isinstance(value, list | tuple) or not value:
+            raise ValueError(f"{name} must be a list of at least one {_said(kind)}, got {value!r}")
+        return tuple(converted(item, kind, f"{name}[{index}]") for index, item in enumerate(value))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not hint or value != value:
+        raise ValueError(f"{name} must be {_said(hint)}, got {value!r}")
+    return value
+
+
+def _said(kind: Any) -> str:
+    words = {float: "a number", int: "a whole number", str: "a word", bool: "true or false"}
+    return words.get(kind, str(kind))

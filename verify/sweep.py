@@ -1,0 +1,377 @@
+"""An experiment over many values of its parameters, on any executor; a cell that is done is never lost or done twice.
+
+Finished cells are lines of a file, each appended at once and named by a hash of the experiment, the version of srr and
+the cell's parameters. A line that was cut off by the end of the process is not a line, and its cell is done again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from verify.experiments import load as experiment_named
+from verify.experiments.experiment import Row
+
+ATTEMPTS = 3
+"""How often a cell is given to a worker that dies before it is called failed."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One choice of parameters."""
+
+    experiment: str
+    parameters: Mapping[str, Any]
+    key: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a cell: its rows, or the error that ended it."""
+
+    cell: Cell
+    rows: tuple[Row, ...]
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Design:
+    """A sweep as its file describes it."""
+
+    experiment: str
+    cells: tuple[Cell, ...]
+
+
+# --- the design -------------------------------------------------------------------------------------------------
+
+
+def read(path: Path) -> Design:
+    """The design in a TOML file: ``experiment``, ``fixed`` parameters, and either ``grid`` or ``random``.
+
+    ``[grid]`` has a list of values for each parameter, all combinations of which are cells. ``[random]`` has
+    ``samples``, ``seed``, and for each parameter ``{low, high}`` with ``log = true`` if wanted, or ``{choices}``.
+
+    Raises
+    ------
+    ValueError
+        The file cannot be read or is no TOML; a key or parameter is unknown, of another type, or empty. The message
+        names the file, the line and the key.
+    """
+    import tomllib
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{path} must be a TOML file, got {type(error).__name__}: {error}") from error
+    try:
+        return _design(data)
+    except ValueError as error:
+        raise ValueError(f"{path}, line {_line(text, str(error))}: {error}") from None
+
+
+def _design(data: Mapping[str, Any]) -> Design:
+    for key in data:
+        if key not in ("experiment", "fixed", "grid", "random"):
+            raise ValueError(f"{key} must be one of experiment, fixed, grid, random")
+    if not isinstance(data.get("experiment"), str):
+        raise ValueError(f"experiment must be the name of one, got {data.get('experiment')!r}")
+    name, fixed = data["experiment"], _table(data, "fixed")
+    found = experiment_named(name)
+    found.with_parameters(fixed)
+    if ("grid" in data) == ("random" in data):
+        raise ValueError(f"grid must be there, or random, and not both; got {'both' if 'grid' in data else 'neither'}")
+    choices = _grid(_table(data, "grid")) if "grid" in data else _random(_table(data, "random"))
+    cells = []
+    for chosen in choices:
+        parameters = asdict(found.with_parameters({**fixed, **chosen}))
+        cells.append(Cell(name, parameters, key_of(name, parameters)))
+    return Design(name, tuple({cell.key: cell for cell in cells}.values()))
+
+
+def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    table = data.get(key, {})
+    if not isinstance(table, dict):
+        raise ValueError(f"{key} must be a table, got {table!r}")
+    return table
+
+
+def _grid(grid: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    if not grid:
+        raise ValueError("grid must have at least one parameter, got none")
+    for name, values in grid.items():
+        if not isinstance(values, list) or not values:
+            raise ValueError(f"{name} must be a list of at least one value, got {values!r}")
+    return (dict(zip(grid, values, strict=True)) for values in product(*grid.values()))
+
+
+def _random(given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    samples, seed = given.get("samples"), given.get("seed", 0)
+    for name, value, least in (("samples", samples, 1), ("seed", seed, 0)):
+        if type(value) is not int or value < least:
+            raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    ranges = {name: value for name, value in given.items() if name not in ("samples", "seed")}
+    if not ranges:
+        raise ValueError("random must have at least one parameter, got none")
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+    draws = {name: _drawn(name, value, samples, rng) for name, value in ranges.items()}
+    return ({name: values[i] for name, values in draws.items()} for i in range(samples))
+
+
+def _drawn(name: str, spec: Any, samples: int, rng: np.random.Generator) -> list[Any]:
+    if isinstance(spec, dict) and set(spec) == {"choices"} and isinstance(spec["choices"], list) and spec["choices"]:
+        return [spec["choices"][i] for i in rng.integers(0, len(spec["choices"]), samples)]
+    numbers = isinstance(spec, dict) and {"low", "high"} <= set(spec) <= {"low", "high", "log"}
+    if not numbers or not all(type(spec[end]) in (int, float) for end in ("low", "high")):
+        raise ValueError(f"{name} must be {{low, high}} or {{choices}}, got {spec!r}")
+    low, high, log = spec["low"], spec["high"], spec.get("log", False)
+    if not low < high or (log and low <= 0):
+        raise ValueError(f"{name} must have low < high, above 0 with log, got {spec!r}")
+    if type(low) is int and type(high) is int and not log:
+        return [int(value) for value in rng.integers(low, high + 1, samples)]
+    drawn = np.exp(rng.uniform(np.log(low), np.log(high), samples)) if log else rng.uniform(low, high, samples)
+    return [float(value) for value in drawn]
+
+
+def _line(text: str, message: str) -> int:
+    """The line of the key that a message begins with; the first if it is in none."""
+    key = message.split(" ", 1)[0].split("[", 1)[0]
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.split("=", 1)[0].strip().strip("[]\"'") == key:
+            return number
+    return 1
+
+
+def key_of(name: str, parameters: Mapping[str, Any]) -> str:
+    """A hash of an experiment, the version of srr and parameters."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        installed = version("srr")
+    except PackageNotFoundError:
+        installed = "unknown"
+    content = json.dumps([name, installed, parameters], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+# --- the run ----------------------------------------------------------------------------------------------------
+
+
+def run(
+    design: Design, journal: Path, executor: Callable[[], AbstractContextManager[Executor]], *, workers: int
+) -> Iterator[Done]:
+    """Do the cells that a journal does not have yet, append each as it is done, and yield it.
+
+    A cell that raises is done, with its error. One whose worker dies is given to another, `ATTEMPTS` times in all.
+
+    Parameters
+    ----------
+    design : Design
+    journal : Path
+        The file of finished cells; made if it is not there.
+    executor : callable
+        Makes one, anew after a worker's death broke the last.
+    workers : int
+        How many cells to have out at once.
+
+    Raises
+    ------
+    ValueError
+        The journal is of another kind.
+    """
+    done = load(journal)
+    left = [cell for cell in design.cells if cell.key not in done]
+    deaths: dict[str, int] = {}
+    while left:
+        try:
+            with executor() as pool:
+                for finished in _through(pool, list(left), workers):
+                    _append(journal, finished)
+                    left.remove(finished.cell)
+                    yield finished
+        except _WorkerDied as death:
+            for cell in death.cells:
+                deaths[cell.key] = deaths.get(cell.key, 0) + 1
+                if deaths[cell.key] >= ATTEMPTS:
+                    finished = Done(cell, (), f"its worker died {ATTEMPTS} times")
+                    _append(journal, finished)
+                    left.remove(cell)
+                    yield finished
+
+
+class _WorkerDied(Exception):
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        super().__init__(f"a worker died on one of {len(cells)} cells")
+        self.cells = cells
+
+
+def _through(pool: Executor, cells: list[Cell], workers: int) -> Iterator[Done]:
+    out: dict[Future[Any], Cell] = {}
+    try:
+        while cells or out:
+            while cells and len(out) < workers:
+                cell = cells.pop(0)
+                out[pool.submit(compute, cell.experiment, dict(cell.parameters))] = cell
+            for future in wait(out, return_when=FIRST_COMPLETED).done:
+                cell = out[future]
+                try:
+                    rows, error = future.result()
+                except BrokenExecutor as broken:
+                    raise _WorkerDied(list(out.values())) from broken
+                except Exception as failure:  # a scheduler's own: a worker killed, a result lost
+                    if type(failure).__name__ not in ("KilledWorker", "CancelledError", "FutureCancelledError"):
+                        raise
+                    raise _WorkerDied([cell]) from failure
+                del out[future]
+                yield Done(cell, tuple(rows), error)
+    finally:
+        for future in out:
+            future.cancel()
+
+
+def compute(name: str, parameters: dict[str, Any]) -> tuple[list[Row], str | None]:
+    """The rows of one cell, or none and the error that it raised. Runs in the workers."""
+    try:
+        found = experiment_named(name)
+        return list(found.run(found.with_parameters(parameters))), None
+    except Exception as error:
+        return [], f"{type(error).__name__}: {error}"
+
+
+# --- the journal ------------------------------------------------------------------------------------------------
+
+
+def load(journal: Path) -> dict[str, Done]:
+    """Finished cells by key; the last line counts only if it is whole.
+
+    Raises
+    ------
+    ValueError
+        Another line is not one that a sweep writes.
+    """
+    if not journal.exists():
+        return {}
+    found = {}
+    for number, line in enumerate(journal.read_bytes().split(b"\n"), 1):
+        if not line:
+            continue
+        try:
+            data = json.loads(line)
+            cell = Cell(data["experiment"], data["parameters"], data["key"])
+            found[cell.key] = Done(cell, tuple(data["rows"]), data["error"])
+        except (ValueError, KeyError, TypeError) as error:
+            if not _is_cut_off(journal, line):
+                raise ValueError(f"{journal} must be a journal of sweeps, got line {number}: {line[:60]!r}") from error
+    return found
+
+
+def _is_cut_off(journal: Path, line: bytes) -> bool:
+    """Whether a line is the start of one that was not written to its end."""
+    return line.startswith(b'{"key": "'[: len(line)])
+
+
+def _append(journal: Path, finished: Done) -> None:
+    """One line, in one write, after whatever a process that was killed left of its last."""
+    data = {
+        "key": finished.cell.key,
+        "experiment": finished.cell.experiment,
+        "parameters": finished.cell.parameters,
+        "rows": finished.rows,
+        "error": finished.error,
+    }
+    line = json.dumps(data, ensure_ascii=False).encode() + b"\n"
+    handle = os.open(journal, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        size = os.fstat(handle).st_size
+        if size and os.pread(handle, 1, size - 1) != b"\n":
+            line = b"\n" + line
+        os.write(handle, line)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def results(design: Design, journal: Path) -> str:
+    """All finished cells of a design in its order, as JSON: the same bytes whatever order they were done in."""
+    done = load(journal)
+    cells = [
+        {
+            "parameters": cell.parameters,
+            "rows": done[cell.key].rows,
+            "error": done[cell.key].error,
+        }
+        for cell in design.cells
+        if cell.key in done
+    ]
+    return (
+        json.dumps({"schema": 1, "experiment": design.experiment, "cells": cells}, indent=1, ensure_ascii=False) + "\n"
+    )
+
+
+# --- executors --------------------------------------------------------------------------------------------------
+
+
+def executor(workers: int, scheduler: str | None) -> Callable[[], AbstractContextManager[Executor]]:
+    """In this process for no workers, else a pool of processes with one BLAS thread each, or a Dask cluster.
+
+    Raises
+    ------
+    ValueError
+        Dask is not installed, or no scheduler answers at that address.
+    """
+    if scheduler is not None:
+        return lambda: _dask(scheduler)
+    return _here if workers == 0 else lambda: _pool(workers)
+
+
+@contextmanager
+def _here() -> Iterator[Executor]:
+    yield _InProcess()
+
+
+class _InProcess(Executor):
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(function(*args, **kwargs))
+        return future
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[Executor]:
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    from verify.workers import ONE_THREAD, environment
+
+    with environment(ONE_THREAD):
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list((pool._processes or {}).values()):
+                process.terminate()
+
+
+@contextmanager
+def _dask(scheduler: str) -> Iterator[Executor]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ValueError('scheduler needs Dask: pip install ".[scale]"') from None
+    try:
+        client = Client(scheduler, timeout="10s", set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"scheduler must be the address of one that answers, got {scheduler!r}: {error}") from error
+    with client:
+        yield client.get_executor(pure=False, retries=ATTEMPTS)

@@ -1,0 +1,51 @@
+"""Somebody's code, named on the command line as ``package.module:name``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def load(target: str, name: str) -> Any:
+    """The object at ``package.module:name``, of what is installed or lies in the folder at hand.
+
+    Whatever can be called, and is no torch Module already, is called without arguments: a class or a factory.
+
+    Parameters
+    ----------
+    target : str
+    name : str
+        What to call it in error messages.
+
+    Raises
+    ------
+    ValueError
+        It is not of that form, cannot be imported, or fails when it is called.
+    """
+    module, colon, attribute = target.partition(":")
+    if not (colon and module and attribute):
+        raise ValueError(f"{name} must be package.module:name, got {target!r}")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found = importlib.import_module(module)
+    except Exception as error:
+        raise ValueError(f"{name} must be importable, got {type(error).__name__} from {module}: {error}") from error
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise ValueError(f"{name} must be in {module}, which has no {attribute}")
+        found = getattr(found, part)
+    if not callable(found) or _is_module(found):
+        return found
+    try:
+        return found()
+    except Exception as error:
+        raise ValueError(f"{name} must be made by {target}(), got {type(error).__name__}: {error}") from error
+
+
+def _is_module(found: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(found, torch.nn.Module)
