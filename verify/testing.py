@@ -57,7 +57,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from verify.bounded import PRECISIONS, Precision
-from verify.crosscheck import tokens, words
+from verify.comparison import tokens, words
 from verify.forms import KINDS, named
 from verify.matching import Example, match
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from verify.bounded import PRECISIONS
-from verify.crosscheck import words
+from verify.comparison import words
 from verify.forms import named
 from verify.matching import Example, match
 from verify.vector_cases import FORMATS
