@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from verify.comparison import said
 from verify.forms import KINDS
 from verify.vector_cases import READS, ROLES
 
@@ -73,7 +74,7 @@ def _section(kind: str) -> str:
     lines += [f"- `{role}`: {what}" for role, what in ROLES[kind].items()]
     lines.append("")
     for near in entry.named:
-        lines.append(f"`{near.slug}`: {near.name} ({near.source}).")
+        lines.append(f"`{near.slug}`: {said(near)}.")
         lines += [f"  - {near.form.WORDS[axis][getattr(near.form, axis)]}" for axis in near.form.choices()]
         lines.append("")
     return "\n".join(lines)
