@@ -79,6 +79,18 @@ def test_the_network_is_left_as_it_was():
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
+def test_weights_alone_are_told_how_far_their_forms_are_from_the_theory():
+    model = network()
+    check = crosscheck(model.state_dict(), constants={"heads": HEADS})
+    whole = crosscheck(model)
+    assert check.passes
+    assert [f.match.effect for f in check.findings] == [f.match.effect for f in whole.findings]
+    with pytest.raises(ValueError, match="heads"):
+        crosscheck(model.state_dict())
+    with pytest.raises(ValueError, match="layout"):
+        crosscheck({"weight": torch.ones(2)})
+
+
 # --- wrong networks ---
 
 

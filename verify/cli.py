@@ -24,6 +24,7 @@ COMMANDS = {
     "experiment": "The field's questions, asked again on synthetic data.",
     "sweep": "An experiment over a grid of its parameters; resumes where it was ended.",
     "crosscheck": "What an implementation computes, operator by operator.",
+    "vectors": "Conformance vectors for other implementations; check their results.",
     "bench": "How fast the rates are here, against the limit and plain torch.",
 }
 """A command ``name`` is the function ``name`` in ``verify/commands/name.py``; here is what it is for."""

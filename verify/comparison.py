@@ -114,7 +114,7 @@ class CrossCheck:
 
 
 def crosscheck(
-    target: nn.Module | Subject | Iterable[Subject],
+    target: nn.Module | Mapping[str, Any] | Subject | Iterable[Subject],
     *,
     layout: Layout | str | None = None,
     constants: Mapping[str, float] | None = None,
@@ -125,8 +125,10 @@ def crosscheck(
 
     Parameters
     ----------
-    target : torch Module, Subject or iterable of Subject
-        A network, whose operators are found by its layout; or operators one by one, of any array library.
+    target : torch Module, state dict, Subject or iterable of Subject
+        A network, whose operators are found by its layout; the weights of one, of torch or of JAX, which are put into
+        srr's own network of that layout, so that what is told is how far its forms are from the theory's with these
+        weights; or operators one by one, functions of any array library.
     layout : Layout or str, optional
         Of the network; by default the one that its state dict fits.
     constants : mapping, optional
@@ -149,6 +151,11 @@ def crosscheck(
     """
     if isinstance(target, Subject):
         target = (target,)
+    if isinstance(target, Mapping):
+        from verify.layouts import LAYOUTS, recognise
+
+        plan = recognise(target) if layout is None else LAYOUTS[layout] if isinstance(layout, str) else layout
+        target, layout = plan.build(target, **(constants or {})), None
     if isinstance(target, Iterable) and not hasattr(target, "state_dict"):
         return CrossCheck("operators", None, tuple(_checked(subject, seed) for subject in target))
     from verify.comparison_torch import network

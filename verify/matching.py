@@ -108,7 +108,7 @@ def match(
     constants: Mapping[str, float],
     *,
     wanted: str = "",
-    precision: str = "float64",
+    precision: str | Precision = "float64",
     first: Form | None = None,
 ) -> Match:
     """Compare examples with every known form of an operator, and with what departs from these on one or two axes.
@@ -123,7 +123,7 @@ def match(
         Of the operator, by the names of `verify.layouts.layout.Operator`.
     wanted : str, optional
         The slug of the form that it should be.
-    precision : str
+    precision : str or Precision
         In which it computed them: its bound on rounding is what it is judged by.
     first : Form, optional
         Tried before all others.
@@ -146,10 +146,8 @@ def match(
         for a in (*example.reads, example.result):
             if not np.isfinite(a).all():
                 raise ValueError(f"examples must be finite, got {a[~np.isfinite(a)][0]} in example {index}")
-    goal = named(wanted) if wanted else None
-    return _Search(KINDS[kind], kind, goal, tuple(examples), arrays, dict(constants), PRECISIONS[precision]).result(
-        first
-    )
+    goal, p = named(wanted) if wanted else None, PRECISIONS[precision] if isinstance(precision, str) else precision
+    return _Search(KINDS[kind], kind, goal, tuple(examples), arrays, dict(constants), p).result(first)
 
 
 def _plain(a: Any, name: str) -> np.ndarray:

@@ -267,7 +267,11 @@ def _changed(name: str, change: Function) -> Function:
 
 
 def _with_one_token_more(eps: float | None, given: dict[str, Any]) -> float | None:
-    return None if eps is None else eps * math.sqrt(1 + 1 / given["Z"].shape[-2])
+    if eps is None:
+        return None
+    Z = given["Z"] if given["Z"] is not None else given["parts"][0]
+    n = Z.shape[-2] if hasattr(Z, "shape") else Z.n
+    return eps * math.sqrt(1 + 1 / n)
 
 
 def _transposed(a: Any) -> Any:

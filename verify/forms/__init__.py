@@ -13,9 +13,11 @@ from verify.forms import (
     linear,
     overcomplete,
     passed_on,
+    rate_reduction,
     redunet,
     skip,
     standard,
+    subspace_rate,
     tssa,
 )
 from verify.forms.form import Form, Named
@@ -44,6 +46,8 @@ KINDS = {
     "cbsa": Kind("contract-and-broadcast self-attention", cbsa.FORMS),
     "redunet": Kind("a ReduNet layer", redunet.FORMS, redunet.PAPER),
     "coding_rate": Kind("the coding rate", coding_rate.FORMS, coding_rate.PAPER),
+    "subspace_rate": Kind("the coding rate against subspaces", subspace_rate.FORMS, subspace_rate.PAPER),
+    "rate_reduction": Kind("rate reduction", rate_reduction.FORMS, rate_reduction.PAPER),
     "qkv_attention": Kind("attention with three projections", standard.ATTENTION, remark="the theory has one"),
     "passed_on": Kind("what comes between two submodules", passed_on.FORMS),
     "mlp": Kind("an MLP", standard.MLP, remark="the theory has ISTA there"),

@@ -15,7 +15,11 @@ from verify.forms.heads import joined, split
 
 @dataclass(frozen=True)
 class Cbsa(Form):
-    """Contract Q ← Q + s A Y, A = softmax(p^−½ Q Yᵀ); compress C = softmax(p^−½ QQᵀ) Q; broadcast s' AᵀC."""
+    """Contract Q ← Q + s A Y, A = softmax(p^−½ Q Yᵀ); compress C = softmax(p^−½ QQᵀ) Q; broadcast s' AᵀC.
+
+    All of these in each head, Y = Z U_k; heads are joined, times Wᵀ, plus b. Q starts at means of the tokens, a square
+    of w × w, row by row, over a grid of ``side`` × ``side``: cell i of either axis is ⌊iw/side⌋ … ⌈(i + 1)w/side⌉ − 1.
+    """
 
     pooled: Literal["all but the last", "all but the first"] = "all but the last"
     scale: Literal["p^-1/2", "1"] = "p^-1/2"
@@ -56,8 +60,8 @@ class Cbsa(Form):
 
 def _pooling(n: int, side: int) -> np.ndarray:
     """Means of a square of n tokens over a grid of side × side, ``(side², n)``, as adaptive pooling takes them."""
-    width = math.isqrt(n)
-    if width**2 != n:
+    width = math.isqrt(max(n, 0))
+    if n < 1 or width**2 != n:
         raise ValueError(f"the tokens must be a square and one more, got {n + 1}")
     line = np.zeros((side, width))
     for i in range(side):

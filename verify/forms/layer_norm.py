@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from verify.bounded import Bounded, sqrt
+from verify.bounded import ULPS, Bounded, sqrt
 from verify.forms.form import Constants, Form, Named, Weights
 
 
@@ -29,9 +29,17 @@ class LayerNorm(Form):
 
     def __call__(self, *reads: Bounded, weights: Weights, constants: Constants) -> Bounded:
         (Z,) = reads
-        d = Z.shape[-1]
-        centred = Z - Z.mean(-1, keepdims=True) if self.centred == "yes" else Z
-        variance = (centred**2).sum(-1, keepdims=True) / (d if self.variance == "over d" else max(d - 1, 1))
+        d, p = Z.shape[-1], Z.precision
+        over = d if self.variance == "over d" else max(d - 1, 1)
+        if self.centred == "yes":  # or by the mean square less the square of the mean, and x/σ − mean/σ
+            mean, square = Z.mean(-1, keepdims=True), (Z**2).sum(-1, keepdims=True) / over
+            centred = Z - mean
+            variance = ((centred**2).sum(-1, keepdims=True) / over).widened(
+                2 * (p.gamma(d) + 4 * p.roundoff) * square.size
+            )
+            centred = centred.widened(ULPS * p.roundoff * (Z.size + mean.size))
+        else:
+            centred, variance = Z, (Z**2).sum(-1, keepdims=True) / over
         normed = centred / sqrt(variance + float(self.floor))
         if self.scale == "yes" and "scale" in weights:
             normed = normed * weights["scale"]

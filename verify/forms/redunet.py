@@ -7,13 +7,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from verify.bounded import Bounded, concatenated, softmax, sqrt
+from verify.bounded import Bounded, at_least, concatenated, softmax, sqrt
 from verify.forms.form import Constants, Form, Named, Weights
 
 
 @dataclass(frozen=True)
 class ReduNet(Form):
-    """z + η (E z − Σ_j γ_j π_j C_j z), π = softmax_j(−λ‖C_j z‖), and back to the sphere."""
+    """z + η (E z − Σ_j γ_j π_j C_j z), π = softmax_j(−λ‖C_j z‖), and back to the sphere: over max(‖z‖, 1e-8)."""
 
     memberships: Literal["softmax(-lam|Cz|)", "softmax(lam|Cz|)", "softmax(-lam|Cz|^2)", "hard"] = "softmax(-lam|Cz|)"
     shares: Literal["gamma", "none"] = "gamma"
@@ -56,21 +56,29 @@ class ReduNet(Form):
             case "softmax(-lam|Cz|^2)":
                 pi = softmax(squares * -lam)
             case "hard":
-                nearest = np.argmin(squares.value, axis=-1)[..., None] == np.arange(len(C))
-                pi = Bounded(nearest.astype(float), np.zeros(nearest.shape), Z.precision)
+                pi = _nearest(squares)
         gamma = weights["shares"] if self.shares == "gamma" else np.ones(len(C))
         up = Z @ E
         up = up if self.expand == "+" else -up
         if self.compress != "none":
             down = sum(
-                (parts[j] * pi.shaped(lambda a, j=j: a[..., j : j + 1]) * float(gamma[j]) for j in range(1, len(C))),
-                parts[0] * pi.shaped(lambda a: a[..., :1]) * float(gamma[0]),
+                (parts[j] * pi.shaped(lambda a, j=j: a[..., j : j + 1]) * gamma[j : j + 1] for j in range(1, len(C))),
+                parts[0] * pi.shaped(lambda a: a[..., :1]) * gamma[:1],
             )
             up = up - down if self.compress == "-" else up + down
         moved = Z + eta * up
         if self.sphere == "no":
             return moved
-        return moved / sqrt((moved**2).sum(-1, keepdims=True))
+        return moved / at_least(sqrt((moved**2).sum(-1, keepdims=True)), 1e-8)
+
+
+def _nearest(squares: Bounded) -> Bounded:
+    """One for the class of the least number, and anything up to one for those that rounding may take for it."""
+    least = np.argmin(squares.value, axis=-1)[..., None] == np.arange(squares.shape[-1])
+    upper = np.min(squares.value + squares.error, axis=-1, keepdims=True)
+    near = squares.value - squares.error <= upper
+    open_ = near & (near.sum(-1, keepdims=True) > 1)
+    return Bounded(least.astype(float), open_.astype(float), squares.precision)
 
 
 _REDU = "Chan et al. 2022 (arXiv 2105.10446)"

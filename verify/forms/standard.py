@@ -11,6 +11,7 @@ from verify.bounded import Bounded, affine, gelu, relu, softmax
 from verify.forms.attention import Masks, seen_by
 from verify.forms.form import Constants, Form, Named, Weights
 from verify.forms.heads import joined, split
+from verify.repeatable import exponential
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def _projected(Z: Bounded, weights: Weights, name: str, K: int) -> Bounded:
 
 @dataclass(frozen=True)
 class Mlp(Form):
-    """W₂ gelu(W₁ z + b₁) + b₂."""
+    """W₂ gelu(W₁ z + b₁) + b₂, gelu(x) = x (1 + erf(x/√2))/2."""
 
     activation: Literal["gelu", "gelu, by tanh", "relu", "none"] = "gelu"
 
@@ -74,7 +75,8 @@ class Mlp(Form):
 def _gelu_by_tanh(x: Bounded) -> Bounded:
     """x (1 + tanh(√(2/π)(x + 0.044715 x³)))/2, whose slope is below 1.13 too."""
     v = x.value
-    value = v * (1 + np.tanh(np.sqrt(2 / np.pi) * (v + 0.044715 * v**3))) / 2
+    with np.errstate(over="ignore"):
+        value = v * (1 - 1 / (1 + exponential(2 * np.sqrt(2 / np.pi) * (v + 0.044715 * v * v * v))))
     error = 1.13 * x.error + 16 * x.precision.roundoff * (x.size + 1) + x.precision.tiny
     return Bounded(value, error, x.precision)
 

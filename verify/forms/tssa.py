@@ -5,20 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import numpy as np
-
-from verify.bounded import Bounded, affine, softmax
+from verify.bounded import Bounded, affine, at_least, softmax
 from verify.forms.form import Constants, Form, Named, Weights
 from verify.forms.heads import joined, split
 
 
 @dataclass(frozen=True)
 class Tssa(Form):
-    """−[Diag(π_k) Y_k Diag(1/(1 + v_k))]_k Wᵀ + b, v_k = Σ_j π_jk (Y_k)²_j/Σ_j π_jk."""
+    """−[Diag(π_k) Y_k Diag(1/(1 + v_k))]_k Wᵀ + b, v_k = Σ_j π_jk (Y_k)²_j/Σ_j π_jk.
+
+    π_j = softmax_k(t_k Σ_i s_jki), squares s_jki = (Y_k)²_ji shared out over the tokens: s_jki/max(Σ_j' s_j'ki, 1e-24),
+    or 1e-12 where sums are over the tokens so far. t is ``scale``, one where it is not given.
+    """
 
     normalised: Literal["over the tokens", "over the features", "no"] = "over the tokens"
     softmax: Literal["heads", "tokens"] = "heads"
     moments: Literal["mean", "sum"] = "mean"
+    floor: Literal["1e-8", "0"] = "1e-8"
     damping: Literal["1/(1 + v)", "1/v", "none"] = "1/(1 + v)"
     sums: Literal["all", "up to each"] = "all"
     output: Literal["free", "tied"] = "free"
@@ -33,6 +36,10 @@ class Tssa(Form):
         },
         "softmax": {"heads": "the softmax is over the heads", "tokens": "the softmax is over the tokens"},
         "moments": {"mean": "moments are weighted means", "sum": "moments are weighted sums"},
+        "floor": {
+            "1e-8": "moments are divided by the sum of the weights and 1e-8",
+            "0": "moments are divided by the sum",
+        },
         "damping": {
             "1/(1 + v)": "features are damped by 1/(1 + v)",
             "1/v": "features are damped by 1/v",
@@ -52,9 +59,9 @@ class Tssa(Form):
         floor = 1e-12 if self.sums == "up to each" else 1e-24  # of what is divided by: a norm of at least 1e-12
         match self.normalised:
             case "over the tokens":
-                shares = square / _at_least(self._total(square), floor)
+                shares = square / at_least(self._total(square), floor)
             case "over the features":
-                shares = square / _at_least(square.sum(-1, keepdims=True), floor)
+                shares = square / at_least(square.sum(-1, keepdims=True), floor)
             case "no":
                 shares = square
         logits = shares.sum(-1)  # (..., K, n)
@@ -65,7 +72,8 @@ class Tssa(Form):
         pi = softmax(logits, -2 if self.softmax == "heads" else -1).shaped(lambda a: a[..., None])
         v = self._total(pi * square)
         if self.moments == "mean":
-            v = v / (self._total(pi) + 1e-8)
+            mass = self._total(pi)
+            v = v / (mass + 1e-8 if self.floor == "1e-8" else mass)
         kept = {"1/(1 + v)": lambda: 1 / (1 + v), "1/v": lambda: 1 / v, "none": lambda: 1.0}[self.damping]()
         attended = joined(pi * Y * kept)
         attended = -attended if self.sign == "-" else attended
@@ -74,10 +82,6 @@ class Tssa(Form):
 
     def _total(self, a: Bounded) -> Bounded:
         return a.sum(-2, keepdims=True) if self.sums == "all" else a.cumsum(-2)
-
-
-def _at_least(a: Bounded, floor: float) -> Bounded:
-    return Bounded(np.maximum(a.value, floor), a.error, a.precision)
 
 
 _TOST = "Wu et al. 2024 (arXiv 2412.17810)"
@@ -93,7 +97,7 @@ FORMS = (
         "tost.tssa-paper",
         "TSSA as in the paper, less tau/n and at c = 1",
         f"{_TOST}, the TSSA operator",
-        Tssa(normalised="no", output="tied", bias="left out"),
+        Tssa(normalised="no", floor="0", output="tied", bias="left out"),
     ),
 )
 PAPER = FORMS[2]
