@@ -57,9 +57,9 @@ def run(samples: int) -> list[AuditTiming]:
         large = torch.randn(1024, 1024, dtype=torch.float64)
         rate = 2 * 1024**3 / min(_seconds(lambda: large @ large) for _ in range(3))
         cases = (
-            ("measures, 1 eps, raw", samples, {"eps": 0.5, "tokens": "raw", "controls": 0}),
-            ("measures, 3 eps, 3 views", samples, {"controls": 0}),
-            ("everything", max(2, samples // 8), {}),
+            ("1 eps, raw tokens", samples, {"eps": 0.5, "tokens": "raw", "controls": 0}),
+            ("3 eps, 3 views", samples, {"controls": 0}),
+            ("and all controls", max(2, samples // 8), {}),
         )
         found = []
         for what, count, options in cases:
