@@ -168,7 +168,7 @@ def _print_audits(timings: Sequence[AuditTiming]) -> None:
     with page() as console:
         console.print(table)
         console.print(
-            "\nPer sample of 197 tokens, 12 layers of dimension 384; one thread, processor time."
+            "\nPer sample of 197 tokens, 12 layers, d = 384; one thread, processor time."
             f"\nGflop: the matrix products that are needed, in float64; allowed: {FORWARDS:g} forward"
             f"\npasses and these at {SHARE:.0%} of the rate of 1024 x 1024 ones, {timings[0].rate / 1e9:.0f} Gflop/s.\n"
             "MiB more: by which peak memory grew from half of the samples to all."
