@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import subprocess
@@ -117,3 +118,11 @@ def test_the_readme_counts_the_families_of_layers():
 def test_every_file_that_is_linked_exists(name):
     links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / name).read_text())
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_table_of_trained_networks_is_that_of_the_committed_numbers():
+    from verify.experiments.trained_digits import RESULT, table
+
+    shown = (ROOT / "README.md").read_text()
+    for line in table(json.loads(RESULT.read_text())).splitlines():
+        assert line.rstrip() in shown, line
