@@ -45,8 +45,8 @@ class Parameters:
     """
 
     methods: tuple[str, ...] = METHODS
-    coefficients: tuple[str, ...] = KINDS
-    widths: tuple[int, ...] = (2, 4, 8, 16)
+    coefficients: tuple[str, ...] = ("gaussian", "laplace", "single")
+    widths: tuple[int, ...] = (4, 8, 16)
     K: int = 2
     p: int = 4
     d: int = 8
@@ -158,8 +158,8 @@ def figure(rows: Sequence[Row]) -> Figure:
 
 
 def bound(row: Row) -> int:
-    """Where splitting should stop: at p features, or at 2p if each has one sign only."""
-    return int(row["p"] if row["method"] == "dictionary" else 2 * row["p"])
+    """Where splitting should stop: at p features, or at 2p where features have one sign and coefficients two."""
+    return int(row["p"] * (1 if row["method"] == "dictionary" or row["coefficients"] == "one-sided" else 2))
 
 
 def verdict(rows: Sequence[Row]) -> str:
@@ -170,9 +170,9 @@ def verdict(rows: Sequence[Row]) -> str:
         widest = [row for row in mine if row["width"] == max(r["width"] for r in mine)]
         beyond = [row for row in widest if row["most"] > bound(row)]
         within = [row["coefficients"] for row in widest if row["most"] <= bound(row)]
-        counts = ", ".join(f"{row['coefficients']} {row['features']:g}" for row in beyond)
-        parts = [f"goes beyond {bound(widest[0])} features ({counts})"] if beyond else []
-        parts += [f"stops there for {', '.join(within)}"] if within else []
+        counts = ", ".join(f"{row['coefficients']} {row['features']:g} > {bound(row)}" for row in beyond)
+        parts = [f"goes on beyond the dimension ({counts})"] if beyond else []
+        parts += [f"stops for {', '.join(within)}"] if within else []
         said.append(f"{method}: splitting {'; '.join(parts)}")
     return ". ".join(said) + "."
 
@@ -219,7 +219,7 @@ FEATURE_SPLITTING = Experiment(
     question="Does the splitting of the features of a cluster stop at the dimension of its subspace?",
     source="conjecture; feature splitting: Bricken et al. 2023, Towards Monosemanticity",
     parameters=Parameters,
-    full={"widths": (1, 2, 4, 8, 16, 32, 64), "K": 4, "d": 16, "n": 16384, "epochs": 10, "steps": 20000},
+    full={"coefficients": KINDS, "widths": (1, 2, 4, 8, 16, 32, 64), "K": 4, "d": 16, "n": 16384, "epochs": 10, "steps": 20000},
     total=total,
     run=run,
     columns=("method", "coefficients", "p", "width", "features", "least", "most", "active", "error", "loss"),
