@@ -152,8 +152,8 @@ def figure(rows: Sequence[Row]) -> Figure:
             Curve("all the room is used", widths, widths),  # type: ignore[arg-type]
         ),
         points=tuple(points),
-        caption=f"Subspaces of dimension p = {p}, {'signed codes of dictionary learning' if stop == p else 'rectified'} "
-        "codes; a line for each law of the coefficients. Directions within 18° count once.",
+        caption=f"Subspaces of dimension p = {p}, {'signed codes of dictionary learning' if method == 'dictionary' else 'an autoencoder'}; "
+        "a line for each law of the coefficients. Directions within 18° count once.",
     )
 
 
