@@ -121,9 +121,9 @@ def figure(rows: Sequence[Row]) -> Figure:
         said = f"{tokens} tokens per subspace"
         curves.append(Curve(f"theory, {said}", (gammas[0], gammas[-1]), (mine[0]["theory"],) * 2))
         points.append(
-            Points(f"−∇Rᶜ, {said}", [r["gamma"] for r in mine], [r["gradient"] for r in mine], joined=True)  # type: ignore[arg-type]
+            Points(f"−∇Rᶜ, {said}", [r["gamma"] for r in mine], [r["gradient"] for r in mine], joined=True)
         )
-    points.append(Points("score", gammas, [shown[0]["score"]] * len(gammas), joined=True))  # type: ignore[arg-type]
+    points.append(Points("score", gammas, [shown[0]["score"]] * len(gammas), joined=True))
     first = shown[0]
     return Figure(
         title="Does the compression gradient point to the nearest subspace?",

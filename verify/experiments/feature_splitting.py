@@ -53,7 +53,7 @@ class Parameters:
     n: int = 4096
     lam: float = 0.1
     epochs: int = 4
-    steps: int = 2500
+    steps: int = 6000
     seed: int = 0
 
 
@@ -142,14 +142,14 @@ def figure(rows: Sequence[Row]) -> Figure:
     points = []
     for kind in dict.fromkeys(row["coefficients"] for row in mine):
         line = [row for row in mine if row["coefficients"] == kind]
-        points.append(Points(kind, [r["width"] for r in line], [r["features"] for r in line], joined=True))  # type: ignore[arg-type]
+        points.append(Points(kind, [r["width"] for r in line], [r["features"] for r in line], joined=True))
     return Figure(
         title="Features of a subspace in wider and wider dictionaries",
         x_label="room: features of the dictionary per subspace",
         y_label="distinct live features per subspace",
         curves=(
-            Curve(f"conjecture: stops at {stop}", widths, [min(w, stop) for w in widths]),  # type: ignore[arg-type]
-            Curve("all the room is used", widths, widths),  # type: ignore[arg-type]
+            Curve(f"conjecture: stops at {stop}", widths, [min(w, stop) for w in widths]),
+            Curve("all the room is used", widths, widths),
         ),
         points=tuple(points),
         caption=f"Subspaces of dimension p = {p}, {'signed codes of dictionary learning' if method == 'dictionary' else 'an autoencoder'}; "
@@ -182,7 +182,7 @@ def _learned(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Codes of the tokens to count on, and the features."""
     if method == "autoencoder":
-        model = sparse_autoencoder.train(learn, m, lam=given.lam, steps=given.steps, rate=3e-3, seed=given.seed)
+        model = sparse_autoencoder.train(learn, m, lam=given.lam, steps=given.steps, rate=1e-2, seed=given.seed)
         return model.code(count), model.decode
     if method != "dictionary":
         raise ValueError(f"methods must be of {', '.join(METHODS)}, got {method!r}")
@@ -219,7 +219,7 @@ FEATURE_SPLITTING = Experiment(
     question="Does the splitting of the features of a cluster stop at the dimension of its subspace?",
     source="conjecture; feature splitting: Bricken et al. 2023, Towards Monosemanticity",
     parameters=Parameters,
-    full={"coefficients": KINDS, "widths": (1, 2, 4, 8, 16, 32, 64), "K": 4, "d": 16, "n": 16384, "epochs": 10, "steps": 20000},
+    full={"coefficients": KINDS, "widths": (1, 2, 4, 8, 16, 32, 64), "K": 4, "d": 16, "n": 16384, "epochs": 10, "steps": 30000},
     total=total,
     run=run,
     columns=("method", "coefficients", "p", "width", "features", "least", "most", "active", "error", "loss"),

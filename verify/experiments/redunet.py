@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Literal
 
 import numpy as np
 
 import srr
+from srr import curvature
 from srr.redunet import class_subspaces, construct, nearest_subspace, on_sphere, operators, soft_memberships
 from verify.experiments.experiment import Experiment, Row
 from verify.figure import Figure, Points
@@ -16,7 +18,7 @@ from verify.figure import Figure, Points
 CLASSIFIERS = ("redunet", "estimated", "subspace", "affine", "logistic")
 """The nearest subspace of ReduNet's features, the memberships that its next layer would estimate, the nearest subspace of
 the tokens, the nearest affine subspace (means and principal directions of the classes), logistic regression."""
-ENERGY = 0.95
+ENERGY, RUIN = 0.95, -0.1
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,9 @@ class Parameters:
         The papers' layer, which estimates memberships also of the tokens it is built from; the one that keeps their
         labels; the code's.
     layers : int
-    eps, eta, sharpness : float
+    steps : tuple of float
+        η, for each of which a network is built; 0 for the step up to which ascent is safe, `curvature.sphere_step`.
+    eps, sharpness : float
         Of the network.
     draws : int
         Sets of labelled tokens that are averaged over.
@@ -56,38 +60,38 @@ class Parameters:
     held_out: int = 300
     rule: Literal["network", "gradient", "official"] = "network"
     layers: int = 30
+    steps: tuple[float, ...] = (0.5, 0.0)
     eps: float = 0.5
-    eta: float = 0.5
     sharpness: float = 500.0
     draws: int = 2
     seed: int = 0
 
 
 def run(given: Parameters) -> Iterator[Row]:
-    """A row for each kind of data and number of samples, averaged over draws.
+    """A row for each kind of data, step and number of samples, averaged over draws.
 
     "rank" is how many directions hold 95 % of the energy of a class of the labelled features, the mean over classes,
     "rank at 0" that of the tokens; "sharp" is the mean of the largest estimated membership of a token held out, "crowd"
     the share of these tokens that the most popular class gets.
     """
-    for data in given.data:
-        for samples in given.samples:
-            each = [_measured(given, data, samples, given.seed + draw) for draw in range(given.draws)]
-            means = {name: float(np.mean([one[name] for one in each])) for name in each[0]}
-            yield {"data": data, "samples": samples, "draws": given.draws, **means}
+    for data, step, samples in product(given.data, given.steps, given.samples):
+        each = [_measured(given, data, step, samples, given.seed + draw) for draw in range(given.draws)]
+        means = {name: float(np.mean([one[name] for one in each])) for name in each[0]}
+        yield {"data": data, "step": step or "safe", "samples": samples, "draws": given.draws, **means}
 
 
 def total(given: Parameters) -> int:
     """How many rows."""
-    return len(given.data) * len(given.samples)
+    return len(given.data) * len(given.steps) * len(given.samples)
 
 
-def _measured(given: Parameters, data: str, samples: int, seed: int) -> dict[str, float]:
+def _measured(given: Parameters, data: str, step: float, samples: int, seed: int) -> dict[str, float]:
     X, labels, Y, true = _drawn(given, data, samples, seed)
     Pi, p = np.eye(labels.max() + 1)[labels], min(given.p, samples)
     Z, held_out = X, Y
-    network = {"rule": given.rule, "eps": given.eps, "eta": given.eta, "sharpness": given.sharpness}
-    for layer, features in construct(X, Pi, layers=given.layers, **network):  # type: ignore[arg-type]
+    eta = step or curvature.sphere_step(len(X), X.shape[1], eps=given.eps)
+    network = {"rule": given.rule, "eps": given.eps, "eta": eta, "sharpness": given.sharpness}
+    for layer, features in construct(X, Pi, layers=given.layers, **network):
         Z, for_any = features, layer if given.rule != "gradient" else replace(layer, rule="network")
         held_out = for_any(held_out)
     estimated = soft_memberships(held_out, operators(Z, Pi, eps=given.eps)[1], sharpness=given.sharpness)
@@ -124,8 +128,8 @@ def _drawn(
     """Labelled tokens and their labels, tokens held out and theirs; all on the sphere."""
     if data == "mixture":
         sizes = {"d": given.d, "K": given.K, "p": given.p, "noise": given.noise, "coherence": given.coherence}
-        mixture = srr.mixtures.sample(n=given.K * samples, seed=seed, **sizes)  # type: ignore[arg-type]
-        other = srr.mixtures.sample(n=given.held_out, seed=seed, **sizes).draw(1)  # type: ignore[arg-type]
+        mixture = srr.mixtures.sample(n=given.K * samples, seed=seed, **sizes)
+        other = srr.mixtures.sample(n=given.held_out, seed=seed, **sizes).draw(1)
         return on_sphere(mixture.Z), mixture.labels, on_sphere(other.Z), other.labels
     if data != "digits":
         raise ValueError(f"data must be of mixture, digits, got {data!r}")
@@ -162,48 +166,50 @@ def _logistic(X: np.ndarray, labels: np.ndarray, Y: np.ndarray) -> np.ndarray:
 
 
 def figure(rows: Sequence[Row]) -> Figure:
-    """Accuracy over the samples of a class, for the last kind of data: a line for each classifier."""
+    """Accuracy over the samples of a class, for the last kind of data: a line for each classifier, and for each step."""
     data = rows[-1]["data"]
     mine = [row for row in rows if row["data"] == data]
-    names = {
-        "redunet": "ReduNet, nearest subspace",
-        "estimated": "ReduNet, memberships",
-        "subspace": "nearest subspace",
-        "affine": "nearest affine subspace",
-        "logistic": "logistic regression",
-    }
-    samples = tuple(float(row["samples"]) for row in mine)
+    points = []
+    for step in dict.fromkeys(row["step"] for row in mine):
+        lines = [row for row in mine if row["step"] == step]
+        samples = tuple(float(row["samples"]) for row in lines)
+        said = "safe step" if step == "safe" else f"η = {step:g}"
+        points.append(Points(f"behind ReduNet, {said}", samples, tuple(row["redunet"] for row in lines), joined=True))
+    for name, said in (("subspace", "nearest subspace"), ("affine", "nearest affine subspace"), ("logistic", "logistic")):
+        points.append(Points(said, samples, tuple(row[name] for row in lines), joined=True))
     return Figure(
         title=f"ReduNet and what needs no layers: {data}",
         x_label="labelled tokens of each class",
         y_label="accuracy on tokens held out",
-        points=tuple(Points(names[name], samples, tuple(row[name] for row in mine), joined=True) for name in CLASSIFIERS),
+        points=tuple(points),
         x_log=True,
-        caption=f"Mean over {mine[0]['draws']} draws of the labelled tokens; ReduNet is built forward from them, without "
-        "training.",
+        caption=f"Mean over {mine[0]['draws']} draws of the labelled tokens. ReduNet is built forward from them, without "
+        "training; its features go to the nearest subspace.",
     )
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """Whether the layers classify better than the same classifier without them, and than the others."""
+    """Whether the same classifier is better behind the layers than without them, and where they ruin it."""
     said = []
-    for data in dict.fromkeys(row["data"] for row in rows):
-        mine = [row for row in rows if row["data"] == data]
-        gains = [row["redunet"] - row["subspace"] for row in mine]
-        best = sum(row["redunet"] >= max(row[name] for name in CLASSIFIERS) for row in mine)
+    for data, step in dict.fromkeys((row["data"], row["step"]) for row in rows):
+        mine = [row for row in rows if (row["data"], row["step"]) == (data, step)]
+        gains = {row["samples"]: row["redunet"] - row["subspace"] for row in mine}
+        ruined = [samples for samples, gain in gains.items() if gain < RUIN]
+        helped = [samples for samples, gain in gains.items() if gain > 0]
+        crowded = max(mine, key=lambda row: row["crowd"])
         last = mine[-1]
-        crowded = [row["samples"] for row in mine if row["crowd"] > 2 * min(row["crowd"] for row in mine)]
-        word = "better" if min(gains) >= 0 < max(gains) else "worse" if max(gains) <= 0 > min(gains) else "no better"
-        if min(gains) < 0 < max(gains):
-            word = "sometimes better, sometimes worse"
         said.append(
-            f"{data}: the nearest subspace classifies {word} behind ReduNet than without it ({min(gains):+.3f} to "
-            f"{max(gains):+.3f}); ReduNet is the best of all for {best} of {len(mine)} numbers of samples; with "
-            f"{last['samples']} the rank of a class goes from {last['rank at 0']:.3g} to {last['rank']:.3g} and the "
-            f"largest membership is {last['sharp']:.3f} on average"
-            + (f"; memberships crowd into one class with {', '.join(map(str, crowded))}" if crowded else "")
+            f"{data}, {'safe step' if step == 'safe' else f'step {step:g}'}: the layers change the accuracy of the "
+            f"nearest subspace by {min(gains.values()):+.3f} to {max(gains.values()):+.3f}, to the better with "
+            f"{_listed(helped)} labelled tokens a class, and ruin it with {_listed(ruined)}; with {last['samples']} the "
+            f"rank of a class goes from {last['rank at 0']:.3g} to {last['rank']:.3g}; the largest membership is "
+            f"{last['sharp']:.3f} on average and no class is given more than {crowded['crowd']:.0%} of the tokens"
         )
     return ". ".join(said) + "."
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers)) or "no number of"
 
 
 REDUNET = Experiment(
@@ -215,7 +221,7 @@ REDUNET = Experiment(
     full={"samples": (1, 2, 4, 8, 16, 32, 64, 100), "layers": 200, "draws": 10, "held_out": 700},
     total=total,
     run=run,
-    columns=("data", "samples", *CLASSIFIERS, "reduction at 0", "reduction", "rank at 0", "rank", "sharp", "crowd"),
+    columns=("data", "step", "samples", *CLASSIFIERS, "reduction at 0", "reduction", "rank at 0", "rank", "sharp", "crowd"),
     figure=figure,
     verdict=verdict,
 )

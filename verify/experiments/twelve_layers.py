@@ -89,7 +89,7 @@ def run(given: Parameters) -> Iterator[Row]:
 
 def _after(layer: object, Z: np.ndarray, halves: str) -> np.ndarray | None:
     """The tokens after a layer, or None if they are not finite."""
-    for half in ("compress",) if halves == "compress" else order_of(layer):  # type: ignore[arg-type]
+    for half in ("compress",) if halves == "compress" else order_of(layer):
         with quiet():
             Z = getattr(layer, half)(Z)
         if not np.isfinite(Z).all():
