@@ -167,9 +167,9 @@ def figure(rows: Sequence[Row]) -> Figure:
         y_label="",
         points=(
             Points("inside one subspace, before", [r["inside at 0"] for r in rows], heights),
-            Points("inside one subspace, after", [r["inside"] for r in rows], heights, joined=True),
-            Points("along one axis, after", [r["aligned"] for r in rows], heights, joined=True),
-            Points("entries not zero, after", [r["nonzero"] for r in rows], heights, joined=True),
+            Points("inside one subspace, after", [r["inside"] for r in rows], heights),
+            Points("along one axis, after", [r["aligned"] for r in rows], heights),
+            Points("entries not zero, after", [r["nonzero"] for r in rows], heights),
         ),
         curves=(Curve("everything", (1.0, 1.0), (heights[-1], heights[0])),),
         y_ticks=tuple(zip(places, heights, strict=True)),
