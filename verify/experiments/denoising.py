@@ -12,9 +12,10 @@ import srr
 from srr import attention
 from verify.experiments.experiment import Experiment, Row
 from verify.figure import Curve, Figure, Points
+from verify.subspaces import own_part
 
-POINTS = 0.5
-"""A cosine below which a direction does not count as pointing to the nearest subspace."""
+POINTS, ENTIRELY = 0.5, 1e6
+"""A cosine below which a direction does not count as pointing to the nearest subspace; a gain that takes noise away."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,14 @@ def run(given: Parameters) -> Iterator[Row]:
         for beside in given.beside:
             n, d = given.K * each, given.K * given.p + beside
             drawn = srr.mixtures.sample(n=n, d=d, K=given.K, p=given.p, noise=given.noise, seed=given.seed)
-            Z, own = drawn.Z, drawn.U[drawn.labels]
-            model = srr.denoising.SubspaceMixture(drawn.U, np.ones((given.K, given.p)), np.ones(given.K))
-            nearest = _projected(Z, own) - Z
+            Z, U, labels = drawn.Z, drawn.U, drawn.labels
+            model = srr.denoising.SubspaceMixture(U, np.ones((given.K, given.p)), np.ones(given.K))
+            nearest = own_part(Z, U, labels) - Z
             score = _mean_cosine(model.score(Z, noise=given.noise), nearest)
-            mean = _snr(model.posterior_mean(Z, noise=given.noise), own)
+            mean = _snr(model.posterior_mean(Z, noise=given.noise), U, labels)
             for gamma in given.gammas:
                 eps = sqrt(given.p / (n * gamma))
-                step = attention.exact_step(Z, drawn.U, eps=eps, step=1 / gamma)
+                step = attention.exact_step(Z, U, eps=eps, step=1 / gamma)
                 yield {
                     "tokens": each,
                     "beside": beside,
@@ -75,9 +76,9 @@ def run(given: Parameters) -> Iterator[Row]:
                     "theory": cosine(each, beside, given.K, given.p),
                     "shrinks": _mean_cosine(step - Z, -Z),
                     "score": score,
-                    "SNR": _snr(Z, own),
-                    "SNR step": _snr(step, own),
-                    "SNR theory": _snr(Z, own) * gain(each, beside, given.K, given.p),
+                    "SNR": _snr(Z, U, labels),
+                    "SNR step": _snr(step, U, labels),
+                    "SNR theory": _snr(Z, U, labels) * gain(each, beside, given.K, given.p),
                     "SNR mean": mean,
                 }
 
@@ -98,12 +99,8 @@ def gain(tokens: int, beside: int, K: int, p: int) -> float:
     return 1 / sqrt(kept)
 
 
-def _projected(Z: np.ndarray, own: np.ndarray) -> np.ndarray:
-    return np.einsum("ndp,nep,ne->nd", own, own, Z)
-
-
-def _snr(Z: np.ndarray, own: np.ndarray) -> float:
-    signal = _projected(Z, own)
+def _snr(Z: np.ndarray, U: np.ndarray, labels: np.ndarray) -> float:
+    signal = own_part(Z, U, labels)
     return float(np.linalg.norm(signal) / np.linalg.norm(Z - signal))
 
 
@@ -120,9 +117,7 @@ def figure(rows: Sequence[Row]) -> Figure:
         mine = [row for row in shown if row["tokens"] == tokens]
         said = f"{tokens} tokens per subspace"
         curves.append(Curve(f"theory, {said}", (gammas[0], gammas[-1]), (mine[0]["theory"],) * 2))
-        points.append(
-            Points(f"−∇Rᶜ, {said}", [r["gamma"] for r in mine], [r["gradient"] for r in mine], joined=True)
-        )
+        points.append(Points(f"−∇Rᶜ, {said}", [r["gamma"] for r in mine], [r["gradient"] for r in mine], joined=True))
     points.append(Points("score", gammas, [shown[0]["score"]] * len(gammas), joined=True))
     first = shown[0]
     return Figure(
@@ -144,15 +139,17 @@ def verdict(rows: Sequence[Row]) -> str:
         mine = [row for row in rows if row["tokens"] == tokens]
         towards = [row["gamma"] for row in mine if row["gradient"] >= POINTS]
         best = max(mine, key=lambda row: row["gradient"])
-        window = f"points to the nearest subspace for gamma from {min(towards):g} to {max(towards):g}" if towards else (
-            "never points to the nearest subspace"
+        window = (
+            f"points to the nearest subspace for gamma from {min(towards):g} to {max(towards):g}"
+            if towards
+            else ("never points to the nearest subspace")
         )
         raised = max(row["SNR step"] / row["SNR"] for row in mine)
         ideal = max(row["SNR mean"] / row["SNR"] for row in mine)
         said.append(
             f"{tokens} tokens for {mine[0]['p']} dimensions: -grad Rc {window} (cosine at most {best['gradient']:.3f}, "
             f"theory {max(row['theory'] for row in mine):.3f}); a step raises the SNR at most {raised:.3g} times, the "
-            f"posterior mean {ideal:.3g} times"
+            f"posterior mean {f'{ideal:.3g} times' if ideal < ENTIRELY else 'to rounding without bound'}"
         )
     lowest = min(row["score"] for row in rows)
     return ". ".join(said) + f". The score {'always points' if lowest >= POINTS else 'does not always point'} there."
@@ -172,7 +169,19 @@ DENOISING = Experiment(
     },
     total=total,
     run=run,
-    columns=("tokens", "beside", "gamma", "gradient", "theory", "shrinks", "score", "SNR", "SNR step", "SNR theory", "SNR mean"),
+    columns=(
+        "tokens",
+        "beside",
+        "gamma",
+        "gradient",
+        "theory",
+        "shrinks",
+        "score",
+        "SNR",
+        "SNR step",
+        "SNR theory",
+        "SNR mean",
+    ),
     figure=figure,
     verdict=verdict,
 )

@@ -187,7 +187,9 @@ def verdict(rows: Sequence[Row]) -> str:
         for name, words in names:
             changes = [row[name] - row[f"{name} at 0"] for row in mine]
             word = "rises" if min(changes) > WORTH else "falls" if max(changes) < -WORTH else "has no one direction"
-            parts.append(f"{words} {word} ({mine[0][f'{name} at 0']:.2f} to " + ", ".join(f"{r[name]:.2f}" for r in mine) + ")")
+            parts.append(
+                f"{words} {word} ({mine[0][f'{name} at 0']:.2f} to " + ", ".join(f"{r[name]:.2f}" for r in mine) + ")"
+            )
         said.append(f"{kind}, {bases}: " + ", ".join(parts))
     minor = min(row["minor"] for row in rows)
     principal = max(row["principal"] for row in rows)

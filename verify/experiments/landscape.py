@@ -100,9 +100,7 @@ def local_maxima(sizes: Sequence[int], d: int, *, eps: float, lam: float | None)
     return [sum(gain[r] for gain, r in zip(gains, ranks, strict=True)) for ranks in fitting]
 
 
-def _row(
-    given: Parameters, problem: str, eps: float, share: float, lam: float, scale: float, theory: Optimum
-) -> Row:
+def _row(given: Parameters, problem: str, eps: float, share: float, lam: float, scale: float, theory: Optimum) -> Row:
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(given.seed)))
     Pi = np.repeat(np.eye(len(given.sizes)), given.sizes, axis=0)
     ends = []
@@ -167,7 +165,12 @@ def figure(rows: Sequence[Row]) -> Figure:
     for scale in dict.fromkeys(row["scale"] for row in mine):
         line = [row for row in mine if row["scale"] == scale]
         points.append(
-            Points(f"best of the starts of scale {scale:g}", [r[over] for r in line], [r["best"] for r in line], joined=True)
+            Points(
+                f"best of the starts of scale {scale:g}",
+                [r[over] for r in line],
+                [r["best"] for r in line],
+                joined=True,
+            )
         )
     regularised = over == "lam"
     return Figure(

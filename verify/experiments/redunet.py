@@ -175,7 +175,11 @@ def figure(rows: Sequence[Row]) -> Figure:
         samples = tuple(float(row["samples"]) for row in lines)
         said = "safe step" if step == "safe" else f"η = {step:g}"
         points.append(Points(f"behind ReduNet, {said}", samples, tuple(row["redunet"] for row in lines), joined=True))
-    for name, said in (("subspace", "nearest subspace"), ("affine", "nearest affine subspace"), ("logistic", "logistic")):
+    for name, said in (
+        ("subspace", "nearest subspace"),
+        ("affine", "nearest affine subspace"),
+        ("logistic", "logistic"),
+    ):
         points.append(Points(said, samples, tuple(row[name] for row in lines), joined=True))
     return Figure(
         title=f"ReduNet and what needs no layers: {data}",
@@ -221,7 +225,18 @@ REDUNET = Experiment(
     full={"samples": (1, 2, 4, 8, 16, 32, 64, 100), "layers": 200, "draws": 10, "held_out": 700},
     total=total,
     run=run,
-    columns=("data", "step", "samples", *CLASSIFIERS, "reduction at 0", "reduction", "rank at 0", "rank", "sharp", "crowd"),
+    columns=(
+        "data",
+        "step",
+        "samples",
+        *CLASSIFIERS,
+        "reduction at 0",
+        "reduction",
+        "rank at 0",
+        "rank",
+        "sharp",
+        "crowd",
+    ),
     figure=figure,
     verdict=verdict,
 )

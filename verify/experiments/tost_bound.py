@@ -121,7 +121,9 @@ def verdict(rows: Sequence[Row]) -> str:
         mine = [row for row in rows if row["memberships"] == kind]
         held = [row for row in mine if row["holds"]]
         clean = [row for row in mine if row["noise"] == 0]
-        where = "always" if len(held) == len(mine) else "never" if not held else f"on {len(held)} of {len(mine)} settings"
+        where = (
+            "always" if len(held) == len(mine) else "never" if not held else f"on {len(held)} of {len(mine)} settings"
+        )
         least = min(row["bound"] / row["rate"] for row in mine)
         said.append(
             f"{kind}: it is a bound {where} (without noise on {sum(row['holds'] for row in clean)} of {len(clean)}; least "
@@ -137,10 +139,27 @@ TOST_BOUND = Experiment(
     question="Is the variational rate of ToST a bound on the rate within classes, with hard and with soft memberships?",
     source="Wu et al. 2024 (arXiv 2412.17810)",
     parameters=Parameters,
-    full={"eps": (0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 10.0), "noise": (0.0, 0.01, 0.1, 0.3, 0.5, 1.0), "n": 512, "d": 64, "p": 16},
+    full={
+        "eps": (0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 10.0),
+        "noise": (0.0, 0.01, 0.1, 0.3, 0.5, 1.0),
+        "n": 512,
+        "d": 64,
+        "p": 16,
+    },
     total=total,
     run=run,
-    columns=("memberships", "noise", "eps", "rate", "bound", "holds", "rate after", "bound after", "rate fell", "bound fell"),
+    columns=(
+        "memberships",
+        "noise",
+        "eps",
+        "rate",
+        "bound",
+        "holds",
+        "rate after",
+        "bound after",
+        "rate fell",
+        "bound fell",
+    ),
     figure=figure,
     verdict=verdict,
 )
