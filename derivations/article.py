@@ -10,10 +10,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from derivations.expression import Expr
+from derivations.plain import bounds
 from derivations.proof import Derivation, Finding
 from derivations.render import LATEX, SIGNS, meanings, render
 
-_COMMANDS = {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}"}
+_COMMANDS = {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"$\sim$"}
 
 
 def article(derivations: Sequence[Derivation]) -> str:
@@ -71,5 +72,6 @@ def _template() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters.update(prose=prose, relation=LATEX.relation, sign=LATEX.sign, checked=_checked)
-    environment.globals.update(formula=formula, meanings=partial(meanings, style=LATEX))
+    latex = {"meanings": partial(meanings, style=LATEX), "bounds": partial(bounds, style=LATEX)}
+    environment.globals.update(formula=formula, **latex)
     return environment.get_template("article.tex")

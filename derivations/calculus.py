@@ -149,4 +149,6 @@ def _backward(a: Expr, g: Expr, X: Matrix) -> Iterator[Expr]:
 
 def _derivative(function: sympy.Lambda) -> sympy.Lambda:
     (x,) = function.variables
+    if not all(isinstance(part, sympy.exp | sympy.log) for part in function.expr.atoms(sympy.Function)):
+        raise ValueError(f"a function must be made of exp and log to have a derivative everywhere, got {function}")
     return sympy.Lambda(x, sympy.diff(function.expr, x))

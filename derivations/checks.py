@@ -9,6 +9,7 @@
 `Ray`          general sizes: f(sX) ≤ f(tX) for 0 ≤ s ≤ t from Df(X)[X] ≥ 0 at every X, proved elsewhere
 `Spectrum`     general sizes: tr f(X) ≤ tr g(X) for X ⪰ 0, from f ≤ g on [0, ∞)
 `AtSizes`      stated sizes: values in a prime field at random points, with the probability of a false acceptance
+`Explicit`     stated sizes: one rational function of the entries, which stay symbols
 `OnInterval`   one variable: the sign of a difference on an interval, by isolation of roots
 =============  ======================================================================================================
 """
@@ -39,7 +40,7 @@ from derivations.expression import (
     substitute,
 )
 from derivations.normal import Rule, equal
-from derivations.proof import Derivation, Finding
+from derivations.proof import Derivation, Finding, Range
 
 GENERAL = "general sizes"
 EXACT = "exact algebra"
@@ -49,10 +50,16 @@ class _UnderRules:
     """A check that uses rewriting rules, some of them perhaps assumed."""
 
     rules: tuple[Rule, ...]
+    ranges: tuple[Range, ...] = ()
 
     @property
     def assumptions(self) -> tuple[Rule, ...]:
         return tuple(rule for rule in self.rules if rule.assumed)
+
+    @property
+    def mentions(self) -> tuple[Expr, ...]:
+        named = (A for rule in self.rules for A in matrices(rule.left) | matrices(rule.right))
+        return (*(part for rule in self.rules for part in rule.of), *sorted(named, key=repr))
 
 
 class _Unconditional:
@@ -60,6 +67,12 @@ class _Unconditional:
 
     rules: tuple[Rule, ...] = ()
     assumptions: tuple[Rule, ...] = ()
+    ranges: tuple[Range, ...] = ()
+    mentions: tuple[Expr, ...] = ()
+
+
+def _for_all_sizes(derivation: Derivation) -> bool:
+    return derivation.proves() and set(derivation.reach) <= {GENERAL, EXACT}
 
 
 def _signed(a: Expr, relation: str, b: Expr) -> Expr:
@@ -94,6 +107,11 @@ class Squares(_UnderRules):
     over: str = ""
     name: str = "sum of squares"
 
+    @property
+    def mentions(self) -> tuple[Expr, ...]:
+        parts = (part for c, *given in (*self.squares, *self.weighted) for part in (expression(c), *given))
+        return (*super().mentions, *parts)
+
     def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
         if relation not in ("<=", ">="):
             return Finding(False, GENERAL, f"it proves inequalities, not {relation}")
@@ -120,6 +138,10 @@ class Drops(_UnderRules):
     dropped: Expr
     rules: tuple[Rule, ...] = ()
     name: str = "heuristic"
+
+    @property
+    def mentions(self) -> tuple[Expr, ...]:
+        return (*super().mentions, self.dropped)
 
     def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
         if relation != "~":
@@ -154,19 +176,32 @@ class Lemma(_UnderRules):
         )
         return (*super().assumptions, *inherited)
 
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        return self.lemma.ranges
+
+    @property
+    def mentions(self) -> tuple[Expr, ...]:
+        return (*super().mentions, expression(self.times), *self.values.values(), *self._sides())
+
+    def _sides(self) -> tuple[Expr, Expr]:
+        """The lemma's statement with the values in it."""
+        left, right = (substitute(expanded(side), self.values) for side in (self.lemma.left, self.lemma.right))
+        return left, right
+
     def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
         proved = self.lemma.relation
         if proved == "~" or (proved == "=") != (relation == "="):
             return Finding(False, GENERAL, f"the lemma proves {proved}, not {relation}")
         if not nonnegative(expression(self.times)):
             return Finding(False, GENERAL, "the multiple is not known to be nonnegative")
-        if not self.lemma.proves():
-            return Finding(False, GENERAL, "the lemma is not proved")
+        if not _for_all_sizes(self.lemma):
+            return Finding(False, GENERAL, "the lemma is not proved for all sizes")
         if any(A.index and self._named_otherwise(A) for A in self.values if isinstance(A, Matrix)):
             return Finding(False, GENERAL, "a family of the lemma has two indices, and one alone is substituted")
         if not all(as_declared(A, value, self.rules) for A, value in self.values.items()):
             return Finding(False, GENERAL, "what is substituted is not known to be as the matrix is declared")
-        left, right = (substitute(expanded(side), self.values) for side in (self.lemma.left, self.lemma.right))
+        left, right = self._sides()
         difference = expression(self.times) * _signed(left, proved, right)
         difference = Sum(self.over, difference) if self.over else difference
         if relation == "=":
@@ -204,19 +239,32 @@ class Taylor(_UnderRules):
     def assumptions(self) -> tuple[Rule, ...]:
         return (*super().assumptions, *self.bound.assumptions)
 
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        return self.bound.ranges
+
+    @property
+    def mentions(self) -> tuple[Expr, ...]:
+        bound = map(expanded, (self.bound.left, self.bound.right))
+        return (*super().mentions, self.f, self.H, self._moved(), expression(self.c), *bound)
+
+    def _moved(self) -> Expr:
+        return substitute(self.f, {self.X: self.X + self.H})
+
     def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
-        if relation != self.bound.relation or not self.bound.proves():
+        if relation != self.bound.relation or not _for_all_sizes(self.bound):
             return Finding(False, GENERAL, "the bound on the curvature is not proved, or goes the other way")
         if self.bound.restricts(self.X) or not self._stays():
             return Finding(False, GENERAL, "the bound on the curvature does not hold at every point of the way")
-        if not self._smooth():
+        if not self._smooth(self.f):
             return Finding(False, GENERAL, "the form of f does not show that it is smooth on the way")
+        if not all(self._smooth(expanded(side)) for side in (self.bound.left, self.bound.right)):
+            return Finding(False, GENERAL, "the form of the bound does not show that it has a value on the way")
         if not any(self._bounds(E) for E in matrices(self.bound.left) - {self.X}):
             return Finding(False, GENERAL, "the bound is not one on this second derivative")
-        moved = substitute(self.f, {self.X: self.X + self.H})
         tangent = self.f + Differential(self.f, self.X, self.H)
         quadratic = tangent + self.c / 2 * norm_squared(self.H)
-        accepted = equal(a, moved, self.rules) and equal(b, quadratic, self.rules)
+        accepted = equal(a, self._moved(), self.rules) and equal(b, quadratic, self.rules)
         return Finding(accepted, GENERAL, "" if accepted else "the two sides are not Taylor's")
 
     def _bounds(self, E: Matrix) -> bool:
@@ -228,10 +276,10 @@ class Taylor(_UnderRules):
             self.bound.right, expression(self.c) * norm_squared(E), self.rules
         )
 
-    def _smooth(self) -> bool:
+    def _smooth(self, f: Expr) -> bool:
         """Of a semidefinite X, what f takes an inverse or a determinant of is definite where X is, and on the way."""
-        definite = substitute(self.f, {self.X: Identity(self.X.rows) + self.X}) if self.X.psd else self.f
-        return smooth(self.f) or smooth(definite)
+        definite = substitute(f, {self.X: Identity(self.X.rows) + self.X}) if self.X.psd else f
+        return smooth(f) or smooth(definite)
 
     def _stays(self) -> bool:
         """Whether the way from X to X + H is among the matrices that X stands for."""
@@ -265,13 +313,24 @@ class Ray(_UnderRules):
     def assumptions(self) -> tuple[Rule, ...]:
         return (*super().assumptions, *self.slope.assumptions)
 
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        return self.slope.ranges
+
+    @property
+    def mentions(self) -> tuple[Expr, ...]:
+        slope = map(expanded, (self.slope.left, self.slope.right))
+        return (*super().mentions, self.f, expression(self.low), expression(self.high), *slope)
+
     def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
-        if relation != "<=" or self.slope.relation != ">=" or not self.slope.proves():
+        if relation != "<=" or self.slope.relation != ">=" or not _for_all_sizes(self.slope):
             return Finding(False, GENERAL, "the slope is not proved, or goes the other way")
         if self.X.index or self.X.orthonormal or self.X.complete or self.slope.restricts(self.X):
             return Finding(False, GENERAL, "the slope is not known at every point of the ray")
         if not smooth(self.f):
             return Finding(False, GENERAL, "the form of f does not show that it is smooth on the ray")
+        if not all(smooth(expanded(side)) for side in (self.slope.left, self.slope.right)):
+            return Finding(False, GENERAL, "the form of the slope does not show that it has a value on the ray")
         if not (nonnegative(expression(self.low)) and nonnegative(expression(sympy.sympify(self.high) - self.low))):
             return Finding(False, GENERAL, "the ends are not known to be in order, none negative")
         along = Differential(self.f, self.X, self.X)
@@ -294,6 +353,10 @@ class Spectrum(_UnderRules):
     X: Expr
     rules: tuple[Rule, ...] = ()
     name: str = "spectrum"
+
+    @property
+    def mentions(self) -> tuple[Expr, ...]:
+        return (*super().mentions, trace_of(self.f, self.X), trace_of(self.g, self.X))
 
     def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
         if not positive_semidefinite(self.X):
@@ -327,6 +390,19 @@ class AtSizes(_Unconditional):
 
 
 @dataclass(frozen=True)
+class Explicit(_Unconditional):
+    """Both sides are one rational function of the entries of small matrices, at each of the sizes."""
+
+    sizes: tuple[Mapping[str, int], ...]
+    name: str = "simplification"
+
+    def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
+        if relation != "=":
+            return Finding(False, "stated sizes", f"it proves equations, not {relation}")
+        return identity.explicit(a, b, self.sizes)
+
+
+@dataclass(frozen=True)
 class OnInterval(_Unconditional):
     """A scalar inequality in one variable on an interval, ends included; other symbols must cancel."""
 
@@ -334,6 +410,14 @@ class OnInterval(_Unconditional):
     low: sympy.Expr
     high: sympy.Expr
     name: str = "isolation of roots"
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        """The interval, where the variable is not declared to be in it."""
+        x = self.variable
+        above = self.low == -sympy.oo or (x - self.low).is_nonnegative
+        below = self.high == sympy.oo or (self.high - x).is_nonnegative
+        return () if above and below else (Range(x, self.low, self.high),)
 
     def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
         if not (isinstance(a, Scalar) and isinstance(b, Scalar)) or relation not in ("<=", ">="):

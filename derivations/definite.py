@@ -1,16 +1,18 @@
-"""Signs that the form of an expression shows: nonnegative scalars, positive semidefinite matrices."""
+"""Signs that the form of an expression shows: nonnegative scalars, semidefinite and definite matrices."""
 
 from __future__ import annotations
 
 import sympy
 
 from derivations.expression import (
+    EXP,
     Add,
     Diag,
     Diagonal,
     Differential,
     Entrywise,
     Expr,
+    Hadamard,
     Identity,
     Inverse,
     LogDet,
@@ -61,7 +63,7 @@ def positive_semidefinite(P: Expr) -> bool:
         case Transpose(arg=arg):
             return positive_semidefinite(arg)
         case Diag(arg=arg):
-            return _nonnegative_column(arg)
+            return nonnegative_entries(arg)
         case Product():
             constants, factors = _flat(P)
             half = len(factors) // 2
@@ -75,31 +77,53 @@ def smooth(f: Expr) -> bool:
     """Whether the form of ``f`` shows that it is smooth in its matrices: all that it inverts is I + such."""
     match f:
         case Inverse(arg=arg) | LogDet(arg=arg):
-            return _positive_definite(arg) and smooth(arg)
+            return positive_definite(arg) and smooth(arg)
         case Entrywise() | Differential():
             return False  # not needed so far
     return all(map(smooth, children(f)))
 
 
-def _positive_definite(P: Expr) -> bool:
+def positive_definite(P: Expr) -> bool:
+    """Whether the form of ``P`` shows that it is: I + such, and rotated blocks of such."""
     match P:
         case Identity():
             return True
         case Add(terms=terms):
-            return positive_semidefinite(P) and any(map(_positive_definite, terms))
-        case Scale(factor=Scalar(value=c), arg=arg):
-            return bool(c.is_positive) and _positive_definite(arg)
+            return positive_semidefinite(P) and any(map(positive_definite, terms))
+        case Scale(factor=c, arg=arg):
+            return _positive(c) and positive_definite(arg)
+        case Sum(index=k, arg=Product(factors=(Product(factors=(Matrix(complete=True) as U, A)), V)), count="K"):
+            return U.index in ("", k) and equal(V, U.T) and positive_definite(A)
+        case Sum(arg=arg) | Inverse(arg=arg):
+            return positive_definite(arg)
     return False
 
 
-def _nonnegative_column(v: Expr) -> bool:
-    """Whether the form of a column shows that no entry is negative."""
-    match v:
+def _positive(c: Expr) -> bool:
+    match c:
+        case Scalar(value=value):
+            return bool(value.is_positive)
+        case Trace(arg=Entrywise(function=function, arg=arg)):
+            return function == EXP and arg.shape == (1, 1)
+        case Scale(factor=left, arg=right):
+            return _positive(left) and _positive(right)
+        case Sum(arg=arg):
+            return _positive(arg)
+    return False
+
+
+def nonnegative_entries(A: Expr) -> bool:
+    """Whether the form of a matrix shows that no entry is negative."""
+    match A:
+        case Matrix(psd=True, rows=1):
+            return True
+        case Hadamard(left=left, right=right):
+            return equal(left, right)
         case Diagonal(arg=arg):
             return positive_semidefinite(arg)
         case Entrywise(function=function, arg=arg):
             at = Scalar(function(sympy.Dummy(nonnegative=True)))
-            return _nonnegative_column(arg) and nonnegative(at)
+            return nonnegative_entries(arg) and nonnegative(at)
     return False
 
 

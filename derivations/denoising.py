@@ -22,8 +22,19 @@ from derivations.expression import (
 )
 from derivations.notation import I_d, I_p, family
 from derivations.proof import Derivation, chain
-from derivations.rules import exponential_of_sum, known, sylvester, woodbury
+from derivations.rules import exponential_of_sum, known, multiplicative, sylvester, woodbury
 from derivations.sources import BOOK, N23
+
+GAUSSIAN = (
+    "exp(−½(a − μ)ᵀC(a − μ)) with C positive definite is, up to its integral (2π)^(m/2) det(C)^(−1/2), the density of "
+    "N(μ, C⁻¹), whose mean is μ"
+)
+BAYES = "Bayes' rule: given x, what is not seen has the density, or the probability, of both up to a factor of x alone"
+TOTAL = (
+    "total probability: the density of x is the sum of those of its components, each times its weight, and the mean of "
+    "z given x that of its means given the component as well, each times the component's probability given x"
+)
+"""What no algebra gives: the premises of all that is said here of probabilities."""
 
 sigma = sympy.Symbol("sigma", positive=True)
 x, h = Matrix("x", "d", 1), Matrix("h", "d", 1)
@@ -34,33 +45,6 @@ PRECISION = Inverse(Sigma + sigma**2 * I_d)
 _NAMES = (("P", PRECISION),)
 LOG_DENSITY: Expr = -Trace(x.T @ PRECISION @ x) / 2
 """log q(x) up to a constant."""
-
-SCORE = Derivation(
-    name="score-of-a-noisy-gaussian",
-    title="The score of a Gaussian token seen through noise",
-    hypotheses=("z ~ N(0, Σ), x = z + σw with w ~ N(0, I), any direction h",),
-    source=f"{N23}, proposition 1, one component",
-    definitions=_NAMES,
-    steps=chain(
-        Differential(LOG_DENSITY, x, h),
-        ("=", -Trace(x.T @ PRECISION @ h), Calculus(), "The product rule; the precision is symmetric."),
-        ("=", inner(-(PRECISION @ x), h), Calculus(), "What multiplies h."),
-    ),
-)
-
-TWEEDIE = Derivation(
-    name="tweedie-formula-of-a-gaussian",
-    title="Tweedie's formula for a Gaussian: token plus σ² score is the Wiener filter",
-    hypotheses=("z ~ N(0, Σ), x = z + σw with w ~ N(0, I)",),
-    source=f"{N23}, eq. 5; {BOOK}, theorem on Tweedie's formula",
-    definitions=_NAMES,
-    uses=(SCORE,),
-    steps=chain(
-        x - sigma**2 * PRECISION @ x,
-        ("=", (I_d - sigma**2 * PRECISION) @ x, Calculus(), "Take out x."),
-        ("=", Sigma @ PRECISION @ x, Calculus(), "(Σ + σ²I)P = I."),
-    ),
-)
 
 # A component, as a linear image of white noise: z = Aa, a ~ N(0, I), so that Σ = AAᵀ, singular or not.
 _A, _a = Matrix("A", "d", "m"), Matrix("a", "m", 1)
@@ -85,7 +69,8 @@ COMPLETED = Derivation(
         ),
     ),
     remark="The left side is −2 log of the joint density of a and x, up to a constant: so a given x has the mean μ = "
-    "AᵀPx, hence z the mean ΣPx, and x the density exp(−½ xᵀPx), up to what does not depend on x.",
+    "AᵀPx, hence z the mean ΣPx, and x the density exp(−½ xᵀPx), up to the integral over a, which no x enters.",
+    premises=(GAUSSIAN, BAYES),
 )
 
 NORMALISED = Derivation(
@@ -102,9 +87,56 @@ NORMALISED = Derivation(
             Calculus((sylvester(_A.T / sigma**2, _A),)),
             "Sylvester's determinant identity.",
         ),
+        (
+            "=",
+            LogDet(_A @ _A.T + sigma**2 * I_d) + LogDet(I_d / sigma**2),
+            Calculus((multiplicative(I_d / sigma**2, _A @ _A.T + sigma**2 * I_d),)),
+            "Take out 1/σ², which is the same for every component.",
+        ),
     ),
-    remark="It is log det(Σ + σ²I) up to a constant, and the integral over a is its exponential to the power −½: the "
-    "weight of component k is c_k = π_k det(Σ_k + σ²I)^(−1/2).",
+    remark="The integral over a is (2π)^(m/2) times its exponential to the power −½: so the weight of component k is "
+    "c_k = π_k det(Σ_k + σ²I)^(−1/2), up to a factor that all components share.",
+)
+
+FILTERED = Derivation(
+    name="mean-of-a-gaussian-token",
+    title="The mean of a Gaussian token given the noisy one is the Wiener filter of it",
+    hypotheses=_IMAGE,
+    source=f"{N23}, eq. 5",
+    definitions=(("P", PRECISION), ("μ", _mu)),
+    uses=(COMPLETED,),
+    steps=chain(
+        _A @ _mu,
+        ("=", Sigma @ PRECISION @ x, Calculus((known(_A @ _A.T, Sigma),)), "μ = AᵀPx is the mean of a, and z = Aa."),
+    ),
+)
+
+SCORE = Derivation(
+    name="score-of-a-noisy-gaussian",
+    title="The score of a Gaussian token seen through noise",
+    hypotheses=("z ~ N(0, Σ), x = z + σw with w ~ N(0, I), any direction h",),
+    source=f"{N23}, proposition 1, one component",
+    definitions=_NAMES,
+    uses=(COMPLETED, NORMALISED),
+    steps=chain(
+        Differential(LOG_DENSITY, x, h),
+        ("=", -Trace(x.T @ PRECISION @ h), Calculus(), "The product rule; the precision is symmetric."),
+        ("=", inner(-(PRECISION @ x), h), Calculus(), "What multiplies h."),
+    ),
+)
+
+TWEEDIE = Derivation(
+    name="tweedie-formula-of-a-gaussian",
+    title="Tweedie's formula for a Gaussian: token plus σ² score is the Wiener filter",
+    hypotheses=("z ~ N(0, Σ), x = z + σw with w ~ N(0, I)",),
+    source=f"{N23}, eq. 5; {BOOK}, theorem on Tweedie's formula",
+    definitions=_NAMES,
+    uses=(FILTERED, SCORE),
+    steps=chain(
+        x - sigma**2 * PRECISION @ x,
+        ("=", (I_d - sigma**2 * PRECISION) @ x, Calculus(), "Take out x."),
+        ("=", Sigma @ PRECISION @ x, Calculus(), "(Σ + σ²I)P = I."),
+    ),
 )
 
 # --- mixtures ---------------------------------------------------------------------------------------------------
@@ -141,6 +173,7 @@ SCORE_OF_MIXTURE = Derivation(
         ),
         ("=", inner(-Sum("k", _q * _P @ x), h), Calculus(), "What multiplies h."),
     ),
+    premises=(TOTAL,),
 )
 
 LOG_SCORE = Derivation(
@@ -258,6 +291,7 @@ POINTS = Derivation(
         ),
     ),
     remark="Every distribution is a limit of such, and no Gaussian component is needed.",
+    premises=(BAYES, TOTAL),
 )
 
 # --- subspaces with unit spectrum -------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from typing import Any
 
 import sympy
 from flint import fmpq, fmpq_series, nmod
+from sympy.polys.fields import FracElement
+from sympy.polys.rings import PolyElement
 
 from derivations import expression as ex
 from derivations.calculus import differential
@@ -71,10 +73,16 @@ class Logs:
 def _fraction(c: Number) -> Fraction:
     if isinstance(c, fmpq):
         return Fraction(int(c.p), int(c.q))
+    if isinstance(c, FracElement) and c.numer.is_ground and c.denom.is_ground:
+        return _ground(c.numer) / _ground(c.denom)
     small = next((Fraction(p, q) for q in (1, 2, 4) for p in range(-16, 17) if nmod(p, PRIME) == c * q), None)
     if small is None:
         raise ValueError("a logarithm must have a numeric coefficient")
     return small
+
+
+def _ground(c: PolyElement) -> Fraction:
+    return Fraction(int(c.LC.numerator), int(c.LC.denominator))
 
 
 def exponential(x: Number) -> Number:

@@ -90,7 +90,10 @@ class Scalar(Expr):
 @cache
 def _real(value: sympy.Expr) -> bool:
     # Rational functions are real where they are defined; so are logarithms; roots need an argument of known sign.
-    if value.is_real is False or any(s.is_real is not True for s in value.free_symbols):
+    if value.is_real is False or value.has(sympy.I, sympy.oo, sympy.zoo, sympy.nan):
+        return False
+    parts = (*value.free_symbols, *value.atoms(sympy.Function))
+    if not all(part.is_real or isinstance(part, sympy.log) for part in parts):
         return False
     roots = (power for power in value.atoms(sympy.Pow) if not power.exp.is_integer and power.base != sympy.E)
     return all(power.base.is_nonnegative for power in roots)
@@ -326,6 +329,10 @@ class Entrywise(Expr):
 
     function: sympy.Lambda
     arg: Expr
+
+    def __post_init__(self) -> None:
+        if not _real(self.function(sympy.Dummy("entry", real=True))):
+            raise ValueError(f"a function must be real, got {self.function}")
 
     @property
     def shape(self) -> Shape:  # type: ignore[override]

@@ -4,6 +4,8 @@ At fixed sizes the difference of two expressions is a rational function of their
 numerator of degree D vanishes at a uniformly random point of the field with probability at most D/P (Schwartz and
 Zippel), and at T independent points with probability at most (D/P)ᵀ. Points at which a matrix has no inverse are drawn
 again; what is conditioned on then has probability at least 1 − D/P, and D counts those determinants too.
+
+Where the matrices are small, their entries stay symbols, and the difference is zero or not as a rational function.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from math import ceil, log2
 
 import sympy
 from flint import nmod
+from sympy.polys.fields import field
 
 from derivations import expression as ex
 from derivations.calculus import differential
@@ -41,8 +44,10 @@ from derivations.proof import Finding
 def tested(a: Expr, b: Expr, sizes: tuple[Mapping[str, int], ...], trials: int) -> Finding:
     """Whether the two agree at ``trials`` points at each of the sizes."""
     worst = 0.0
-    shown = "; ".join(", ".join(f"{name} = {value}" for name, value in at.items()) or "these sizes" for at in sizes)
+    shown = _named(sizes)
     for at in sizes:
+        if any(_in_two_parts(A, at) for A in ex.matrices(a) | ex.matrices(b)):
+            return Finding(False, f"exact values at {shown}", "reflections are not drawn, rotations alone")
         rng = random.Random(str(sorted(at.items())))
         for _ in range(trials):
             left, right = _values(a, b, at, rng)
@@ -51,6 +56,43 @@ def tested(a: Expr, b: Expr, sizes: tuple[Mapping[str, int], ...], trials: int) 
         worst = max(worst, _false_acceptance(a - b, at) ** trials)
     bound = f"false acceptance at most 2^{ceil(log2(worst))}"
     return Finding(True, f"exact values at {shown}, {trials} points each, {bound}")
+
+
+def explicit(a: Expr, b: Expr, sizes: tuple[Mapping[str, int], ...]) -> Finding:
+    """Whether the two are the same rational functions of the entries of their matrices, at each of the sizes."""
+    shown = _named(sizes)
+    named, scalars = ex.matrices(a) | ex.matrices(b), ex.symbols(a) | ex.symbols(b)
+    for at in sizes:
+        if any(_in_two_parts(A, at) for A in named):
+            return Finding(False, f"explicit matrices at {shown}", "reflections are not drawn, rotations alone")
+        count = sum(max(at.get(str(of), of) for of in A.shape) ** 2 * at.get("K", 1) for A in named) + len(scalars)
+        functions, *entries = field([f"x{i}" for i in range(count)], sympy.QQ)
+        ring = Ring(
+            "rational functions of the entries",
+            lambda q, one=functions.one: one * q.numerator / q.denominator,
+            lambda x: Logs(0, ((x, Fraction(1)),)),
+            lambda x: _no_function("exp"),
+        )
+        unused = iter(entries)
+        where = point(named, scalars, at, random.Random(0), ring, lambda _, unused=unused: next(unused))
+        if not same(evaluate(a, where), evaluate(b, where)):
+            return Finding(False, f"explicit matrices at {shown}", f"the two sides differ at {dict(at)}")
+    return Finding(True, f"explicit matrices at {shown}")
+
+
+def _no_function(name: str) -> Number:
+    raise TypeError(f"{name} is no rational function")
+
+
+def _named(sizes: tuple[Mapping[str, int], ...]) -> str:
+    return "; ".join(", ".join(f"{name} = {value}" for name, value in at.items()) or "these sizes" for at in sizes)
+
+
+def _in_two_parts(A: Matrix, sizes: Mapping[str, int]) -> bool:
+    """Whether the columns of A, or of its family, make an orthogonal matrix: a rotation or a reflection."""
+    rows, cols = (of if isinstance(of, int) else sizes[of] for of in A.shape)  # type: ignore[misc]
+    together = A.index and (A.mutually or A.complete)
+    return (A.orthonormal or A.complete) and rows == cols * (sizes["K"] if together else 1)
 
 
 def uniform(rng: random.Random) -> Number:

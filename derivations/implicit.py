@@ -185,7 +185,7 @@ EULER_DESCENT = Derivation(
     hypotheses=(ANY_BASES, OVERLAP_HYPOTHESIS, "κ > 0; Rᶜ(Z) is below Rᶜ(X), X = Z + κ∇Rᶜ(Z), if κ < 16/L, L = βc"),
     source="derived",
     definitions=(("∇", GRADIENT_OF_RC), ("W_k", W), ("Y_k", Y)),
-    uses=(BELOW, GRADIENT),
+    uses=(MINORANT, GRADIENT),
     steps=chain(
         substitute(RC, {Z: _before}),
         (

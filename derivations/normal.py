@@ -65,6 +65,12 @@ class Rule:
     assumed: bool = True
     defines: tuple[ex.Matrix, ...] = ()
     """Matrices that the equation defines, which the statement must not name."""
+    of: tuple[Expr, ...] = ()
+    """What it is made of, and those matrices are defined from."""
+
+    def __post_init__(self) -> None:
+        if self.left.shape != self.right.shape:
+            raise ValueError(f"the sides of a rule must have one shape, got {self.left.shape}, {self.right.shape}")
 
 
 @cache
@@ -103,6 +109,8 @@ class _Reader:
         term, c = left.items[0]
         if bool(term.word) == bool(term.scalars) or len(term.scalars) > 1 or term.bound:
             raise ValueError("the left side of a rule must be one word or one scalar atom")
+        if not c.is_nonzero:
+            raise ValueError(f"the factor of a rule's left side must not be zero, got {c}")
         return term, collect(right.shape, ((t, factor / c) for t, factor in right.items))
 
     def read(self, a: Expr) -> Normal:
@@ -190,6 +198,7 @@ class _Reader:
                     yield Term(word=tuple(factor for factor in inverted if factor)), 1 / c
                     return
         unit = next((c for term, c in S.items if term == Term()), S.items[-1][1])
+        unit = unit if len(S.items) == 1 or unit.is_nonzero else sympy.Integer(1)
         scaled = collect(S.shape, ((term, c / unit) for term, c in S.items))
         factor = inverse_factor(scaled)
         yield Term(word=(factor,)), 1 / unit
@@ -473,7 +482,7 @@ def _matched(pattern: Bound, bound: Bound) -> list[tuple[tuple[str, ...], tuple[
 def _resolvent(S: Normal) -> tuple[tuple[Word, Rewritten], ...]:
     # S S⁻¹ = I, solved for the longest word of S: that word times S⁻¹ is (I − the rest of S times S⁻¹)/c. The first
     # entry of the right side stands without S⁻¹, the others with it.
-    plain = [(t, c) for t, c in S.items if not t.scalars and not t.bound and t.word]
+    plain = [(t, c) for t, c in S.items if not t.scalars and not t.bound and t.word and c.is_nonzero]
     if not plain:
         return ()
     term, c = max(plain, key=lambda item: (len(item[0].word), sort_key(item[0].word)))

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from derivations.article import formula
 from derivations.mathml import mathml
-from derivations.plain import equation
+from derivations.plain import bounds, equation
 from derivations.proof import Derivation
 from derivations.render import LATEX, PLAIN, meanings
 
@@ -52,5 +52,6 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters.update(mathml=mathml, prose=prose, relation=LATEX.relation)
-    environment.globals.update(formula=formula, meanings=partial(meanings, style=PLAIN), equation=equation)
+    plain = {"meanings": partial(meanings, style=PLAIN), "bounds": partial(bounds, style=PLAIN)}
+    environment.globals.update(formula=formula, equation=equation, **plain)
     return environment

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from derivations.expression import Expr
 from derivations.normal import Rule
-from derivations.proof import Derivation, Finding
-from derivations.render import PLAIN, meanings, render
+from derivations.proof import Derivation, Finding, Range
+from derivations.render import PLAIN, Style, meanings, render
 
 WIDTH = 80
 
@@ -20,8 +20,11 @@ def text(derivation: Derivation, findings: Sequence[Finding]) -> str:
     lines += _wrapped("Source: ", derivation.source + ".")
     if derivation.uses:
         lines += _wrapped("Uses: ", ", ".join(used.name for used in derivation.uses) + ".")
+    if derivation.without_proof:
+        lines += _wrapped("Used without proof: ", "; ".join(derivation.without_proof) + ".")
     lines += [f"  where {name} = {meaning}" for name, meaning in meanings(derivation.definitions, PLAIN)]
     lines += [f"  with {equation(rule, derivation)}" for rule in (*derivation.defined, *derivation.assumptions)]
+    lines += [f"  for {bounds(given, PLAIN)}" for given in derivation.ranges]
     lines += ["", f"    {shown(derivation.left, derivation)}"]
     for step, finding in zip(derivation.steps, findings, strict=True):
         lines.append(f"  {PLAIN.relation(step.relation)} {shown(step.end, derivation)}")
@@ -40,15 +43,19 @@ def statement(derivation: Derivation) -> str:
     return f"{left} {PLAIN.relation(derivation.relation)} {right}"
 
 
+def premises(derivations: Iterable[Derivation]) -> list[str]:
+    """What they take without proof, each once."""
+    return list(dict.fromkeys(premise for d in derivations for premise in d.without_proof))
+
+
 def standing(derivation: Derivation, findings: Sequence[Finding]) -> str:
     """How far the derivation reaches, in words."""
     if not all(finding.accepted for finding in findings):
         return "a step is not accepted"
     if not derivation.proves():
         return "it uses what is not proved"
-    reach = list(dict.fromkeys(finding.means for finding in findings))
     word = "a heuristic with what it drops" if derivation.relation == "~" else "proved"
-    return f"{word}, {len(findings)} {'step' if len(findings) == 1 else 'steps'}, {'; '.join(reach)}"
+    return f"{word}, {len(findings)} {'step' if len(findings) == 1 else 'steps'}, {'; '.join(derivation.reach)}"
 
 
 def shown(a: Expr, derivation: Derivation) -> str:
@@ -59,6 +66,12 @@ def shown(a: Expr, derivation: Derivation) -> str:
 def equation(rule: Rule, derivation: Derivation) -> str:
     """An equation that is taken as given."""
     return f"{shown(rule.left, derivation)} = {shown(rule.right, derivation)}"
+
+
+def bounds(given: Range, style: Style) -> str:
+    """low ≤ x ≤ high, a side left out where it is infinite."""
+    ends = [c for c in (given.low, given.x, given.high) if not c.is_infinite]
+    return f" {style.relation('<=')} ".join(map(style.scalar, ends))
 
 
 def _wrapped(head: str, body: str) -> list[str]:

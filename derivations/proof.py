@@ -6,12 +6,17 @@ must say what it drops. Its rule, one of those in `derivations.checks`, decides 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
-from derivations.expression import Expr, Matrix, matrices
+import sympy
+
+from derivations.existence import missing
+from derivations.expression import Expr, Matrix, Scalar, matrices, symbols
 from derivations.normal import Rule
+from derivations.render import PLAIN, render
+from derivations.words import size
 
 RELATIONS = ("=", "<=", ">=", "~")
 
@@ -34,6 +39,15 @@ class Finding:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class Range:
+    """low ≤ x ≤ high, which a step takes as given."""
+
+    x: sympy.Symbol
+    low: sympy.Expr
+    high: sympy.Expr
+
+
 class Check(Protocol):
     """A rule by which a step may be taken."""
 
@@ -50,6 +64,16 @@ class Check(Protocol):
     @property
     def assumptions(self) -> tuple[Rule, ...]:
         """The equations it takes as given."""
+        ...
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        """The ranges of parameters it takes as given."""
+        ...
+
+    @property
+    def mentions(self) -> tuple[Expr, ...]:
+        """What must have a value for it to hold, beside the two sides."""
         ...
 
     def __call__(self, a: Expr, relation: str, b: Expr) -> Finding:
@@ -96,6 +120,8 @@ class Derivation:
         Names used in the text and what they stand for.
     remark : str
         What the statement means, or where the literature differs.
+    premises : tuple of str
+        Facts from outside, in words, that its text uses without proof. Its formulas do without them.
     """
 
     name: str
@@ -106,11 +132,13 @@ class Derivation:
     uses: tuple[Derivation, ...] = ()
     definitions: tuple[tuple[str, Expr], ...] = ()
     remark: str = ""
+    premises: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.steps:
             raise ValueError(f"{self.name}: a derivation must have a step")
         self._require_definitions()
+        self._require_names()
         for step, following in zip(self.steps, self.steps[1:], strict=False):
             if step.end != following.start:
                 raise ValueError(f"{self.name}: every step must start where the one before ends")
@@ -119,16 +147,29 @@ class Derivation:
             raise ValueError(f"{self.name}: the steps must have one direction, got {' '.join(sorted(relations))}")
 
     def _require_definitions(self) -> None:
-        """A matrix that a rule defines is of the proof alone: no statement names it, nothing is assumed of it."""
-        once: dict[Matrix, Rule] = {}
+        """A matrix that rules define is of the proof alone: no statement names it, nothing else is said of it."""
+        once: dict[Matrix, tuple[tuple[Matrix, ...], tuple[Expr, ...]]] = {}
         for rule in self.defined:
             for A in rule.defines:
-                if rule.left == A @ A and once.setdefault(A, rule) != rule:
+                if once.setdefault(A, (rule.defines, rule.of)) != (rule.defines, rule.of):
                     raise ValueError(f"{self.name}: {A.name} is defined twice")
                 if A in matrices(self.left) | matrices(self.right):
                     raise ValueError(f"{self.name}: the statement must not name {A.name}, which a rule defines")
                 if any(A in matrices(r.left) | matrices(r.right) for r in self.assumptions):
                     raise ValueError(f"{self.name}: nothing may be assumed of {A.name}, which a rule defines")
+                if any(A in matrices(part) for other in self.defined for part in other.of):
+                    raise ValueError(f"{self.name}: nothing may be defined from {A.name}, which a rule defines")
+
+    def _require_names(self) -> None:
+        """A name means one matrix or one number, and with an index one family."""
+        sides = (side for r in self.assumptions for side in (r.left, r.right))
+        shown = (self.left, *(step.end for step in self.steps), *sides)
+        named = {replace(A, index="_" if A.index else "") for a in shown for A in matrices(a)}
+        sizes = {size(of) for A in named for of in A.shape if isinstance(of, str)}
+        names = [*(A.name + A.index for A in named), *map(str, sizes.union(*map(symbols, shown)))]
+        twice = next((name for name in names if names.count(name) > 1), "")
+        if twice:
+            raise ValueError(f"{self.name}: {twice} must be the name of one thing")
 
     @property
     def left(self) -> Expr:
@@ -150,6 +191,17 @@ class Derivation:
         """The equations that its steps, and what they rely on, take as given."""
         return tuple(dict.fromkeys(rule for step in self.steps for rule in step.rule.assumptions))
 
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        """The ranges of parameters that its steps, and what they rely on, take as given."""
+        return tuple(dict.fromkeys(given for step in self.steps for given in step.rule.ranges))
+
+    @property
+    def without_proof(self) -> tuple[str, ...]:
+        """The premises, its own and those of all that it uses."""
+        inherited = (premise for used in self.uses for premise in used.without_proof)
+        return tuple(dict.fromkeys((*inherited, *self.premises)))
+
     def restricts(self, X: Matrix) -> bool:
         """Whether an assumption says something of X, perhaps through matrices that the statement does not name."""
         named = matrices(self.left) | matrices(self.right)
@@ -166,16 +218,37 @@ class Derivation:
         """The equations that define matrices of the proof alone."""
         return tuple(dict.fromkeys(rule for step in self.steps for rule in step.rule.rules if rule.defines))
 
+    @property
+    def reach(self) -> tuple[str, ...]:
+        """How far its steps reach: what each finding means, once."""
+        return tuple(dict.fromkeys(finding.means for finding in self.check()))
+
     def check(self) -> tuple[Finding, ...]:
-        """What the check of every step found."""
-        return tuple(step.check() for step in self.steps)
+        """What the check of every step found, and whether what it mentions exists where the statement has a value."""
+        return self._findings
+
+    def _found(self, step: Step) -> Finding:
+        found = step.check()
+        if not found.accepted:
+            return found
+        stated = (self.left, self.right, *(side for r in self.assumptions for side in (r.left, r.right)))
+        squares = {A: rule.right for rule in self.defined for A in rule.defines if rule.left == A @ A}
+        absent = missing((step.start, step.end, *step.rule.mentions), stated, squares)
+        if absent is None:
+            return found
+        shown = Scalar(1 / absent.value) if isinstance(absent, Scalar) else absent
+        return replace(found, accepted=False, reason=f"nothing shows that there is {render(shown, PLAIN)}")
 
     def proves(self) -> bool:
         """Whether every step is accepted, here and in all that it uses."""
         return self._proves
 
     @cached_property
-    def _proves(self) -> bool:  # asked for at every use as a lemma
+    def _findings(self) -> tuple[Finding, ...]:  # asked for at every use as a lemma
+        return tuple(map(self._found, self.steps))
+
+    @cached_property
+    def _proves(self) -> bool:
         return all(finding.accepted for finding in self.check()) and all(used.proves() for used in self.uses)
 
 

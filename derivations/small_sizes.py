@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from derivations.checks import AtSizes, Calculus
+from derivations.checks import AtSizes, Calculus, Explicit
 from derivations.expression import Identity, Inverse, LogDet, Matrix, Trace
 from derivations.notation import alpha
 from derivations.proof import Derivation, chain
@@ -45,7 +45,7 @@ TWO_DIMENSIONS = Derivation(
         (
             "=",
             (1 + Trace(X)) * I_2 - X,
-            AtSizes(({},)),
+            Explicit(({},)),
             "A² − (tr A)A + (det A)I = 0 for A = I + X, times A⁻¹.",
         ),
     ),

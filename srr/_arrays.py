@@ -10,6 +10,7 @@ import operator
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from typing import Any
 
 import array_api_compat as compat
@@ -254,6 +255,23 @@ def choice(value: str, options: tuple[str, ...], name: str) -> str:
     if not isinstance(value, str) or value not in options:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
     return value
+
+
+# --- functions that the array API lacks -------------------------------------------------------------------------
+
+
+def erfc(a: Array) -> Array:
+    """The complementary error function, 1 − erf, of every entry."""
+    if compat.is_torch_array(a):
+        return sys.modules["torch"].erfc(a)
+    if compat.is_jax_array(a):
+        return sys.modules["jax"].lax.erfc(a)
+    if compat.is_cupy_array(a):
+        return import_module("cupyx.scipy.special").erfc(a)
+    xp = compat.array_namespace(a)
+    flat = xp.reshape(a, (-1,))
+    values = [math.erfc(float(flat[i])) for i in range(flat.shape[0])]
+    return xp.reshape(xp.asarray(values, **like(a)), a.shape)
 
 
 # --- factorisations and blocks ----------------------------------------------------------------------------------

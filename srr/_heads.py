@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array_api_compat import array_namespace
 
-from srr._arrays import Array, Namespace, namespace, require_bases, require_shape, require_tokens
+from srr._arrays import Array, Namespace, detached, namespace, require_bases, require_shape, require_tokens
 
 
 def require_subspaces(U: Array) -> None:
@@ -49,3 +49,10 @@ def joined(Y: Array) -> Array:
     xp = array_namespace(Y)
     b, K, n, p = Y.shape
     return xp.reshape(xp.permute_dims(Y, (0, 2, 1, 3)), (b, n, K * p))
+
+
+def softmax(logits: Array, *, axis: int) -> Array:
+    """exp(logits) over its sum along an axis."""
+    xp = array_namespace(logits)
+    weights = xp.exp(logits - xp.max(detached(logits), axis=axis, keepdims=True))
+    return weights / xp.sum(weights, axis=axis, keepdims=True)

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from srr import flops
 from srr._arrays import (
     Array,
     Namespace,
-    count,
     map_blocks,
     namespace,
     real,
@@ -27,10 +27,10 @@ from srr._arrays import (
 )
 from srr._heads import project, require_subspaces, require_tokens_and_bases, side_by_side, unproject
 from srr._scalars import Scalar, scalar
-from srr.attention import _softmax_of_gram
+from srr.attention import softmax_of_gram
 from srr.layer import AttentionOnly
 
-__all__ = ["Aot", "aot", "attention_weights", "denoising_step", "flops", "mssa_thresholded", "snr"]
+__all__ = ["Aot", "aot", "attention_weights", "denoising_step", "mssa_thresholded", "snr"]
 
 
 def attention_weights(Z: Array, U: Array, *, threshold: float | None = None) -> Array:
@@ -143,14 +143,8 @@ def snr(Z: Array, Pi: Array, U: Array) -> Array:
     return map_blocks(ratio, Z, Pi)[0]
 
 
-def flops(n: int, d: int, K: int, p: int) -> int:
-    """Operations of the matrix products of a layer, two for each multiplication: 4ndKp + 4n²Kp."""
-    n, d, K, p = (count(size, name) for name, size in (("n", n), ("d", d), ("K", K), ("p", p)))
-    return 4 * n * d * K * p + 4 * n * n * K * p
-
-
 def _weights(xp: Namespace, Y: Array, tau: float | None) -> Array:
-    share = _softmax_of_gram(xp, Y, 1.0, causal=False)
+    share = softmax_of_gram(xp, Y, 1.0, causal=False)
     return share if tau is None else tau * xp.astype(share > tau, Y.dtype)
 
 
@@ -174,6 +168,11 @@ class Aot(AttentionOnly):
     def compress(self, Z: Array) -> Array:
         """Z + η Σ_k φ(Y_kY_kᵀ) Y_k U_kᵀ."""
         return denoising_step(Z, self.U, step=self.step, threshold=self.threshold)
+
+    def flops(self, n: int) -> int:
+        """On n tokens; see `srr.flops`."""
+        K, d, p = self.U.shape
+        return flops.attention(n, d, K, p)
 
 
 def aot(U: Array, *, step: Scalar = 1.0, threshold: float | None = 0.6) -> Aot:

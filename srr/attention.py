@@ -283,12 +283,12 @@ def _by_block(
 
     def attend(Z: Array) -> tuple[Array]:
         Y = project(Z, W, K)
-        return (finish(xp.matmul(_softmax_of_gram(xp, Y, scale, causal), Y)),)
+        return (finish(xp.matmul(softmax_of_gram(xp, Y, scale, causal), Y)),)
 
     return map_blocks(attend, Z)[0]
 
 
-def _softmax_of_gram(xp: Namespace, Y: Array, scale: Scalar, causal: bool) -> Array:
+def softmax_of_gram(xp: Namespace, Y: Array, scale: Scalar, causal: bool) -> Array:
     # Row softmax of scale·YYᵀ for heads (b, K, n, p). Tokens whose Gram matrix might overflow are
     # divided by their size, which comes back in two steps once the row maximum is taken off; what is left is cut off at
     # −1000, where exp is 0.

@@ -12,9 +12,9 @@ from array_api_compat import array_namespace
 from srr import attention, prox
 from srr._arrays import Array, namespace
 from srr._heads import require_subspaces
-from srr._scalars import Scalar, nonnegative_scalar, positive_scalar
+from srr._scalars import Scalar, positive_scalar
 from srr.crate import Official, official
-from srr.layer import Layer
+from srr.crate_alpha import STEPS, flops_of_halves
 
 __all__ = ["Causal", "CausalOvercomplete", "crate_causal", "crate_causal_overcomplete"]
 
@@ -57,28 +57,20 @@ def crate_causal(
 
 
 @dataclass(frozen=True, eq=False)
-class CausalOvercomplete(Layer):
+class CausalOvercomplete(Causal):
     """A causal layer with more atoms than dimensions; `crate_causal_overcomplete` builds it."""
-
-    U: Array
-    D: Array
-    output: Array | None
-    bias: Array | None
-    scale: Scalar | None
-    eta: Scalar
-    lam: Scalar
-
-    def compress(self, Z: Array) -> Array:
-        """Z + [softmax(mask(c Y_kY_kᵀ)) Y_k]_k Wᵀ + b."""
-        return Z + attention.causal_mssa(Z, self.U, output=self.output, bias=self.bias, scale=self.scale)
 
     def code(self, Z: Array) -> Array:
         """A², two ISTA steps from zero."""
-        return prox.ista(Z, self.D, step=self.eta, lam=self.lam, iterations=2)
+        return prox.ista(Z, self.D, step=self.eta, lam=self.lam, iterations=STEPS)
 
     def sparsify(self, Z: Array) -> Array:
         """A² Dᵀ: what the code stands for, with no skip."""
         return array_namespace(Z).matmul(self.code(Z), self.D.T)
+
+    def flops(self, n: int) -> int:
+        """Of both halves on n tokens; see `srr.flops`."""
+        return flops_of_halves(n, self.U, self.D)
 
 
 def crate_causal_overcomplete(
@@ -120,9 +112,7 @@ def crate_causal_overcomplete(
     namespace(U=U, D=D)
     require_subspaces(U)
     attention.require_output(U, output, bias)
-    prox.require_dictionary(D, U.shape[1])
+    prox.require_ista(D, U.shape[1], "m", eta, lam)
     if scale is not None:
         positive_scalar(scale, U, "scale")
-    positive_scalar(eta, D, "eta")
-    nonnegative_scalar(lam, D, "lam")
     return CausalOvercomplete(U, D, output, bias, scale, eta, lam)

@@ -20,13 +20,12 @@ from dataclasses import dataclass
 import numpy as np
 from array_api_compat import array_namespace
 
-from srr import curvature, prox
+from srr import curvature, flops, prox
 from srr._arrays import (
     Array,
     Namespace,
     choice,
     count,
-    detached,
     like,
     namespace,
     positive,
@@ -35,8 +34,8 @@ from srr._arrays import (
     require_shape,
     require_tokens,
 )
-from srr._heads import require_subspaces
-from srr._scalars import Scalar, nonnegative_scalar, positive_scalar
+from srr._heads import require_subspaces, softmax
+from srr._scalars import Scalar, positive_scalar
 from srr.attention import require_output
 from srr.layer import Layer
 from srr.rates import coding_rate_and_gradient
@@ -49,7 +48,6 @@ __all__ = [
     "cbsa_official",
     "cbsa_step",
     "contract_and_broadcast_official",
-    "flops",
     "grid_pooling",
     "pooling",
     "representatives",
@@ -256,15 +254,6 @@ def contract_and_broadcast_official(
     return attended if bias is None else attended + bias
 
 
-def flops(n: int, d: int, K: int, p: int, r: int) -> int:
-    """Operations of the matrix products of `contract_and_broadcast_official`, two for each multiplication.
-
-    4ndKp for the projections and 8nrKp + 4r²Kp for pooling, contraction, compression and broadcast: linear in n.
-    """
-    n, d, K, p, r = (count(size, name) for name, size in (("n", n), ("d", d), ("K", K), ("p", p), ("r", r)))
-    return 4 * n * d * K * p + 8 * n * r * K * p + 4 * r * r * K * p
-
-
 def _heads(xp: Namespace, Z: Array, U: Array) -> Array:
     return xp.matmul(Z[..., None, :, :], U)
 
@@ -281,9 +270,7 @@ def _by_head(W: Array, K: int) -> Array:
 
 def _attend(xp: Namespace, Q: Array, Y: Array) -> Array:
     """softmax(p^−½ QYᵀ) along the tokens Y."""
-    logits = xp.matmul(Q, xp.matrix_transpose(Y)) * Q.shape[-1] ** -0.5
-    weights = xp.exp(logits - xp.max(detached(logits), axis=-1, keepdims=True))
-    return weights / xp.sum(weights, axis=-1, keepdims=True)
+    return softmax(xp.matmul(Q, xp.matrix_transpose(Y)) * Q.shape[-1] ** -0.5, axis=-1)
 
 
 def _check(Z: Array, U: Array, A: Array) -> Namespace:
@@ -337,6 +324,14 @@ class Cbsa(Layer):
         """relu(Z + η (Z − Z Dᵀ) D − ηλ), as in CRATE."""
         return prox.ista_step(Z, self.D, step=self.eta, lam=self.lam)
 
+    def flops(self, n: int) -> int:
+        """Of both halves on n tokens; see `srr.flops`."""
+        (K, d, p), r = self.U.shape, min(self.r, n)
+        projection, contraction = flops.product(n, d, K * p), flops.product(n, r, K * p)
+        attention = 0 if self.contraction == "pooled" else projection + 2 * contraction
+        of_rates: int = K * flops.coding_rate_gradient(r, p)
+        return attention + 2 * (projection + contraction) + of_rates + flops.ista_step(n, d, d)
+
 
 def cbsa(
     U: Array,
@@ -384,7 +379,7 @@ def cbsa(
     """
     namespace(U=U, D=D)
     require_subspaces(U)
-    _require_ista(U, D, eta, lam)
+    prox.require_ista(D, U.shape[1], U.shape[1], eta, lam)
     positive(eps, "eps")
     if kappa is not None:
         positive_scalar(kappa, U, "kappa")
@@ -421,6 +416,11 @@ class CbsaOfficial(Layer):
     def sparsify(self, Z: Array) -> Array:
         """relu(Z + η (Z − Z Dᵀ) D − ηλ)."""
         return prox.ista_step(Z, self.D, step=self.eta, lam=self.lam)
+
+    def flops(self, n: int) -> int:
+        """Of both halves on n tokens; see `srr.flops`."""
+        K, d, p = self.U.shape
+        return flops.contract_and_broadcast(n, d, K, p, min(self.r, n)) + flops.ista_step(n, d, d)
 
 
 def cbsa_official(
@@ -468,7 +468,7 @@ def cbsa_official(
     contract, broadcast = (ones if a is None else a for a in (contract, broadcast))
     _require_steps(U, contract, broadcast)
     require_output(U, output, bias)
-    _require_ista(U, D, eta, lam)
+    prox.require_ista(D, U.shape[1], U.shape[1], eta, lam)
     return CbsaOfficial(U, D, count(r, "r"), contract, broadcast, output, bias, eta, lam)
 
 
@@ -477,11 +477,3 @@ def _pools(Z: Array, U: Array, r: int) -> Array:
     namespace(Z=Z, U=U)
     require_tokens(Z)
     return pooling(Z.shape[-2], min(r, Z.shape[-2]), beside=Z)
-
-
-def _require_ista(U: Array, D: Array, eta: Scalar, lam: Scalar) -> None:
-    d = U.shape[1]
-    require_shape(D, (d, d), "D")
-    require_finite(D, "D")
-    positive_scalar(eta, D, "eta")
-    nonnegative_scalar(lam, D, "lam")

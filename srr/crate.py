@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from srr import attention, curvature, implicit, prox
-from srr._arrays import Array, choice, namespace, positive, require_finite, require_shape
+from srr import attention, curvature, flops, implicit, prox
+from srr._arrays import Array, choice, namespace, positive
 from srr._heads import require_subspaces
-from srr._scalars import Scalar, flag, nonnegative_scalar, positive_scalar, scalar
+from srr._scalars import Scalar, flag, positive_scalar, scalar
 from srr.layer import Layer
 
 __all__ = ["RULES", "Crate", "Official", "crate", "official"]
@@ -53,6 +53,17 @@ class Crate(Layer):
     def sparsify(self, Z: Array) -> Array:
         """relu(Z + η (Z − Z Dᵀ) D − ηλ): an ISTA step on the lasso of the tokens in D, from the tokens."""
         return prox.ista_step(Z, self.D, step=self.eta, lam=self.lam, nonnegative=self.nonnegative)
+
+    def flops(self, n: int) -> int:
+        """Of both halves on n tokens; see `srr.flops`."""
+        K, d, p = self.U.shape
+        compress = {
+            "exact": flops.gradient,
+            "neumann": flops.neumann,
+            "implicit": flops.implicit,
+            "semi-implicit": flops.semi_implicit,
+        }.get(self.rule, flops.attention)
+        return compress(n, d, K, p) + flops.ista_step(n, d, d)
 
 
 def crate(
@@ -105,23 +116,12 @@ def crate(
     """
     namespace(U=U, D=D)
     require_subspaces(U)
-    _require_square(D, U.shape[1])
     choice(rule, RULES, "rule")
     positive(eps, "eps")
     if kappa is not None:
         (scalar if rule in _RESIDUAL else positive_scalar)(kappa, U, "kappa")
-    _require_ista(D, eta, lam)
+    prox.require_ista(D, U.shape[1], U.shape[1], eta, lam)
     return Crate(U, D, rule, eps, kappa, eta, lam, flag(nonnegative, "nonnegative"))
-
-
-def _require_square(D: Array, d: int) -> None:
-    require_shape(D, (d, d), "D")
-    require_finite(D, "D")
-
-
-def _require_ista(D: Array, eta: Scalar, lam: Scalar) -> None:
-    positive_scalar(eta, D, "eta")
-    nonnegative_scalar(lam, D, "lam")
 
 
 # --- CRATE as its code has it -------------------------------------------------------------------------------
@@ -146,6 +146,11 @@ class Official(Layer):
     def sparsify(self, Z: Array) -> Array:
         """relu(Z + η (Z − Z Dᵀ) D − ηλ)."""
         return prox.ista_step(Z, self.D, step=self.eta, lam=self.lam)
+
+    def flops(self, n: int) -> int:
+        """Of both halves on n tokens; see `srr.flops`."""
+        K, d, p = self.U.shape
+        return flops.attention(n, d, K, p) + flops.ista_step(n, d, d)
 
 
 def official(
@@ -189,8 +194,7 @@ def official(
     namespace(U=U, D=D)
     require_subspaces(U)
     attention.require_output(U, output, bias)
-    _require_square(D, U.shape[1])
     if scale is not None:
         positive_scalar(scale, U, "scale")
-    _require_ista(D, eta, lam)
+    prox.require_ista(D, U.shape[1], U.shape[1], eta, lam)
     return Official(U, D, output, bias, scale, eta, lam)

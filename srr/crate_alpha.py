@@ -16,10 +16,10 @@ from typing import ClassVar
 
 from array_api_compat import array_namespace
 
-from srr import attention, prox
+from srr import attention, flops, prox
 from srr._arrays import Array, namespace, positive, require_finite, require_shape
 from srr._heads import require_subspaces
-from srr._scalars import Scalar, nonnegative_scalar, positive_scalar
+from srr._scalars import Scalar
 from srr.layer import Layer
 
 __all__ = ["Alpha", "AlphaOfficial", "crate_alpha", "crate_alpha_official"]
@@ -49,6 +49,10 @@ class Alpha(Layer):
     def sparsify(self, Z: Array) -> Array:
         """A² Dᵀ: what the code stands for."""
         return array_namespace(Z).matmul(self.code(Z), self.D.T)
+
+    def flops(self, n: int) -> int:
+        """Of both halves on n tokens; see `srr.flops`."""
+        return flops_of_halves(n, self.U, self.D)
 
 
 def crate_alpha(U: Array, D: Array, *, eps: float, eta: Scalar = 0.1, lam: Scalar = 0.1) -> Alpha:
@@ -110,6 +114,10 @@ class AlphaOfficial(Layer):
         """Z + A² D̂ᵀ."""
         return Z + array_namespace(Z).matmul(self.code(Z), self.decode.T)
 
+    def flops(self, n: int) -> int:
+        """Of both halves on n tokens; see `srr.flops`."""
+        return flops_of_halves(n, self.U, self.D)
+
 
 def crate_alpha_official(
     U: Array,
@@ -161,6 +169,10 @@ def crate_alpha_official(
 def _require(U: Array, D: Array, eta: Scalar, lam: Scalar) -> None:
     namespace(U=U, D=D)
     require_subspaces(U)
-    prox.require_dictionary(D, U.shape[1])
-    positive_scalar(eta, D, "eta")
-    nonnegative_scalar(lam, D, "lam")
+    prox.require_ista(D, U.shape[1], "m", eta, lam)
+
+
+def flops_of_halves(n: int, U: Array, D: Array) -> int:
+    """Attention, the code and its way back."""
+    (K, d, p), m = U.shape, D.shape[1]
+    return flops.attention(n, d, K, p) + flops.ista(n, d, m, STEPS) + flops.product(n, d, m)

@@ -21,7 +21,7 @@ from typing import ClassVar
 
 from array_api_compat import array_namespace
 
-from srr import attention
+from srr import attention, flops
 from srr._arrays import Array, namespace, positive, require_finite, require_shape, require_tokens
 from srr._heads import require_subspaces
 from srr._scalars import Scalar, positive_scalar
@@ -49,6 +49,11 @@ class Decoder(Layer):
     def compress(self, Z: Array) -> Array:
         """Z − κ MSSA(Z)."""
         return attention.residual_step(Z, self.U, eps=self.eps, step=-self.kappa)
+
+    def flops(self, n: int) -> int:
+        """Of both halves on n tokens; see `srr.flops`."""
+        K, d, p = self.U.shape
+        return flops.product(n, d, d) + flops.attention(n, d, K, p)
 
 
 def crate_decoder(U: Array, D: Array, *, eps: float | None = None, kappa: Scalar = 1.0) -> Decoder:
@@ -104,6 +109,11 @@ class DecoderOfficial(Layer):
     def compress(self, Z: Array) -> Array:
         """Z − [softmax(c Y_kY_kᵀ) Y_k]_k Wᵀ − b."""
         return Z - attention.mssa_official(Z, self.U, output=self.output, bias=self.bias, scale=self.scale)
+
+    def flops(self, n: int) -> int:
+        """Of both halves on n tokens; see `srr.flops`."""
+        K, d, p = self.U.shape
+        return flops.product(n, d, d) + flops.attention(n, d, K, p)
 
 
 def crate_decoder_official(

@@ -23,7 +23,7 @@ from srr._arrays import (
     require_shape,
     require_tokens,
 )
-from srr._heads import project, require_subspaces, side_by_side, unproject
+from srr._heads import project, require_subspaces, side_by_side, softmax, unproject
 
 __all__ = ["SubspaceMixture", "attention_denoiser"]
 
@@ -74,7 +74,7 @@ class SubspaceMixture:
         sigma = _require_noise(X, self.U, noise)
 
         def shares(X: Array) -> tuple[Array]:
-            share = _softmax(self._log_joint(X, sigma)[0])
+            share = softmax(self._log_joint(X, sigma)[0], axis=-2)
             return (array_namespace(X).matrix_transpose(share),)
 
         return map_blocks(shares, X)[0]
@@ -92,7 +92,7 @@ class SubspaceMixture:
 
         def mean(X: Array) -> tuple[Array]:
             logits, Y, _ = self._log_joint(X, sigma)
-            return (unproject(_softmax(logits)[..., None] * gain[:, None, :] * Y, side_by_side(self.U)),)
+            return (unproject(softmax(logits, axis=-2)[..., None] * gain[:, None, :] * Y, side_by_side(self.U)),)
 
         return map_blocks(mean, X)[0]
 
@@ -109,7 +109,7 @@ class SubspaceMixture:
 
         def slope(X: Array) -> tuple[Array]:
             logits, Y, beside = self._log_joint(X, sigma)
-            share = _softmax(logits)[..., None]
+            share = softmax(logits, axis=-2)[..., None]
             inside = unproject(share * (Y / root[:, None, :] / root[:, None, :]), side_by_side(self.U))
             return (-inside - xp.sum(share * beside, axis=1) / sigma,)
 
@@ -165,7 +165,7 @@ def attention_denoiser(X: Array, U: Array, *, noise: float) -> Array:
     def attend(X: Array) -> tuple[Array]:
         # ‖U_kᵀx‖² = ‖x‖² − ‖x − U_kU_kᵀx‖², and a softmax does not see ‖x‖².
         Y, beside = _split(X, U, sigma)
-        share = _softmax(-array_namespace(X).sum(beside**2, axis=-1) / 2)
+        share = softmax(-array_namespace(X).sum(beside**2, axis=-1) / 2, axis=-2)
         return (unproject(share[..., None] * Y, side_by_side(U)),)
 
     return map_blocks(attend, X)[0]
@@ -183,13 +183,6 @@ def _log_sum_exp(logits: Array) -> Array:
     xp = array_namespace(logits)
     top = xp.max(logits, axis=-2)
     return top + xp.log(xp.sum(xp.exp(logits - top[..., None, :]), axis=-2))
-
-
-def _softmax(logits: Array) -> Array:
-    """Over the subspaces, the last axis but one."""
-    xp = array_namespace(logits)
-    weights = xp.exp(logits - xp.max(logits, axis=-2, keepdims=True))
-    return weights / xp.sum(weights, axis=-2, keepdims=True)
 
 
 def _require_orthonormal_bases(U: Array) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from srr import curvature, prox
+from srr import curvature, flops, prox
 from srr._arrays import Array, namespace, require_shape, require_tokens
 from srr._scalars import Scalar, flag
 from srr.layer import Layer
@@ -35,6 +35,11 @@ class Descent(Layer):
         require_shape(Z, ("...", "n", U.shape[1]), "Z")
         shrink = prox.nonnegative_soft_threshold if self.nonnegative else prox.soft_threshold
         return shrink(Z, Z.shape[-2] * self.step_per_token * self.objective.lam)
+
+    def flops(self, n: int) -> int:
+        """Of both halves on n tokens; see `srr.flops`."""
+        K, d, p = self.objective.U.shape
+        return flops.gradient(n, d, K, p) + flops.coding_rate_gradient(n, d)
 
 
 def descent(U: Array, *, eps: float, lam: float, nonnegative: bool = False) -> Descent:

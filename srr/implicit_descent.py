@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from srr import curvature, prox
+from srr import curvature, flops
 from srr._arrays import Array, count, map_blocks, namespace, require_shape, require_tokens, unit_roundoff
-from srr._scalars import Scalar, alpha, flag
+from srr._scalars import alpha
+from srr.descent import Descent, descent
 from srr.implicit import weighted_bases
-from srr.layer import Layer
-from srr.objective import SparseRateReduction
 from srr.rates import coding_rate_and_gradient
 
 __all__ = ["ImplicitDescent", "implicit_descent"]
 
 
 @dataclass(frozen=True, eq=False)
-class ImplicitDescent(Layer):
+class ImplicitDescent(Descent):
     """A semi-implicit step on the whole loss; `implicit_descent` builds it and documents it."""
 
-    objective: SparseRateReduction
-    nonnegative: bool
     iterations: int
-    step_per_token: Scalar
-    """1/(L_c + α/8)/n, which with λ makes the threshold of the second half."""
 
     def compress(self, Z: Array) -> Array:
         """V + τξ: the V that the second half is to return, and τ times a subgradient of ‖V‖₁."""
@@ -52,14 +47,12 @@ class ImplicitDescent(Layer):
 
         return map_blocks(solve, Z, slope, ell)[0]
 
-    def sparsify(self, Z: Array) -> Array:
-        """The proximal operator of τ‖·‖₁, τ = λ/(L_c + α/8)."""
-        U = self.objective.U
-        namespace(Z=Z, U=U)
-        require_tokens(Z)
-        require_shape(Z, ("...", "n", U.shape[1]), "Z")
-        shrink = prox.nonnegative_soft_threshold if self.nonnegative else prox.soft_threshold
-        return shrink(Z, Z.shape[-2] * self.step_per_token * self.objective.lam)
+    def flops(self, n: int) -> int:
+        """Of both halves on n tokens; see `srr.flops`."""
+        K, d, p = self.objective.U.shape
+        of_R = flops.coding_rate_gradient(n, d) + flops.singular_values(n, d)
+        of_Rc = flops.weighted_bases(n, d, K, p) + flops.product(d, K * p, d) + flops.eigenvalues(d)
+        return of_R + of_Rc + self.iterations * flops.product(n, d, d)
 
 
 def implicit_descent(
@@ -107,6 +100,5 @@ def implicit_descent(
     value of the heads and of the tokens is well above ε√(n/p) and ε√(n/d). Two factorisations of Z, one a head, and
     2nd² flops an iteration.
     """
-    objective = SparseRateReduction(U, eps, lam)
-    step = curvature.loss_step(U, 1, eps=eps)
-    return ImplicitDescent(objective, flag(nonnegative, "nonnegative"), count(iterations, "iterations"), step)
+    layer = descent(U, eps=eps, lam=lam, nonnegative=nonnegative)
+    return ImplicitDescent(layer.objective, layer.nonnegative, layer.step_per_token, count(iterations, "iterations"))

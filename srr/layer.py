@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from srr import flops
 from srr._arrays import Array, namespace, positive, require_finite, require_shape, require_tokens
 
 __all__ = ["AttentionOnly", "HalfStep", "Layer", "PreNorm", "layer_norm", "unroll"]
@@ -203,3 +204,7 @@ class PreNorm(Layer):
     def _half(self, half: str, Z: Array, normed: Array) -> Array:
         after = getattr(self.layer, half)(normed)
         return Z + (after - normed) if half in self.residual else after
+
+    def flops(self, n: int) -> int:
+        """Those of the layer on n tokens."""
+        return flops.of_layer(self.layer, n)

@@ -12,6 +12,7 @@ from srr.layer import AttentionOnly, HalfStep, Layer, PreNorm, layer_norm, unrol
 from srr.redunet import ReduNet, redunet
 from srr.redunet_fourier import ShiftInvariantReduNet, shift_invariant_redunet
 from srr.tost import Tost, TostOfficial, tost, tost_official
+from srr.tost_block import TostBlock, tost_block
 from srr.variants import VARIANTS, crate_variant, output_matrix
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "ReduNet",
     "ShiftInvariantReduNet",
     "Tost",
+    "TostBlock",
     "TostOfficial",
     "aot",
     "cbsa",
@@ -59,6 +61,7 @@ __all__ = [
     "redunet",
     "shift_invariant_redunet",
     "tost",
+    "tost_block",
     "tost_official",
     "unroll",
 ]

@@ -334,9 +334,16 @@ def _check(Z: Array, D: Array, **code: Array) -> Namespace:
     return xp
 
 
-def require_dictionary(D: Array, d: int | str = "d") -> None:
-    require_shape(D, (d, "m"), "D")
+def require_dictionary(D: Array, d: int | str = "d", m: int | str = "m") -> None:
+    require_shape(D, (d, m), "D")
     require_finite(D, "D")
+
+
+def require_ista(D: Array, d: int, m: int | str, eta: Scalar, lam: Scalar) -> None:
+    """A dictionary ``(d, m)``, the step η of ISTA in it and its λ."""
+    require_dictionary(D, d, m)
+    positive_scalar(eta, D, "eta")
+    nonnegative_scalar(lam, D, "lam")
 
 
 def _proximal_gradient(

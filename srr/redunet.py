@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import array_api_compat as compat
 
-from srr import _partition
+from srr import _partition, flops
 from srr._arrays import (
     Array,
     FactorisationError,
@@ -40,7 +40,7 @@ from srr._arrays import (
     require_shape,
     require_tokens,
 )
-from srr._heads import project, require_subspaces, side_by_side
+from srr._heads import project, require_subspaces, side_by_side, softmax
 from srr._scalars import Scalar, alpha, nonnegative_scalar, positive_scalar
 from srr.layer import Layer
 
@@ -49,7 +49,6 @@ __all__ = [
     "ReduNet",
     "class_subspaces",
     "construct",
-    "flops",
     "nearest_subspace",
     "on_sphere",
     "operators",
@@ -187,10 +186,7 @@ def soft_memberships(Z: Array, C: Array, *, sharpness: Scalar = 500.0) -> Array:
 
 def softmin(size: Array) -> Array:
     """Of ``(..., K, n)`` over the classes: ``(..., n, K)``."""
-    xp = compat.array_namespace(size)
-    size = xp.matrix_transpose(size)
-    weights = xp.exp(xp.min(detached(size), axis=-1, keepdims=True) - size)
-    return weights / xp.sum(weights, axis=-1, keepdims=True)
+    return compat.array_namespace(size).matrix_transpose(softmax(-size, axis=-2))
 
 
 def on_sphere(Z: Array, *, floor: float = 0.0) -> Array:
@@ -325,6 +321,11 @@ class ReduNet(Layer):
         """Onto the sphere."""
         return on_sphere(Z, floor=1e-8 if self.rule == "official" else 0.0)
 
+    def flops(self, n: int) -> int:
+        """2 n d² (K + 1): on n tokens, the layer as built; see `srr.flops`."""
+        K, d, _ = self.C.shape[-3:]
+        return flops.product(n, d, (K + 1) * d)
+
 
 def redunet(
     Z: Array,
@@ -427,8 +428,3 @@ def construct(
 def parameters(d: int, K: int) -> int:
     """(K + 1) d² + K: the numbers that a layer stores, of d dimensions and K classes."""
     return (count(K, "K") + 1) * count(d, "d") ** 2 + K
-
-
-def flops(n: int, d: int, K: int) -> int:
-    """2 n d² (K + 1): of the matrix products that move n tokens through a layer, additions counted."""
-    return 2 * count(n, "n") * count(d, "d") ** 2 * (count(K, "K") + 1)

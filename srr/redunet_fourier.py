@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import array_api_compat as compat
 
+from srr import flops
 from srr._arrays import (
     Array,
     FactorisationError,
@@ -176,6 +177,16 @@ class ShiftInvariantReduNet(Layer):
         namespace(Z=Z)
         require_finite(Z, "Z")
         return unit(Z, 1e-8 if self.rule == "official" else 0.0, 1 + len(self.size))
+
+    def flops(self, n: int) -> int:
+        """Of both halves on n signals; see `srr.flops`.
+
+        A complex multiply-add counts 8, and a Fourier transform of S real samples 2.5 S log₂ S, half of what a complex
+        one takes (Van Loan 1992, Computational Frameworks for the Fast Fourier Transform): one there, and K + 1 back.
+        """
+        (*frequencies, C, _), K, S = self.E.shape, self.gamma.shape[0], math.prod(self.size)
+        transforms: int = round((K + 2) * n * C * 2.5 * S * math.log2(S))
+        return transforms + 4 * flops.product(n * math.prod(frequencies), C, (K + 1) * C)
 
     def _applied(self, operator: Array, spectrum: Array) -> Array:
         # operator (*frequencies, C, C) on every column ẑ(p) of spectrum (*frequencies, n, C), back as (n, C, *size).

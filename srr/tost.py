@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from srr import flops
 from srr._arrays import (
     Array,
     Namespace,
@@ -36,7 +37,7 @@ from srr._arrays import (
     require_membership,
     require_shape,
 )
-from srr._heads import project, require_subspaces, require_tokens_and_bases, side_by_side, unproject
+from srr._heads import project, require_subspaces, require_tokens_and_bases, side_by_side, softmax, unproject
 from srr._scalars import Scalar, alpha, in_range, positive_scalar
 from srr.attention import require_output
 from srr.layer import AttentionOnly
@@ -45,7 +46,6 @@ __all__ = [
     "Tost",
     "TostOfficial",
     "descent_step",
-    "flops",
     "memberships",
     "memberships_official",
     "memberships_official_causal",
@@ -182,7 +182,7 @@ def memberships(Z: Array, U: Array, *, eta: Scalar) -> Array:
 
     def shares(Z: Array) -> tuple[Array]:
         energy = xp.sum(project(Z, W, U.shape[0]) ** 2, axis=-1)
-        return (xp.matrix_transpose(_softmax(xp, energy / twice)),)
+        return (xp.matrix_transpose(softmax(energy / twice, axis=-2)),)
 
     return map_blocks(shares, Z)[0]
 
@@ -336,16 +336,6 @@ def tssa_official_causal(
     return _LANGUAGE.attend(Z, U, output, bias, scale, denominator_bias)
 
 
-def flops(n: int, d: int, K: int, p: int) -> int:
-    """Operations of the matrix products of TSSA on n tokens, two for each multiplication: 4ndKp + 2nKp.
-
-    What goes entry by entry, O(nKp) as well, is not counted; nor are cumulative sums, which take the place of the
-    last term in the causal forms.
-    """
-    n, d, K, p = (count(size, name) for name, size in (("n", n), ("d", d), ("K", K), ("p", p)))
-    return 4 * n * d * K * p + 2 * n * K * p
-
-
 @dataclass(frozen=True)
 class _Code:
     """What the two forms of the official code do differently: how they sum, and what they keep from zero."""
@@ -360,7 +350,7 @@ class _Code:
         logits = xp.sum(square / xp.clip(self.total(xp, square), min=self.floor), axis=-1)
         if denominator_bias is not None:
             logits = logits + Y.shape[-1] * denominator_bias
-        return _softmax(xp, logits if scale is None else scale[:, None] * logits)
+        return softmax(logits if scale is None else scale[:, None] * logits, axis=-2)
 
     def memberships(self, Z: Array, U: Array, scale: Array | None, denominator_bias: Array | None = None) -> Array:
         xp, W = _check_heads(Z, U, scale, denominator_bias), side_by_side(U)
@@ -402,12 +392,6 @@ def _moments(xp: Namespace, Y: Array, pi: Array) -> Array:
     mass = xp.sum(pi, axis=-1, keepdims=True)
     share = pi / xp.where(mass > 0, mass, xp.ones_like(mass))
     return xp.matmul(share[..., None, :], Y**2)
-
-
-def _softmax(xp: Namespace, logits: Array) -> Array:
-    """Over the heads, the last axis but one."""
-    weights = xp.exp(logits - xp.max(detached(logits), axis=-2, keepdims=True))
-    return weights / xp.sum(weights, axis=-2, keepdims=True)
 
 
 def _check_heads(Z: Array, U: Array, scale: Array | None, denominator_bias: Array | None) -> Namespace:
@@ -458,11 +442,16 @@ class Tost(AttentionOnly):
         step = Z.shape[-2] * self.step_per_token if self.step is None else self.step
         return Z + tssa(Z, Pi, self.U, eps=self.eps, step=step)
 
+    def flops(self, n: int) -> int:
+        """On n tokens; see `srr.flops`."""
+        K, d, p = self.U.shape
+        return flops.token_statistics(n, d, K, p) + flops.product(n, d, K * p)  # memberships project once more
+
 
 def tost(U: Array, *, eps: float, eta: Scalar = 0.5, step: Scalar | None = None) -> Tost:
     """A layer of ToST as its paper derives it: Z + TSSA(Z), and nothing in the second half.
 
-    What its networks have there, an MLP as in every transformer, is not derived.
+    What its networks have there, an MLP as in every transformer, is not derived (`tost_block`).
 
     Parameters
     ----------
@@ -513,11 +502,16 @@ class TostOfficial(AttentionOnly):
         """Z − [Diag(π_k) Y_k Diag(1/(1 + v_k))]_k Wᵀ + b."""
         return Z + tssa_official(Z, self.U, scale=self.scale, output=self.output, bias=self.bias)
 
+    def flops(self, n: int) -> int:
+        """On n tokens; see `srr.flops`."""
+        K, d, p = self.U.shape
+        return flops.token_statistics(n, d, K, p)
+
 
 def tost_official(
     U: Array, *, scale: Array | None = None, output: Array | None = None, bias: Array | None = None
 ) -> TostOfficial:
-    """The attention half of a block of the official code but for LayerNorm and LayerScale; no second half.
+    """The attention half of a block of the official code but for LayerNorm and LayerScale; `tost_block` has the rest.
 
     Parameters
     ----------

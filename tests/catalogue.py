@@ -400,6 +400,20 @@ CALLS = {
         },
     ),
     "layers.tost_official": Call(_on_tokens(layers.tost_official), {"Z": Z, "U": FREE_U, **_heads}),
+    "layers.tost_block": Call(
+        _on_tokens(layers.tost_block),
+        {
+            "Z": Z,
+            "U": FREE_U,
+            **_heads,
+            "up": Argument("array", _draw(2 * d, d, seed=10), ("m", d)),
+            "down": Argument("array", _draw(d, 2 * d, seed=11), (d, 2 * d)),
+            "up_bias": Argument("array", _draw(2 * d, seed=12), (2 * d,), optional=True),
+            "down_bias": Argument("array", _draw(d, seed=13), (d,), optional=True),
+            "gamma1": Argument("array", _draw(d, seed=14), (d,), optional=True),
+            "gamma2": Argument("array", _draw(d, seed=15), (d,), optional=True),
+        },
+    ),
     "layers.aot": Call(_on_tokens(layers.aot), {"Z": Z, "U": FREE_U, "step": SIGNED_STEP, "threshold": THRESHOLD}),
     "layers.cbsa": Call(
         _on_tokens(layers.cbsa),
@@ -454,12 +468,10 @@ CALLS = {
     "tost.tssa_causal": Call(tost.tssa_causal, {"Z": Z, "Pi": PI_OF_U, "U": U, "eps": EPS, "step": STEP}),
     "tost.tssa_official": Call(tost.tssa_official, {"Z": Z, "U": U, **_heads}),
     "tost.tssa_official_causal": Call(tost.tssa_official_causal, {"Z": Z, "U": U, **_causal, **_heads}),
-    "tost.flops": Call(tost.flops, {name: count(2) for name in "ndKp"}),
     "aot.attention_weights": Call(aot.attention_weights, {**_attention, "threshold": THRESHOLD}),
     "aot.mssa_thresholded": Call(aot.mssa_thresholded, {**_attention, "threshold": THRESHOLD}),
     "aot.denoising_step": Call(aot.denoising_step, {**_attention, "step": SIGNED_STEP, "threshold": THRESHOLD}),
     "aot.snr": Call(aot.snr, {"Z": Z, "Pi": PI_OF_U, "U": U}),
-    "aot.flops": Call(aot.flops, {name: count(2) for name in "ndKp"}),
     "cbsa.pooling": Call(cbsa.pooling, {"n": count(5), "r": count(3), "beside": LIKE}),
     "cbsa.grid_pooling": Call(
         cbsa.grid_pooling,
@@ -472,7 +484,6 @@ CALLS = {
         cbsa.contract_and_broadcast_official,
         {**_attention, "A": POOLS, **_steps, "output": OUTPUT, "bias": BIAS},
     ),
-    "cbsa.flops": Call(cbsa.flops, {name: count(2) for name in "ndKpr"}),
     "layers.descent": Call(
         _on_tokens(layers.descent),
         {"Z": Z, "U": FREE_U, "eps": EPS, "lam": NONNEGATIVE, "nonnegative": FLAG},
@@ -499,7 +510,6 @@ CALLS = {
         redunet.nearest_subspace, {"Z": Argument("array", Z.example, ("...", "n", d)), "U": FREE_BASES}
     ),
     "redunet.parameters": Call(redunet.parameters, {"d": count(d), "K": count(K)}),
-    "redunet.flops": Call(redunet.flops, {"n": count(n), "d": count(d), "K": count(K)}),
     "redunet_fourier.all_shifts": Call(redunet_fourier.all_shifts, {"Z": SIGNALS}),
     "redunet_fourier.shift_invariant_operators": Call(
         _real(redunet_fourier.shift_invariant_operators),
@@ -534,8 +544,18 @@ CALLS = {
         lambda **given: list(layers.unroll(**given)),
         {"layers": Argument("layers", [Halves(), Halves()]), "Z": Z},
     ),
-    "flops.attention": Call(flops.attention, {"n": count(n), "d": count(d), "K": count(K), "p": count(p)}),
-    "flops.gradient": Call(flops.gradient, {"n": count(n), "d": count(d), "K": count(K), "p": count(p)}),
+    **{
+        f"flops.{operator.__name__}": Call(operator, {name: count(2) for name in "ndKp"})
+        for operator in (
+            flops.attention,
+            flops.neumann,
+            flops.gradient,
+            flops.implicit,
+            flops.semi_implicit,
+            flops.token_statistics,
+        )
+    },
+    "flops.contract_and_broadcast": Call(flops.contract_and_broadcast, {name: count(2) for name in "ndKpr"}),
     "flops.ista_step": Call(flops.ista_step, {"n": count(n), "d": count(d), "m": count(m)}),
     "flops.ista": Call(flops.ista, {"n": count(n), "d": count(d), "m": count(m), "iterations": count(2)}),
     "flops.of_layer": Call(
@@ -582,6 +602,7 @@ RESULTS = {
     "layers.ReduNet",
     "layers.ShiftInvariantReduNet",
     "layers.Tost",
+    "layers.TostBlock",
     "layers.TostOfficial",
     "mcr2.Optimum",
     "layers.ImplicitDescent",

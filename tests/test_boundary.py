@@ -1,7 +1,5 @@
 """The edge of a claim that holds under a condition: bisected along one parameter, from both sides, and replayable."""
 
-import os
-
 import pytest
 from test_ledger import make
 from test_report import Page
@@ -111,7 +109,7 @@ def test_a_pair_is_in_results_page_and_figure():
     claim, found = pair_of(step)
     run = Run(QUICK, (found,))
     assert from_json(to_json(run)) == run
-    text = Page(render([claim], run, os.curdir)).text
+    text = Page(render([claim], run)).text
     assert "Bisected along step, all else equal: holds at step = 2.49999" in text
     assert "certified), fails at 2.50000" in text
     (strip,) = found.figures

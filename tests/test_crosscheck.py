@@ -2,6 +2,7 @@
 
 import json
 
+import networks
 import numpy as np
 import pytest
 import torch
@@ -12,7 +13,7 @@ from verify.capture import CaptureError, capture
 from verify.cli import main
 from verify.comparison import tokens
 from verify.forms import KINDS, named
-from verify.layouts import LAYOUTS, Tap
+from verify.layouts import LAYOUTS, Tap, constants_of
 from verify.matching import Example, match
 
 DICTIONARY = np.random.default_rng(0).standard_normal((DIM, DIM)) / 3
@@ -76,6 +77,18 @@ def test_the_network_is_left_as_it_was():
     assert all(module.training for module in model.modules())
     assert all(torch.equal(a, before[name]) and a.dtype == torch.float32 for name, a in model.state_dict().items())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_weights_alone_are_told_how_far_their_forms_are_from_the_theory():
+    model = network()
+    check = crosscheck(model.state_dict(), constants={"heads": HEADS})
+    whole = crosscheck(model)
+    assert check.passes
+    assert [f.match.effect for f in check.findings] == [f.match.effect for f in whole.findings]
+    with pytest.raises(ValueError, match="heads"):
+        crosscheck(model.state_dict())
+    with pytest.raises(ValueError, match="layout"):
+        crosscheck({"weight": torch.ones(2)})
 
 
 # --- wrong networks ---
@@ -184,13 +197,24 @@ def test_bad_input_to_match_is_named(change, message):
         match(kind, examples, {"D": DICTIONARY}, {"eta": 0.1, "lam": 0.1})
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_layouts_name_kinds_and_forms_that_there_are(layout):
-    if layout != "crate":
-        pytest.skip("its own tests")
-    for operator in LAYOUTS[layout].operators(network().state_dict(), heads=HEADS):
-        assert operator.kind in KINDS
-        assert not operator.form or named(operator.form) in KINDS[operator.kind].named
+@pytest.mark.parametrize("name", [name for name in networks.SMALL if "fourier" not in name])
+def test_every_network_is_what_its_layout_says(name):
+    """All operators of srr's own networks are known, each in the form that its layout names."""
+    model = networks.network(name)
+    check = crosscheck(model, inputs=networks.feed_trunk(name))
+    assert check.layout == name
+    assert check.passes
+    operators = LAYOUTS[name].operators(model.state_dict(), **constants_of(model))
+    assert len(check.findings) == len(operators)
+    for finding, operator in zip(check.findings, operators, strict=True):
+        assert finding.match.verdict == "known"
+        assert not operator.form or finding.match.nearest == named(operator.form) in KINDS[operator.kind].named
+
+
+@pytest.mark.parametrize("name", ["redunet_fourier_1d", "redunet_fourier_2d"])
+def test_what_has_no_forms_yet_is_refused(name):
+    with pytest.raises(ValueError, match=f"operators of known kinds, got redunet_fourier in {name}"):
+        crosscheck(networks.network(name), inputs=networks.feed(name))
 
 
 # --- capture ---
@@ -258,7 +282,7 @@ def test_the_command_names_what_it_finds(somewhere, capsys):
     )
     assert main(["crosscheck", "nets_one:network"]) == 0
     out = capsys.readouterr().out
-    assert "19 operators: 19 known" in out
+    assert "23 operators: 23 known" in out
     assert max(map(len, out.splitlines())) <= 80
     assert main(["crosscheck", "nets_one:bad", "--json"]) == 1
     data = json.loads(capsys.readouterr().out)

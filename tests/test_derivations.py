@@ -15,6 +15,7 @@ from derivations.checks import (
     AtSizes,
     Calculus,
     Drops,
+    Explicit,
     Lemma,
     OnInterval,
     Ray,
@@ -27,6 +28,7 @@ from derivations.exact import RATIONALS, Point, evaluate
 from derivations.identity import point, same
 from derivations.normal import equal
 from derivations.notation import I_d, I_n, R, Z, alpha
+from derivations.page import with_uses
 from derivations.proof import Derivation, Step, chain
 from derivations.render import LATEX, PLAIN, render
 
@@ -78,6 +80,15 @@ def test_every_derivation_says_what_it_is(derivation):
     for style in (LATEX, PLAIN):
         for side in (derivation.left, *(step.end for step in derivation.steps)):
             assert render(side, style, derivation.definitions)
+
+
+def test_what_a_step_rests_on_is_named():
+    for derivation in DERIVATIONS:
+        named = {used.name for used in with_uses(derivation.uses)}
+        for step in derivation.steps:
+            for part in ("lemma", "bound", "slope"):
+                used = getattr(step.rule, part, None)
+                assert used is None or used.name in named, (derivation.name, used.name)
 
 
 # --- rules ------------------------------------------------------------------------------------------------------
@@ -225,6 +236,22 @@ def test_squares():
     assert refused(Squares(squares=((1, A),)), s(0), "=", gap)
     symmetric = ex.Matrix("S", "n", "n", symmetric=True)
     assert refused(Squares(weighted=((1, A, symmetric),)), s(0), "<=", ex.Trace(A.T @ symmetric @ A))
+
+
+def test_explicit_matrices():
+    X = ex.Matrix("X", "n", "n")
+    pair = Explicit(({"n": 2},))
+    determinant = ex.Trace(X) * ex.Trace(X) / 2 - ex.Trace(X @ X) / 2
+    assert pair(X @ X, "=", ex.Trace(X) * X - determinant * I_n).accepted
+    assert refused(pair, X @ X, "=", ex.Trace(X) * X + determinant * I_n) == "the two sides differ at {'n': 2}"
+    assert refused(Explicit(({"n": 2}, {"n": 3})), X @ X, "=", ex.Trace(X) * X - determinant * I_n)
+    assert pair(ex.LogDet(X) / 2, "=", ex.log(determinant) / 2).accepted
+    assert refused(pair, ex.LogDet(X), "=", ex.log(determinant) / 2)
+    assert refused(pair, X, "<=", X)
+    symmetric = ex.Matrix("X", "n", "n", symmetric=True)
+    assert pair(symmetric, "=", symmetric.T).accepted
+    assert refused(pair, X, "=", X.T)
+    assert refused(pair, ex.Matrix("O", "n", "n", orthonormal=True), "=", X)
 
 
 @pytest.mark.parametrize(

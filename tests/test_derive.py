@@ -43,7 +43,45 @@ def test_patterns_and_json(capsys):
     assert [d["name"] for d in found] == [
         name for name in catalogue() if name.startswith("curvature-of-the-coding-rate-")
     ]
-    assert all(d["standing"].startswith("proved") for d in found)
+    for d in found:
+        assert d["standing"].startswith("proved")
+        derivation = catalogue()[d["name"]]
+        assert len(d["steps"]) == len(derivation.steps)
+        assert all(step["accepted"] and step["rule"] and step["means"] == "general sizes" for step in d["steps"])
+        assert d["hypotheses"] == [*derivation.hypotheses]
+        assert "NN = M" in d["with"] or d["name"] != NAME
+
+
+def test_what_is_taken_as_given_is_shown_everywhere(capsys, somewhere):
+    """Facts from outside, its own and those of what it uses, and ranges, own and inherited."""
+    names = ("posterior-mean-of-a-mixture", "half-bit-bound")
+    assert main(["derive", *names, "--html", "page.html", "--latex", "article.tex"]) == 0
+    capsys.readouterr()
+    assert main(["derive", *names]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    page, article = ((somewhere / name).read_text() for name in ("page.html", "article.tex"))
+    for fact in ("Bayes' rule", "total probability", "is, up to its integral"):
+        assert fact in shown
+        assert fact.replace("'", "&#39;") in page
+        assert fact in article
+    assert "for 0 ≤ r ≤ 1" in shown
+    assert "For 0 ≤ r ≤ 1." in page
+    assert "$0 \\le r \\le 1$." in article
+    assert main(["derive", "half-bit-bound", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["for"] == ["0 ≤ r ≤ 1"]
+    assert found["without_proof"] == []
+
+
+def test_a_claim_that_is_proved_says_from_what(capsys):
+    assert main(["show", "denoising.tweedie"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "used without proof exp(−½(a − μ)ᵀC(a − μ))" in shown
+    assert "Bayes' rule" in shown
+    assert main(["show", "denoising.unit-spectrum", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["without_proof"]) == 3
+    assert main(["show", "rates.sylvester"]) == 0
+    assert "used without proof" not in capsys.readouterr().out
 
 
 def test_a_name_that_is_none_is_named(capsys):

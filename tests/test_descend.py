@@ -170,7 +170,7 @@ def test_every_family_takes_tokens_of_ones_own(capsys, mixture, family):
     assert all(step["verdict"] not in ("undecided", "not finite") for step in data["steps"])
 
 
-@pytest.mark.parametrize("family", ["tost", "tost-official", "cbsa"])
+@pytest.mark.parametrize("family", ["tost", "tost-official", "tost-block", "cbsa"])
 def test_what_keeps_its_promise(capsys, family):
     _, data = data_of(capsys, family, *SMALL)
     first = [step for step in data["steps"] if step["half"] == "compress"]
@@ -322,7 +322,7 @@ def broken(somewhere, mixture):
     ("arguments", "message"),
     [
         (["--tokens", "none.npy"], "tokens must be a file that exists, got 'none.npy'"),
-        (["--tokens", "folder.npy"], "tokens must be a file that exists, got 'folder.npy'"),
+        (["--tokens", "folder.npy"], "tokens must be a file, got the directory 'folder.npy'"),
         (["--tokens", "Z.txt"], "tokens must be a file .npy, .npz, .safetensors, got 'Z.txt'"),
         (["--tokens", "flat.npy"], "tokens must have shape (n, d) with no empty axis, got (6,)"),
         (["--tokens", "empty.npy"], "tokens must have shape (n, d) with no empty axis, got (0, 6)"),

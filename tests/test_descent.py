@@ -334,6 +334,7 @@ def test_every_kind_of_layer_has_its_promises():
         layers.cbsa(MIXTURE.U, D, r=2, eps=0.5): ["Rc", "lasso", "loss"],
         layers.cbsa_official(MIXTURE.U, D, r=2): ["Rc", "lasso", "loss"],
         layers.implicit_descent(MIXTURE.U, eps=0.5, lam=0.1): ["loss, shrunk", "|Z|_1", "loss"],
+        layers.tost_block(MIXTURE.U, np.ones((24, 6)), np.ones((6, 24))): ["Rvar", "lam|Z|_1 - R", "loss"],
     }
     for layer, quantities in named.items():
         promises = promises_of(layer, OBJECTIVE)

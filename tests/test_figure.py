@@ -165,7 +165,7 @@ def test_a_claim_shows_its_figure_in_results_and_page():
     assert found.figures == (FIGURE,)
     run = Run(Settings(), (found,))
     assert from_json(to_json(run)) == run
-    page = Page(render([make(good)], run, os.curdir))
+    page = Page(render([make(good)], run))
     assert "A <figure> & more. How & where." in page.text
     assert [a["aria-label"] for tag, a in page.tags if tag == "svg"] == [FIGURE.title]
 

@@ -61,6 +61,29 @@ print(json.dumps(sorted(sys.modules)))
     assert not HEAVY & set(run(code))
 
 
+def test_the_command_line_loads_torch_only_for_what_needs_it():
+    """Nor do the layouts, which are read by their names alone, or files of arrays."""
+    code = """
+import json, sys
+import verify, verify.cli, verify.files, verify.checkpoint, verify.layouts
+from verify import check_descent, certify_descent
+verify.layouts.recognise
+try:
+    verify.layouts.recognise({})
+except ValueError:
+    pass
+print(json.dumps(sorted(sys.modules)))
+"""
+    assert not {"torch", "jax", "safetensors"} & set(run(code))
+
+
+@pytest.mark.parametrize("module", ["checkpoint", "layouts", "models.crate"])
+def test_what_needs_torch_is_seen_to(module):
+    """The network's own modules do: the check above would see them."""
+    loaded = run(f"import json, sys, verify.{module}; print(json.dumps(sorted(sys.modules)))")
+    assert ("torch" in loaded) == module.startswith("models")
+
+
 def test_importing_srr_is_quick():
     """Below 0.1 s beyond NumPy, in processor time, and the median of five: other processes must not decide."""
     code = """

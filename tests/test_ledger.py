@@ -1,19 +1,20 @@
 """From instances to verdicts: each verdict, each way a check can be worthless, the shape of the ledger."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
 from sabotage import sabotaged
 
 from derivations import catalogue
-from derivations.checks import AtSizes
+from derivations.checks import AtSizes, Explicit
 from derivations.page import with_uses
 from verify import claims
 from verify.arrays import Arrays
 from verify.case import Case, Condition, Replay, StaleWitness
 from verify.examine import ATTEMPTS, boundary, examine, proves
-from verify.ledger import ERROR, HOLDS, HOLDS_UNDER, REFUTED, UNDECIDED, Evidence, Ledger, claim
+from verify.ledger import ERROR, HOLDS, HOLDS_UNDER, REFUTED, UNDECIDED, Evidence, Ledger, by_origin, claim
 from verify.outcome import Outcome, exactly
 from verify.results import Counts, Settings
 from verify.witness import Trial, replay
@@ -281,7 +282,7 @@ def test_a_proof_has_a_relation_that_can_prove_the_claim(proved):
 @pytest.mark.parametrize("name", sorted({name for c in PROVED for name in c.proof}))
 def test_a_proof_is_one_for_all_sizes(name):
     for derivation in with_uses([catalogue()[name]]):
-        assert not [step.rule.name for step in derivation.steps if isinstance(step.rule, AtSizes)]
+        assert not [step.rule.name for step in derivation.steps if isinstance(step.rule, AtSizes | Explicit)]
 
 
 def test_a_heuristic_proves_nothing_and_neither_does_what_is_not_there():
@@ -580,6 +581,27 @@ def test_a_ledger_refuses_a_slug_given_twice():
 def test_a_ledger_refuses_to_rest_on_what_is_not_there():
     with pytest.raises(ValueError, match=r"^uses of a\.b must name claims, got a\.c, a\.d$"):
         ledger(make(nothing, slug="a.b", uses=("a.c", "a.b", "a.d")))
+
+
+@pytest.mark.parametrize("expect", [HOLDS, HOLDS_UNDER])
+def test_a_ledger_refuses_a_true_claim_that_rests_on_a_false_one(expect):
+    false = make(nothing, slug="a.c", expect=REFUTED)
+    with pytest.raises(ValueError, match=r"^uses of a\.b must name claims that hold, as it does, got a\.c$"):
+        ledger(make(nothing, slug="a.d"), false, make(nothing, expect, slug="a.b", uses=("a.d", "a.c")))
+    ledger(false, make(nothing, slug="a.b", expect=REFUTED, uses=("a.c",)))
+
+
+def test_questions_of_the_ledger_are_told_from_statements_of_the_literature():
+    asked = make(nothing, source="asked here of all tokens: a paper")
+    assert asked.asked_here
+    assert not make(nothing, source="a paper").asked_here
+    assert by_origin([asked, make(nothing), asked]) == "1 of the literature, 2 asked here"
+
+
+def test_the_source_of_a_false_claim_says_in_one_form_whether_it_was_asked_here():
+    other = re.compile(r"asked|\bhere\b|reading of|question|derived:")
+    unclear = [c.slug for c in claims.ledger() if c.expect == REFUTED and not c.asked_here and other.search(c.source)]
+    assert unclear == []
 
 
 def test_a_ledger_refuses_to_rest_on_itself():

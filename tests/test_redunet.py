@@ -220,17 +220,10 @@ def test_construction_separates_the_classes():
     assert np.abs(Z @ Z.T)[apart].max() < 1e-3
 
 
-def test_flops_and_parameters_are_those_of_a_layer():
-    torch = pytest.importorskip("torch")
-    from torch.utils.flop_counter import FlopCounterMode
-
-    Z, Pi = map(torch.tensor, instance())
+def test_parameters_are_those_of_a_layer():
+    Z, Pi = instance()
     layer = layers.redunet(Z, Pi, eps=EPS)
-    X = torch.tensor(instance(6)[0])
-    with FlopCounterMode(display=False) as counter:
-        layer(X)
-    assert counter.get_total_flops() == redunet.flops(6, 5, 3) == 2 * 6 * 25 * 4
-    assert sum(a.numel() for a in (layer.E, layer.C, layer.gamma)) == redunet.parameters(5, 3) == 103
+    assert sum(a.size for a in (layer.E, layer.C, layer.gamma)) == redunet.parameters(5, 3) == 103
 
 
 # --- step sizes ---------------------------------------------------------------------------------------------

@@ -4,8 +4,8 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -63,7 +63,7 @@ def faulty():
 
 @pytest.fixture(scope="module")
 def page(faulty):
-    return render(*faulty, Path("srr-report"))
+    return render(*faulty)
 
 
 def as_if_judged(ledger):
@@ -106,13 +106,13 @@ def test_the_page_needs_nothing_else(page):
 
 def test_the_same_run_gives_the_same_bytes(faulty, page):
     ledger, found = faulty
-    assert render(ledger, found, Path("srr-report")) == page
+    assert render(ledger, found) == page
     code = (
-        "import sys; from pathlib import Path; from verify.ledger import Ledger; "
+        "import sys; from verify.ledger import Ledger; "
         "from verify.report import render; "
         "from verify.results import from_json; run = from_json(sys.stdin.read()); "
         "sys.stdout.reconfigure(encoding='utf-8', newline=''); "
-        "sys.stdout.write(render(Ledger.load('faulty_claims'), run, Path('srr-report')))"
+        "sys.stdout.write(render(Ledger.load('faulty_claims'), run))"
     )
     path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
     for hash_seed in ("1", "2"):
@@ -127,7 +127,7 @@ def test_the_same_run_gives_the_same_bytes(faulty, page):
 
 def test_another_run_gives_another_page(faulty, page):
     ledger, found = faulty
-    assert render(ledger, Run(found.settings, found.results[:-1]), Path("srr-report")) != page
+    assert render(ledger, Run(found.settings, found.results[:-1])) != page
 
 
 def test_every_claim_is_there_with_all_that_is_known(faulty, page):
@@ -178,30 +178,33 @@ def test_verdicts_are_words_and_filters_are_the_ones_that_occur(page):
     assert themes == ["faulty"]
 
 
-def test_links_lead_somewhere(faulty, tmp_path):
-    folder = tmp_path / "report"
-    folder.mkdir()
-    parsed = Page(render(*faulty, folder))
+def test_links_lead_into_the_page_and_the_check_says_where_it_is(faulty, page):
+    parsed = Page(page)
     links = [a["href"] for tag, a in parsed.tags if tag == "a"]
-    assert any(link.endswith("faulty_claims.py") for link in links)
-    for link in links:
-        if link.startswith("#"):
-            assert link[1:] in parsed.ids
-        else:
-            assert (folder / link).resolve().is_file()
+    assert links
+    assert {link.removeprefix("#") for link in links} <= set(parsed.ids)
+    false = faulty[0]["faulty.false"]
+    assert f"The check, faulty_claims.py:{false.line}" in parsed.text
+
+
+def test_what_is_refuted_is_told_apart_by_where_it_comes_from(faulty):
+    ledger, found = faulty
+    asked = Ledger((), tuple(replace(c, source="asked here") if c.slug == "faulty.false" else c for c in ledger))
+    assert "Refuted: 3 of the literature, 0 asked here." in Page(render(ledger, found)).text
+    assert "Refuted: 2 of the literature, 1 asked here." in Page(render(asked, found)).text
 
 
 def test_a_claim_that_rests_on_one_outside_the_run_does_not_link_to_it(faulty):
     ledger, found = faulty
     alone = Run(found.settings, tuple(r for r in found.results if r.slug == "faulty.rounded"))
-    parsed = Page(render(ledger, alone, Path("srr-report")))
+    parsed = Page(render(ledger, alone))
     assert "faulty.true (not in this run)" in parsed.text
     assert "Every verdict is the one" in parsed.text
 
 
 def test_the_whole_ledger_makes_a_page():
     ledger = verify.claims.ledger()
-    text = render(ledger, as_if_judged(ledger), Path("srr-report"))
+    text = render(ledger, as_if_judged(ledger))
     parsed = Page(text)
     assert [a["id"] for tag, a in parsed.tags if tag == "article"] == [c.slug for c in ledger]
     assert len(text) < 3e6

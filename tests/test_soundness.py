@@ -3,14 +3,15 @@
 import pytest
 import sympy
 
-from derivations import compression_rate, definite, partition_rate, rules
+from derivations import compression_rate, definite, existence, partition_rate, rules
 from derivations import expression as ex
 from derivations.calculus import differential, gradient
 from derivations.checks import AtSizes, Calculus, Lemma, OnInterval, Ray, Spectrum, Squares, Taylor
 from derivations.expression import Identity, Inverse, LogDet, Matrix, Sum, Trace, expression, norm_squared
 from derivations.normal import Rule, equal
-from derivations.notation import H, I_n, Z, alpha
-from derivations.proof import Derivation, chain
+from derivations.notation import H, I_d, I_n, Z, alpha
+from derivations.plain import text
+from derivations.proof import Derivation, Range, chain
 
 P = Matrix("P", "n", "n", psd=True)
 ZERO, ONE = sympy.Integer(0), sympy.Integer(1)
@@ -21,10 +22,21 @@ def family(name, rows, cols, index, **properties):
     return Matrix(name, rows, cols, index, **properties)
 
 
+def derivation(*steps, **given):
+    return Derivation("made up", "made up", ("none",), "nobody", chain(*steps), **given)
+
+
 def proved(*steps, **given):
-    made = Derivation("made up", "made up", ("none",), "nobody", chain(*steps), **given)
+    made = derivation(*steps, **given)
     assert made.proves()
     return made
+
+
+def refused(*steps):
+    """Why the steps prove nothing, though the rules themselves may accept them."""
+    made = derivation(*steps)
+    assert not made.proves()
+    return "; ".join(finding.reason for finding in made.check())
 
 
 @pytest.mark.parametrize(
@@ -284,3 +296,202 @@ def test_taylor_takes_nothing_that_is_assumed_of_a_direction():
     bound = proved(curvature, ("<=", ZERO * norm_squared(E), Squares(rules=(kernel,)), "E is in the kernel"))
     moved, end = ex.substitute(f, {X: X + H}), f + ex.Differential(f, X, H)
     assert not Taylor(f, X, H, bound, ZERO)(moved, "<=", end).accepted
+
+
+# --- what need not exist -----------------------------------------------------------------------------------------
+
+A, B, X, Y = (Matrix(name, "n", "n") for name in "ABXY")
+V = Matrix("v", "n", 1, orthonormal=True)
+ON, OFF = V @ V.T, I_n - V @ V.T
+"""A projector of rank one, and the one off it, singular both."""
+FAMILY = family("U", "d", "p", "k", orthonormal=True, mutually=True, complete=True)
+n, d, p, K = sympy.symbols("n d p K", positive=True, integer=True)
+CANCELS = proved(X @ Y @ Inverse(Y), ("=", X, Calculus(), "."))
+
+
+def test_a_lemma_brings_no_inverse_that_there_is_not():
+    """P = P(I − P)(I − P)⁻¹ = 0 for a projector P."""
+    step = ("=", ZERO * ON, Lemma(CANCELS, {X: ON, Y: OFF}), ".")
+    assert derivation(ON, step).steps[0].check().accepted
+    assert "there is (I - vvᵀ)⁻¹" in refused(ON, step)
+    whole = I_n + ON
+    proved(ON @ whole @ Inverse(whole), ("=", ON, Lemma(CANCELS, {X: ON, Y: whole}), "."))
+    proved(ON @ OFF @ Inverse(OFF), ("=", ON, Lemma(CANCELS, {X: ON, Y: OFF}), "of no matrix at all"))
+
+
+def test_a_lemma_for_every_member_brings_an_inverse_of_every_member():
+    def member(name, index):
+        return family(name, "n", "n", index)
+
+    v = family("v", "n", 1, "k", orthonormal=True)
+    on = v @ v.T
+    X_k, Y_k = member("X", "k"), member("Y", "k")
+    lemma = proved(Trace(X_k @ Y_k @ Inverse(Y_k)), ("=", Trace(X_k), Calculus(), "."))
+    step = Lemma(lemma, {X_k: on, Y_k: I_n - on}, over="k")
+    total = Sum("k", Trace(on))
+    assert "there is (I - v_kv_kᵀ)⁻¹" in refused(total, ("=", ZERO * total, step, "."))
+    one, all_of_them = Inverse(Y_k), Sum("k", Inverse(Y_k))
+    assert existence.missing((one,), (all_of_them,), {}) is None
+    assert existence.missing((all_of_them,), (one,), {})
+    assert existence.missing((all_of_them,), (Sum("k", Inverse(Y_k), "m"),), {})
+
+
+def test_a_step_mentions_no_inverse_that_there_is_not():
+    there_and_back = (("=", A @ X @ Inverse(X), Calculus(), "."), ("=", A, Calculus(), "."))
+    assert "there is X⁻¹" in refused(A, *there_and_back)
+    proved(A @ Inverse(X), ("=", A @ X @ Inverse(X) @ Inverse(X), Calculus(), "."))
+    assert "there is X⁻¹" in refused(
+        ZERO * A, ("=", ZERO * (A @ Inverse(X)), Calculus(), "."), ("=", ZERO * A, Calculus(), ".")
+    )
+    nothing, weight = ZERO * Trace(ON), Squares(weighted=((ZERO, V, Inverse(ON)),))
+    assert "there is (vvᵀ)⁻¹" in refused(nothing, ("<=", nothing, weight, "."))
+    N = Matrix("N", "n", "n", symmetric=True)
+    of_a_root = Calculus((rules.root(N, Inverse(ON)),))
+    assert "there is (vvᵀ)⁻¹" in refused(A, ("=", A, of_a_root, "."))
+
+
+def test_what_is_bounded_along_a_way_has_a_value_there():
+    """f(R) = −‖vᵀR‖² grows along no ray; where I − vvᵀ is invertible, which is nowhere, it does."""
+    R, E, J = (Matrix(name, "n", "n") for name in "REJ")
+    nothing = Trace(OFF @ Inverse(OFF)) - Trace(I_n)
+
+    def cancels(M, c):
+        return proved(c * Trace(M.T @ X @ Y @ Inverse(Y) @ M), ("=", c * Trace(M.T @ X @ M), Calculus(), "."))
+
+    f, zero = -Trace(R.T @ ON @ R), ZERO * Trace(R.T @ ON @ R)
+    vanishes = Lemma(cancels(R, -2), {X: ON, Y: OFF})
+    slope = proved(
+        ex.Differential(f, R, R) + nothing, ("=", zero, vanishes, "."), (">=", expression(ZERO), Squares(), ".")
+    )
+    assert "has a value on the ray" in Ray(f, R, slope)(expression(ZERO), "<=", f).reason
+    vanishes = Lemma(cancels(E, 2), {X: ON, Y: OFF})
+    curvature = ex.Differential(ex.Differential(-f, R, E), R, E) + nothing
+    bound = proved(
+        curvature, ("=", ZERO * norm_squared(E), vanishes, "."), ("<=", ZERO * norm_squared(E), Squares(), ".")
+    )
+    moved, end = ex.substitute(-f, {R: R + J}), -f + ex.Differential(-f, R, J)
+    assert "has a value on the way" in Taylor(-f, R, J, bound, ZERO)(moved, "<=", end).reason
+
+
+def test_a_step_mentions_no_basis_that_there_is_not():
+    """p ≤ d, and d = Kp, only where there are such bases."""
+    W = Matrix("W", "d", "p", orthonormal=True)
+    inside = ("=", Trace(W @ W.T), Calculus(), ".")
+    assert "there is W" in refused(expression(p), inside, ("<=", expression(d), Squares(((1, I_d - W @ W.T),)), "."))
+    proved(Trace(W @ W.T), ("<=", expression(d), Squares(((1, I_d - W @ W.T),)), "."))
+    step = ("=", expression(K * p), Calculus((rules.dimension(FAMILY),)), ".")
+    assert "there is U" in refused(expression(d), step)
+    proved(Trace(Sum("k", FAMILY @ FAMILY.T)), step)
+
+
+def test_a_step_divides_by_nothing_that_may_be_zero():
+    """d − Kp is zero for a complete family, and X(d − Kp)/(d − Kp) is X for no other."""
+    C = Matrix("C", "d", "d")
+    start, q = C + ZERO * Sum("k", FAMILY @ FAMILY.T), expression(1 / (d - K * p))
+    step = ("=", q * (d * C - K * p * C), Calculus(), ".")
+    assert "nothing shows that there is 1/(-K p + d)" in refused(
+        start, step, ("=", ZERO * C, Calculus((rules.dimension(FAMILY),)), ".")
+    )
+    t = sympy.Symbol("t", real=True)
+    over = ex.Entrywise(sympy.Lambda(t, 1 / t), A)
+    assert "nothing shows" in refused(B, ("=", B + ZERO * over, Calculus(), "."), ("=", B, Calculus(), "."))
+    scaled = I_n + (d - K * p) * X
+    solved = expression(1 / (d - K * p)) * (I_n - Inverse(scaled))
+    assert not equal(X @ Inverse(scaled), solved)
+    assert equal(X @ Inverse(I_n + d * X), expression(1 / d) * (I_n - Inverse(I_n + d * X)))
+
+
+def test_an_equation_divides_by_nothing_that_may_be_zero():
+    """(1 − α)A = Y = (1 − α)B says nothing of A and B at α = 1."""
+    given = Calculus((rules.known((1 - alpha) * A, Y), rules.known((1 - alpha) * B, Y)))
+    with pytest.raises(ValueError, match="the factor of a rule's left side must not be zero"):
+        given(A, "=", B)
+
+
+def test_a_rule_has_sides_of_one_shape():
+    with pytest.raises(ValueError, match="the sides of a rule must have one shape"):
+        rules.root(Matrix("N", "n", "n", symmetric=True), Matrix("Q", "d", "d", psd=True))
+
+
+@pytest.mark.parametrize("declared", [{"orthonormal": True}, {"complete": True}, {"diagonal": True}])
+def test_a_root_is_no_more_than_a_root(declared):
+    with pytest.raises(ValueError, match="N must be declared no more than a root is"):
+        rules.root(Matrix("N", "n", "n", symmetric=True, **declared), P)
+
+
+def test_one_root_is_not_that_of_every_member():
+    with pytest.raises(ValueError, match="one for each member"):
+        rules.root(Matrix("N", "n", "n", symmetric=True), family("Q", "n", "n", "k", psd=True))
+    rules.root(family("N", "n", "n", "k", symmetric=True), family("Q", "n", "n", "k", psd=True))
+
+
+def test_roots_are_defined_once_and_from_what_is_given():
+    """P A = N N A = A V V = A Q for roots of P and Q that have nothing to do with one another."""
+    N, W = (Matrix(name, "n", "n", symmetric=True) for name in "NW")
+    Q = Matrix("Q", "n", "n", psd=True)
+    passes = rules.roots(A, sympy.Integer(1), N, W)[2]
+    first, second = Calculus((rules.root(N, P),)), Calculus((passes, rules.root(W, Q)))
+    with pytest.raises(ValueError, match="N is defined twice"):
+        derivation(P @ A, ("=", N @ N @ A, first, "."), ("=", A @ Q, second, "."))
+    mutual = (rules.root(N, I_n + W @ W), rules.root(W, I_n + N @ N))
+    one, other = (Calculus((rule,)) for rule in mutual)
+    with pytest.raises(ValueError, match="nothing may be defined from"):
+        derivation(ZERO * A, ("=", I_n + W @ W - N @ N, one, "."), ("=", 2 * I_n, other, "."))
+
+
+@pytest.mark.parametrize("value", [sympy.I * (1 - alpha), sympy.asin(alpha), sympy.Function("f")(alpha), sympy.nan])
+def test_constants_of_unknown_kind_are_refused(value):
+    with pytest.raises(ValueError, match="constants must be real"):
+        expression(value)
+
+
+def test_functions_are_real_and_have_derivatives():
+    t, u = sympy.Symbol("t", real=True), sympy.Symbol("u", nonnegative=True)
+    for f in (sympy.Lambda(t, sympy.I * t), sympy.Lambda(u, sympy.sqrt(u))):
+        with pytest.raises(ValueError, match="a function must be real"):
+            ex.Entrywise(f, A)
+    with pytest.raises(ValueError, match="made of exp and log to have a derivative"):
+        differential(ex.Entrywise(sympy.Lambda(t, sympy.Abs(t)), A), {A: B})
+
+
+def test_rotations_are_not_all_orthogonal_matrices():
+    """V + Vᵀ = tr(V) I for rotations of the plane, not for reflections."""
+    for orthogonal in ({"orthonormal": True}, {"complete": True}):
+        O = Matrix("O", "n", "n", **orthogonal)  # noqa: E741
+        assert not AtSizes(({"n": 2},))(O + O.T, "=", Trace(O) * I_n).accepted
+    tall = Matrix("O", "d", "n", orthonormal=True)
+    assert AtSizes(({"n": 2, "d": 3},))(tall @ tall.T @ tall, "=", tall).accepted
+
+
+def test_what_holds_at_stated_sizes_is_no_lemma_for_all():
+    small = proved(A @ B, ("=", B @ A, AtSizes(({"n": 1},)), "."))
+    assert "for all sizes" in Lemma(small)(A @ B, "=", B @ A).reason
+
+
+def test_a_range_is_part_of_the_statement():
+    """x² ≤ x on [0, 1] alone, also where it is used."""
+    s = sympy.Symbol("s", positive=True)
+    below = proved(expression(s**2), ("<=", expression(s), OnInterval(s, ZERO, ONE), "."))
+    used = proved(s**2 * norm_squared(A), ("<=", s * norm_squared(A), Lemma(below, {}, norm_squared(A)), "."))
+    assert used.ranges == below.ranges == (Range(s, ZERO, ONE),)
+    assert "for 0 ≤ s ≤ 1" in text(used, used.check())
+    everywhere = OnInterval(s, ZERO, sympy.oo)
+    assert not proved(expression(s), (">=", expression(ZERO), everywhere, ".")).ranges
+
+
+def test_a_name_is_that_of_one_thing():
+    s, other = sympy.Symbol("s", positive=True), sympy.Symbol("s", real=True)
+    plain = Matrix("P", "n", "n")
+    for twice in (Trace(P) + ZERO * Trace(plain), Trace(P) + ZERO * expression(other) + expression(s)):
+        with pytest.raises(ValueError, match="must be the name of one thing"):
+            derivation(expression(ZERO), ("<=", twice, Squares(((s, Identity(1)),), ((1, I_n, P),)), "."))
+
+
+def test_products_of_logarithms_and_numbers_exist_with_their_factors():
+    s = ex.inner(V, A @ V)
+    stated = ex.log(s * s)
+    assert existence.missing((ex.reciprocal(s),), (stated,), {}) is None
+    assert existence.missing((ex.reciprocal(s + 1),), (stated,), {})
+    assert existence.missing((LogDet(A),), (Inverse(2 * A @ B),), {}) is None
+    assert existence.missing((LogDet(A),), (Inverse(Matrix("C", "n", "d") @ Matrix("D", "d", "n")),), {})
+    assert existence.missing((Inverse(X),), (LogDet(P),), {X: P}) is None

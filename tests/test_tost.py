@@ -12,7 +12,6 @@ from scipy.special import softmax
 
 import srr
 from srr import layers, tost
-from verify.multiplications import multiplications
 
 SHAPES = ((7, 5, 3, 2), (3, 4, 2, 4), (1, 4, 2, 2), (6, 3, 1, 3), (4, 1, 2, 1))  # n, d, K, p
 EPS, STEP, ETA = 0.8, 0.35, 0.6
@@ -260,30 +259,6 @@ def test_the_official_operator_is_the_papers_at_unit_gain():
     paper = tost.tssa(Z, Pi, U, eps=math.sqrt(5), step=7.0)
     assert tost.tssa_official(Z, U) == pytest.approx(paper, abs=1e-7)
     assert np.abs(tost.tssa(Z, Pi, U, eps=1.0, step=7.0) - paper).max() > 0.1
-
-
-# --- cost -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_cost_is_what_is_counted(shape):
-    Z, Pi, U = instance(*shape)
-    counted = multiplications(lambda Z, Pi, U: tost.tssa(Z, Pi, U, eps=EPS, step=STEP), Z, Pi, U)
-    assert tost.flops(*shape) == 2 * counted
-    n, d, K, p = shape
-    assert tost.flops(2 * n, d, K, p) == 2 * tost.flops(n, d, K, p)
-    # the causal sums are no products
-    assert 2 * multiplications(tost.tssa_official_causal, Z, U) == 4 * n * d * K * p
-
-
-def test_torch_counts_the_same():
-    torch = pytest.importorskip("torch")
-    from torch.utils.flop_counter import FlopCounterMode
-
-    Z, Pi, U = map(torch.tensor, instance())
-    with FlopCounterMode(display=False) as counter:
-        tost.tssa(Z, Pi, U, eps=EPS, step=STEP)
-    assert counter.get_total_flops() == tost.flops(7, 5, 3, 2)
 
 
 # --- layers -----------------------------------------------------------------------------------------------------

@@ -54,6 +54,7 @@ app = App(
     help_format="plaintext",
     version=_version,
     default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,
 )
 
 for _place, (_name, _help) in enumerate(COMMANDS.items()):
@@ -82,6 +83,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
         print(end="", flush=True)
     except (BrokenPipeError, SystemExit):  # rich exits where a pipe breaks
         return _silenced(141)  # what a shell says of a process that SIGPIPE ends
+    except KeyboardInterrupt:
+        print("srr: interrupted", file=sys.stderr)
+        return 130  # what a shell says of a process that SIGINT ends
     except OSError as error:
         print(f"srr: {error}", file=sys.stderr)
         return _silenced(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -113,7 +114,7 @@ class CrossCheck:
 
 
 def crosscheck(
-    target: nn.Module | Subject | Iterable[Subject],
+    target: nn.Module | Mapping[str, Any] | Subject | Iterable[Subject],
     *,
     layout: Layout | str | None = None,
     constants: Mapping[str, float] | None = None,
@@ -124,8 +125,10 @@ def crosscheck(
 
     Parameters
     ----------
-    target : torch Module, Subject or iterable of Subject
-        A network, whose operators are found by its layout; or operators one by one, of any array library.
+    target : torch Module, state dict, Subject or iterable of Subject
+        A network, whose operators are found by its layout; the weights of one, of torch or of JAX, which are put into
+        srr's own network of that layout, so that what is told is how far its forms are from the theory's with these
+        weights; or operators one by one, functions of any array library.
     layout : Layout or str, optional
         Of the network; by default the one that its state dict fits.
     constants : mapping, optional
@@ -148,6 +151,11 @@ def crosscheck(
     """
     if isinstance(target, Subject):
         target = (target,)
+    if isinstance(target, Mapping):
+        from verify.layouts import LAYOUTS, recognise
+
+        plan = recognise(target) if layout is None else LAYOUTS[layout] if isinstance(layout, str) else layout
+        target, layout = plan.build(target, **(constants or {})), None
     if isinstance(target, Iterable) and not hasattr(target, "state_dict"):
         return CrossCheck("operators", None, tuple(_checked(subject, seed) for subject in target))
     from verify.comparison_torch import network
@@ -170,10 +178,12 @@ def tokens(kind: str, weights: Mapping[str, Any], *, n: int = 6, seed: int = 0) 
     Returns
     -------
     tuple of tuple of array, shape (2, n, d)
-        What the operator reads, one tuple for each call.
+        What the operator reads, one tuple for each call: samples ``(2n, d)`` for a ReduNet layer, and for CBSA a square
+        of tokens and one more.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
     d = _dimension(kind, weights)
+    n = math.isqrt(n) ** 2 + 1 if kind == "cbsa" else n
     unit = rng.standard_normal((2, n, d))
     outlier = unit.copy()
     outlier[:, 0] *= 30
@@ -181,7 +191,7 @@ def tokens(kind: str, weights: Mapping[str, Any], *, n: int = 6, seed: int = 0) 
     if kind not in ("cbsa", "tssa", "coding_rate"):
         sets += [np.repeat(unit[:, :1], n, axis=1), unit[:, :1]]
     if kind == "redunet":
-        sets = [a / np.linalg.norm(a, axis=-1, keepdims=True) for a in (unit, outlier)]
+        sets = [(a / np.linalg.norm(a, axis=-1, keepdims=True)).reshape(-1, d) for a in (unit, outlier)]
     return tuple((a,) for a in sets)
 
 
@@ -233,8 +243,8 @@ def words(found: Match) -> tuple[str, ...]:
             f"size of the effect: {found.difference.share:.2g} of its norm; first at [{where}]: "
             f"{found.difference.got:.9g}, not {found.difference.wanted:.9g} ± {found.difference.bound:.1g}"
         )
-    if found.theory and found.effect is not None:
-        theory = KINDS[found.kind].theory
+    theory = KINDS[found.kind].theory
+    if found.theory and found.effect is not None and theory is not found.nearest:
         lines.append(f"differs by {found.effect:.2g} of its norm from {said(theory)}:")
         lines.extend(f"  {difference}" for difference in found.theory)
     elif KINDS[found.kind].remark:

@@ -21,8 +21,9 @@ MARKS = {
 
 def rendered(check: CrossCheck) -> Iterator[RenderableType]:
     """Everything to print."""
-    yield Text(f"{check.target}" + (f", in the layout {check.layout}" if check.layout else ""))
-    yield Text("")
+    if check.layout:
+        yield Text(f"{check.target}, in the layout {check.layout}")
+        yield Text("")
     groups = _alike(check)
     for names, finding in groups:
         if finding.match.kind == "passed_on" and finding.match.passes:
@@ -44,7 +45,7 @@ def rendered(check: CrossCheck) -> Iterator[RenderableType]:
     said = {
         "known": "known",
         "other": "of another form",
-        "departs": "depart",
+        "departs": "departing",
         "unknown": "unknown",
         "undecided": "undecided",
     }

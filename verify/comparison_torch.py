@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from verify.bounded import PRECISIONS
 from verify.capture import CaptureError, capture, refuse_compiled
 from verify.comparison import CrossCheck, Finding, tokens
-from verify.forms import Form
+from verify.forms import KINDS, Form
 from verify.layouts import LAYOUTS, constants_of, recognise
 from verify.layouts.layout import Layout, Operator
 from verify.matching import Example, match
@@ -37,6 +37,9 @@ def network(
     constants = {**constants_of(model), **constants}
     exact = _in_float64(model)
     operators = plan.operators(exact.state_dict(), **_accepted(plan, constants))
+    for operator in operators:
+        if operator.kind not in KINDS:
+            raise ValueError(f"layout must have operators of known kinds, got {operator.kind} in {plan.name}")
     trunk = exact.get_submodule(plan.trunk)
     given = _trunk_input(operators, trunk, plan, inputs, seed)
     taps = [tap for operator in operators for tap in (*operator.reads, operator.gives)]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from verify import archives
+
 SUFFIXES = (".npy", ".npz", ".safetensors")
 
 
@@ -58,8 +60,7 @@ def _existing(source: str, name: str) -> tuple[Path, str | None]:
     path, wanted = _split(source)
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{name} must be a file {', '.join(SUFFIXES)}, got {source!r}")
-    if not path.is_file():
-        raise ValueError(f"{name} must be a file that exists, got {str(path)!r}")
+    archives.require_file(path, name)
     return path, wanted
 
 
@@ -74,6 +75,7 @@ def _arrays(path: Path, name: str) -> Mapping[str, np.ndarray]:
     if path.suffix == ".safetensors":
         return _safetensors(path, name)
     try:
+        archives.require_sane(path)
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
@@ -85,7 +87,7 @@ def _arrays(path: Path, name: str) -> Mapping[str, np.ndarray]:
                 f"{name} must be an array of numbers, got {path.name}: "
                 "damaged, or pickled objects, which srr does not load"
             ) from error
-        raise _unreadable(name, path, error) from error
+        raise archives.unreadable(name, path, error) from error
 
 
 def _safetensors(path: Path, name: str) -> Mapping[str, np.ndarray]:
@@ -94,14 +96,10 @@ def _safetensors(path: Path, name: str) -> Mapping[str, np.ndarray]:
     except ImportError:
         raise ValueError(f"{name} in {path.name} needs the safetensors package: pip install safetensors") from None
     try:
+        archives.require_sane(path)
         return load_file(path)
     except Exception as error:  # SafetensorError; KeyError for a dtype that NumPy has not
-        raise _unreadable(name, path, error) from error
-
-
-def _unreadable(name: str, path: Path, error: Exception) -> ValueError:
-    reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-    return ValueError(f"{name} must be a whole {path.suffix} file, got {path.name}: {reason}")
+        raise archives.unreadable(name, path, error) from error
 
 
 def _chosen(arrays: Mapping[str, np.ndarray], wanted: str | None, key: str, name: str) -> np.ndarray:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import srr
-from srr import attention, curvature, implicit, mixtures
-from verify import implicit_cost
+from srr import attention, curvature, flops, implicit, mixtures
 
 PRECISIONS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 LENGTHS = (1, 10, 100)
@@ -27,7 +26,7 @@ class Row:
     length: float
     """κL_c of each step."""
     steps: int
-    flops: float | None
+    flops: int
     seconds: float
     removed: float
     """Share of Rᶜ that is gone."""
@@ -40,16 +39,16 @@ def run(*, n: int = 197, d: int = 192, K: int = 3, p: int = 64, noise: float = 0
     """
     mixture = mixtures.sample(n=n, d=d, K=K, p=p, noise=noise, seed=0)
     Z, U = mixture.Z, mixture.U
-    several = implicit_cost.explicit_steps_at_the_cost_of_an_implicit_one(n, d, K, p)
+    explicit, proximal, semi = (cost(n, d, K, p) for cost in (flops.gradient, flops.implicit, flops.semi_implicit))
+    several = -(-proximal // explicit)
     for eps in PRECISIONS:
         unit = curvature.compression_step(U, n, eps=eps)
-        ways: list[tuple[str, float, int, float | None, Callable[..., Any]]] = [
-            ("explicit", 1, steps, steps * implicit_cost.explicit_step(n, d, K, p), attention.exact_step)
-            for steps in sorted({1, several})
+        ways: list[tuple[str, float, int, int, Callable[..., Any]]] = [
+            ("explicit", 1, steps, steps * explicit, attention.exact_step) for steps in sorted({1, several})
         ]
         for length in LENGTHS:
-            ways.append(("implicit", length, 1, implicit_cost.implicit_step(n, d, K, p), implicit.implicit_step))
-            ways.append(("semi-implicit", length, 1, None, implicit.semi_implicit_step))
+            ways.append(("implicit", length, 1, proximal, implicit.implicit_step))
+            ways.append(("semi-implicit", length, 1, semi, implicit.semi_implicit_step))
         best, ends = [float("inf")] * len(ways), [Z] * len(ways)
         for _ in range(rounds):
             for i, (_, length, steps, _, step) in enumerate(ways):
@@ -58,6 +57,6 @@ def run(*, n: int = 197, d: int = 192, K: int = 3, p: int = 64, noise: float = 0
                     ends[i] = step(ends[i], U, eps=eps, step=length * unit)
                 best[i] = min(best[i], time.process_time() - start)
         rate = float(srr.subspace_coding_rate(Z, U, eps=eps))
-        for (name, length, steps, flops, _), seconds, end in zip(ways, best, ends, strict=True):
+        for (name, length, steps, spent, _), seconds, end in zip(ways, best, ends, strict=True):
             left = float(srr.subspace_coding_rate(end, U, eps=eps))
-            yield Row(eps, name, length, steps, flops, seconds, 1 - left / rate)
+            yield Row(eps, name, length, steps, spent, seconds, 1 - left / rate)

@@ -139,6 +139,19 @@ def _tost_official(setting: Setting) -> tuple[srr.Layer, ...]:
     return (layers.tost_official(setting.objective.U),) * setting.depth
 
 
+def _tost_block(setting: Setting) -> tuple[srr.Layer, ...]:
+    U = setting.objective.U
+    up, down = initial_mlp(U)
+    return (layers.tost_block(U, up, down),) * setting.depth
+
+
+def initial_mlp(U: np.ndarray, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The two weights of an MLP of width 4d as networks begin, from N(0, 0.02²): ``(4d, d)`` and ``(d, 4d)``."""
+    d, rng = U.shape[1], np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+    up, down = 0.02 * rng.standard_normal((2, 4 * d, d))
+    return up.astype(U.dtype), down.T.astype(U.dtype)
+
+
 def _aot(threshold: float | None) -> Family:
     def build(setting: Setting) -> tuple[srr.Layer, ...]:
         return (layers.aot(setting.objective.U, threshold=threshold),) * setting.depth
@@ -195,6 +208,7 @@ FAMILIES = {
     "descent": Family(_descent),
     "tost": Family(_tost),
     "tost-official": Family(_tost_official),
+    "tost-block": Family(_tost_block),
     "aot": _aot(0.6),
     "aot-softmax": _aot(None),
     "cbsa": _cbsa("pooled"),

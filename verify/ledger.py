@@ -76,6 +76,9 @@ class Evidence(StrEnum):
 
 RELATIONS = ("=", "<=", "<", "tight", "limit", "monotone")
 
+ASKED_HERE = "asked here"
+"""How the source of a claim begins that no work states: a question of this ledger."""
+
 _SLUG = re.compile(r"[a-z][a-z0-9]*\.[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -121,6 +124,11 @@ class Claim:
     def theme(self) -> str:
         """The part of the slug before the dot."""
         return self.slug.partition(".")[0]
+
+    @property
+    def asked_here(self) -> bool:
+        """Whether it is a question of this ledger, and no statement of the literature."""
+        return self.source.startswith(ASKED_HERE)
 
     @property
     def note(self) -> str:
@@ -170,7 +178,7 @@ def claim(
     statement
         The statement, in LaTeX, in the papers' notation.
     source
-        Paper and equation or theorem number.
+        Paper and equation or theorem number; ``asked here``, and why, for what no work states.
     relation
         ``=``, ``<=``, ``<``, ``tight``, ``limit`` or ``monotone``.
     hypotheses
@@ -222,6 +230,12 @@ def claim(
     return decorate
 
 
+def by_origin(claims: Iterable[Claim]) -> str:
+    """How many claims are of the literature, and how many were asked here, in words."""
+    asked = [c.asked_here for c in claims]
+    return f"{asked.count(False)} of the literature, {asked.count(True)} asked here"
+
+
 @dataclass(frozen=True)
 class Ledger:
     """Claims in the order in which they are written, and the modules they come from.
@@ -229,7 +243,7 @@ class Ledger:
     Raises
     ------
     ValueError
-        A slug given twice, a ``uses`` that names no claim, or a circle of ``uses``.
+        A slug given twice; a ``uses`` that names no claim, or a false one beneath a true one; a circle of ``uses``.
     """
 
     modules: tuple[str, ...]
@@ -258,6 +272,8 @@ class Ledger:
         for c in self.claims:
             if unknown := [u for u in c.uses if u not in seen]:
                 raise ValueError(f"uses of {c.slug} must name claims, got {', '.join(unknown)}")
+            if c.expect in (HOLDS, HOLDS_UNDER) and (false := [u for u in c.uses if self[u].expect == REFUTED]):
+                raise ValueError(f"uses of {c.slug} must name claims that hold, as it does, got {', '.join(false)}")
         try:
             TopologicalSorter({c.slug: c.uses for c in self.claims}).prepare()
         except CycleError as error:

@@ -46,11 +46,14 @@ VERDICTS = {
 }
 
 EVIDENCE = {
-    "proved": "derivations, every step of them checked by a machine, of the whole statement",
+    "proved": "derivations, every step of them checked by a machine, of the whole statement; what they take from "
+    "outside without proof is named",
     "certified": "rigorous enclosures or exact arithmetic decide each instance",
     "checked": "in floating point, on as many instances as are named, drawn at random",
     "worst ratio": "the largest error over what is allowed, 30 times the rounding error to be expected: at most 1 "
     "where a claim holds",
+    "asked here": "where a source begins so, no work states the claim: it is a question of this ledger, and no erratum "
+    "if it is refuted",
     "negative twin": "a wrong statement that the same check must refute; beside a false claim, the true statement, "
     "which must hold",
 }

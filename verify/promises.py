@@ -27,6 +27,7 @@ from srr.layers import (
     PreNorm,
     ReduNet,
     Tost,
+    TostBlock,
     TostOfficial,
 )
 from verify import decide
@@ -129,12 +130,12 @@ def promises_of(layer: srr.Layer, objective: srr.SparseRateReduction) -> tuple[P
     CRATE's first half promises Rᶜ(Z|U), its second the lasso of the tokens in D, started at the tokens.
     CRATE-α starts its lasso at zero. `Descent` takes both rates in its first half and shrinks in its second; so
     does `ImplicitDescent`, whose first half promises the loss once its tokens are shrunk. ToST
-    promises its variational rate, the memberships held fixed, its official form at the precision ε² = d; AoT the
+    promises its variational rate, the memberships held fixed, its official forms at the precision ε² = d; AoT the
     noise's share in the tokens, each of the class whose subspace is nearest. A layer of another class promises what
-    the theory asks of the two halves: Rᶜ(Z|U), and λ‖Z‖₁ − R(Z), or of the one half that it has. The whole of every
-    layer promises the loss. A decoder promises the opposite: that what an encoder lowers does not fall. `ReduNet`
-    raises the rate reduction ΔR(Z|Π) of the classes it was built for, its second half goes onto the sphere, and its
-    whole promises ΔR once more.
+    the theory asks of the two halves: Rᶜ(Z|U), and λ‖Z‖₁ − R(Z), or of the one half that it has; so do the MLPs of
+    ToST. The whole of every layer promises the loss. A decoder promises the opposite: that what an encoder lowers does
+    not fall. `ReduNet` raises the rate reduction ΔR(Z|Π) of the classes it was built for, its second half goes onto the
+    sphere, and its whole promises ΔR once more.
     """
     return compression(objective), _second_half(layer, objective), loss(objective)
 
@@ -189,6 +190,12 @@ def _(layer: Tost, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
 @promises_of.register
 def _(layer: TostOfficial, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
     return variational_rate(layer, eps=math.sqrt(layer.U.shape[1])), loss(objective)
+
+
+@promises_of.register
+def _(layer: TostBlock, objective: srr.SparseRateReduction) -> tuple[Promise, ...]:
+    first, whole = promises_of(layer.attention, objective)
+    return first, sparse_rate(objective), whole
 
 
 @promises_of.register

@@ -7,13 +7,14 @@ A wrong version is made from outside, by changing what goes in or what comes out
 ``sign``                its negative
 ``eps for eps^2``       √ε in the place of ε, so that ε stands where ε² should; likewise for the noise σ
 ``n + 1 for n``         ε √(1 + 1/n) in the place of ε, so that n + 1 stands in α and β
-``twice the step``      a step size or a threshold, or λ
+``twice the step``      a step size, or λ; or half a threshold, of which twice might be no threshold
 ``transposed``          Dᵀ for D, Wᵀ for W; or Zᵀ for Z where nothing else fixes the shape, and the result turned back
 ``wrong bases``         U with its features in reverse order
 ======================  ==============================================================================================
 
 It is detected by a claim whose verdict is no longer the expected one; that the claim's check merely crashed does not
-count. A change that makes no difference to any result of the function, in any of the claims that call it, is none.
+count. A change that makes no difference to any result of the function, in any of the claims that call it, is none; to
+raise an error is a difference.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import wraps
-from types import NoneType
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -37,13 +38,14 @@ import srr
 from verify.arrays import to_numpy
 from verify.case import StaleWitness
 from verify.examine import TWIN, examine
+from verify.journal import Journal, resumed, version
 from verify.ledger import ERROR, Claim, Ledger
 from verify.results import Result, Settings
-from verify.workers import run_jobs
+from verify.runner import versions
 
 Function = Callable[..., Any]
 
-EXEMPT = {"layers.unroll": "it yields what layers return"}
+EXEMPT = {"layers.crate_autoencoder": "it puts layers in a row", "layers.unroll": "it yields what layers return"}
 """Public functions in which there is no formula to get wrong, and why."""
 
 
@@ -56,6 +58,13 @@ class Sabotage:
     fault: str
 
 
+EQUIVALENT = {
+    Sabotage("mixtures.Mixture.draws", "wrong bases"): "tokens are drawn from the law and not from the bases",
+    Sabotage("redunet.class_subspaces", "sign"): "a basis and its negative span the same subspace",
+}
+"""Wrong versions that are right all the same, though their results differ, and why."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """What became of a sabotage.
@@ -64,8 +73,8 @@ class Finding:
     ----------
     sabotage : Sabotage
     outcome : str
-        ``"detected"``; ``"undetected"``; or ``"no difference"``, where the function is called and its results are
-        the right ones all the same.
+        ``"detected"``; ``"undetected"``; ``"not called"``, where none of the claims calls the function; or ``"no
+        difference"``, where it is called and its results are the right ones all the same.
     claim : str or None
         The first claim whose verdict changed.
     said : str or None
@@ -127,8 +136,9 @@ def _public() -> Iterator[tuple[str, Any]]:
 
 
 def sabotages() -> list[Sabotage]:
-    """Every wrong version of every target."""
-    return [Sabotage(name, fault) for name, target in targets().items() for fault in _faults(target)]
+    """Every wrong version of every target, but for those that are right all the same."""
+    found = (Sabotage(name, fault) for name, target in targets().items() for fault in _faults(target))
+    return [each for each in found if each not in EQUIVALENT]
 
 
 # --- wrong versions ---------------------------------------------------------------------------------------------
@@ -144,9 +154,8 @@ def _faults(target: Target) -> dict[str, Function]:
         found[f"sign{where}"] = _on_result(function, place, -1)
     for fault, change in _changes(target, signature).items():
         found[fault] = _on_arguments(function, signature, change)
-    if [name for name, given in signature.parameters.items() if given.annotation == "Array"] == [
-        "Z"
-    ] and not target.owner:
+    arrays = [name for name, given in signature.parameters.items() if str(given.annotation).startswith("Array")]
+    if arrays == ["Z"] and not target.owner:
         found["Z transposed"] = _of_transposed_tokens(function)
     return found
 
@@ -154,13 +163,14 @@ def _faults(target: Target) -> dict[str, Function]:
 def _numbers(signature: inspect.Signature) -> list[Any]:
     """Which results are numbers: None for the only one, or the places or fields of several."""
     returned = str(signature.return_annotation)
+    numeric = ("Array", "Scalar", "float", "int", "Enclosure")
     if returned.startswith("tuple["):
-        return list(range(returned.count(",") + 1))
+        parts = returned[len("tuple[") : returned.index("]")].split(", ")
+        return [place for place, part in enumerate(parts) if part in numeric]
     if returned == "Terms":
         return list(srr.objective.Terms._fields)
     if returned == "Mixture":
         return ["Z"]
-    numeric = ("Array", "Scalar", "float", "int", "Enclosure")
     return [None] if returned.split(" |")[0] in numeric else []
 
 
@@ -173,6 +183,8 @@ def _on_result(function: Function, place: Any, factor: int) -> Function:
 
 
 def _scaled(result: Any, place: Any, factor: int) -> Any:
+    if result is None:
+        return None
     if hasattr(result, "_replace"):  # a NamedTuple, where only its value is asked of it
         field = result._fields[0] if place is None else place
         return result._replace(**{field: factor * getattr(result, field)})
@@ -218,9 +230,11 @@ def _changes(target: Target, signature: inspect.Signature) -> dict[str, Function
             found["n + 1 for n"] = _changed("eps", _with_one_token_more)
     if "noise" in names and "X" in names:
         found["noise for noise^2"] = _changed("noise", lambda noise, _: math.sqrt(noise))
-    for step in ("step", "threshold", "lam", "kappa", "eta", "tau"):
+    for step in ("step", "lam", "kappa", "eta", "tau"):
         if step in names | of_self:
             found[f"twice the {step}"] = _changed(step, lambda value, _: None if value is None else 2 * value)
+    if "threshold" in names | of_self:
+        found["half the threshold"] = _changed("threshold", lambda value, _: None if value is None else value / 2)
     for matrix in ("D", "output"):
         if matrix in names | of_self:
             found[f"{matrix} transposed"] = _changed(matrix, lambda a, _: _transposed(a))
@@ -261,12 +275,17 @@ def _transposed(a: Any) -> Any:
 
 
 def _watched(right: Function, wrong: Function, noticed: Callable[[], None]) -> Function:
-    """The wrong version, which tells of the first result that is not the right one."""
+    """The wrong version, which tells of a result that is not the right one, or of an error in its place."""
 
     @wraps(right)
     def watched(*args: Any, **kwargs: Any) -> Any:
-        result = wrong(*args, **kwargs)
-        if not _same(right(*args, **kwargs), result):
+        expected = right(*args, **kwargs)
+        try:
+            result = wrong(*args, **kwargs)
+        except Exception:
+            noticed()
+            raise
+        if not _same(expected, result):
             noticed()
         return result
 
@@ -275,15 +294,17 @@ def _watched(right: Function, wrong: Function, noticed: Callable[[], None]) -> F
 
 def _same(a: Any, b: Any) -> bool:
     """Equal to rounding."""
+    if a is None or b is None:
+        return a is b
     if is_dataclass(a):
         return all(_same(getattr(a, field.name), getattr(b, field.name)) for field in fields(a))
     if isinstance(a, tuple):
-        return all(map(_same, a, b))
+        return len(a) == len(b) and all(map(_same, a, b))
     if hasattr(a, "shape") or isinstance(a, float):
         right, found = to_numpy(a), to_numpy(b)
         within = 1e-6 * float(np.max(np.abs(right), initial=0.0))
         return right.shape == found.shape and bool(np.allclose(right, found, rtol=0, atol=within, equal_nan=True))
-    return bool(a == b) or not isinstance(a, bool | int | str | NoneType)  # nothing is known of other objects
+    return bool(a == b)
 
 
 @contextmanager
@@ -311,7 +332,8 @@ def run(
     chosen: Sequence[Sabotage] | None = None,
     jobs: int = 1,
     timeout: float = 600.0,
-    on_done: Callable[[str], None] = lambda said: None,
+    keep: Path | None = None,
+    on_done: Callable[[str, bool], None] = lambda said, kept: None,
 ) -> list[Finding]:
     """Sabotage in ``jobs`` processes, and ask the claims that call what is sabotaged.
 
@@ -323,28 +345,37 @@ def run(
         The claims that may be asked; all of the ledger's when None.
     chosen
         All of `sabotages` when None.
+    keep
+        A file that keeps what is done, so that a run that was interrupted goes on from there.
     on_done
-        Told of each step.
+        Told of each step, and whether it takes no time: it was kept from an earlier run, or no claim is to be asked.
 
     Returns
     -------
     list of Finding
         In the order of ``chosen``.
     """
+    journal = None if keep is None else Journal(keep, version(settings, versions(settings.arrays.library)))
     chosen = sabotages() if chosen is None else chosen
+    context = (ledger.modules, settings)
     callers: dict[str, list[tuple[float, str]]] = {}
     slugs = [claim.slug for claim in (ledger if claims is None else claims)]
-    for done in run_jobs(called_by, (ledger.modules, settings), slugs, workers=jobs, timeout=timeout):
+    for done, kept in resumed(
+        journal, called_by, context, slugs, returns=tuple[str, ...], workers=jobs, timeout=timeout
+    ):
         if done.problem is not None:
             raise RuntimeError(f"{done.job}: {done.problem}")
-        on_done(f"what {done.job} calls")
+        on_done(f"what {done.job} calls", kept)
         for name in done.value:
             callers.setdefault(name, []).append((done.seconds, done.job))
-    tasks = [(each, tuple(slug for _, slug in sorted(callers.get(each.function, [])))) for each in chosen]
-    found: dict[Sabotage, Finding] = {}
-    for done in run_jobs(detect, (ledger.modules, settings), tasks, workers=jobs, timeout=timeout):
+    found = {each: Finding(each, "not called", None, None, 0) for each in chosen if each.function not in callers}
+    for each in found:
+        on_done(f"{each.function}: {each.fault}", True)
+    called = (each for each in chosen if each not in found)
+    tasks = [(each, tuple(slug for _, slug in sorted(callers[each.function]))) for each in called]
+    for done, kept in resumed(journal, detect, context, tasks, returns=Finding, workers=jobs, timeout=timeout):
         each, asked = done.job
-        on_done(f"{each.function}: {each.fault}")
+        on_done(f"{each.function}: {each.fault}", kept)
         found[each] = done.value or Finding(each, "undetected", None, done.problem, len(asked))
     return [found[each] for each in chosen]
 
@@ -381,8 +412,7 @@ def detect(modules: tuple[str, ...], settings: Settings, task: tuple[Sabotage, I
             result = examine(claim, settings, search=False)
             if not result.as_expected and not crashed(result):
                 return Finding(sabotage, "detected", claim.slug, str(result.verdict), asked)
-    outcome = "undetected" if differences or not claims else "no difference"
-    return Finding(sabotage, outcome, None, None, len(claims))
+    return Finding(sabotage, "undetected" if differences else "no difference", None, None, len(claims))
 
 
 def crashed(result: Result) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from verify.experiments import experiment
+from verify.experiments import load as experiment_named
 from verify.experiments.experiment import Row
 
 ATTEMPTS = 3
@@ -87,7 +87,7 @@ def _design(data: Mapping[str, Any]) -> Design:
     if not isinstance(data.get("experiment"), str):
         raise ValueError(f"experiment must be the name of one, got {data.get('experiment')!r}")
     name, fixed = data["experiment"], _table(data, "fixed")
-    found = experiment(name)
+    found = experiment_named(name)
     found.with_parameters(fixed)
     if ("grid" in data) == ("random" in data):
         raise ValueError(f"grid must be there, or random, and not both; got {'both' if 'grid' in data else 'neither'}")
@@ -242,7 +242,7 @@ def _through(pool: Executor, cells: list[Cell], workers: int) -> Iterator[Done]:
 def compute(name: str, parameters: dict[str, Any]) -> tuple[list[Row], str | None]:
     """The rows of one cell, or none and the error that it raised. Runs in the workers."""
     try:
-        found = experiment(name)
+        found = experiment_named(name)
         return list(found.run(found.with_parameters(parameters))), None
     except Exception as error:
         return [], f"{type(error).__name__}: {error}"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from flint import arb, ctx, fmpq
 
-from srr import mixtures
+from srr import flops, mixtures
 from srr.aot import attention_weights, denoising_step, snr
 from srr.layers import aot
 from verify import decide
@@ -17,7 +17,10 @@ from verify.arrays import to_numpy
 from verify.case import Case
 from verify.claims._instances import norm
 from verify.claims._sources import AOT, BOOK
+from verify.claims._steps import gather, heads, softmax
+from verify.figures import aot as figures
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
+from verify.multiplications import multiplications
 from verify.outcome import all_of, at_most, decided, equal, exactly, observed
 
 Array = Any
@@ -85,6 +88,72 @@ def _grown(m: Model, factor: float) -> Array:
     tokens, U = to_numpy(m.Z), to_numpy(m.U)[m.labels]
     inside = np.einsum("nd,ndp->np", tokens, U)
     return tokens + (factor - 1) * np.einsum("np,ndp->nd", inside, U)
+
+
+# --- what the functions compute ------------------------------------------------------------------------------
+
+
+@claim(
+    "aot.written-out",
+    title="The layer adds attention, with the threshold or without; the ratio is that of signal and noise",
+    statement=r"Z^{\ell+1}=Z^\ell+\eta\sum_kU_kY_kS_k\text{ or }Z^\ell+\eta\tau\sum_kU_kY_k[S_k>\tau],\qquad"
+    r"\mathrm{SNR}_k=\frac{\|U_kU_k^\top Z_k\|_F}{\|Z_k-U_kU_k^\top Z_k\|_F}",
+    source=f"{AOT}, theorem 1 and the definition before it; {BOOK}, eq. MSSA",
+    relation="=",
+    hypotheses="any tokens, bases of less than the dimension of the tokens, hard memberships, step and threshold; no "
+    "weight within 0.001 of the threshold",
+    expect=HOLDS,
+    twin="attention taken away",
+    instances=80,
+)
+def written_out(case: Case) -> Outcome:
+    """Head by head in NumPy; nothing of srr on the other side."""
+    K, p = case.integer("K", 1, 3), case.integer("p", 1, 2)
+    n, d = case.integer("n", K, 5), case.integer("d", p + 1, 4)
+    rng, eta, tau = case.rng(), case.log_uniform("eta", 0.1, 3.0), case.choice("tau", (None, 0.2, 0.6))
+    Pi = np.eye(K)[np.arange(n) % K]
+    Z, U = case.asarray(rng.standard_normal((n, d))), case.asarray(rng.standard_normal((K, d, p)))
+    layer = aot(U, step=eta, threshold=tau)
+    tokens, Y = to_numpy(Z), to_numpy(heads(Z, U))
+    S = softmax(Y)
+    if tau is not None:
+        case.assume(np.abs(S - tau).min() > 1e-3)
+        S = tau * np.greater(S, tau)
+    after = tokens + case.wrong(1, -1) * eta * gather(S @ Y, to_numpy(U))
+    scores = 1 + float(np.max(np.sum(Y**2, axis=2)))
+    weights = equal(attention_weights(Z, U, threshold=tau), S, size=n + d, scale=scores)
+    own = Pi.T[:, :, None] > 0
+    signal, noise = (np.linalg.norm(own * part, axis=(1, 2)) for part in (Y, tokens - Y @ to_numpy(U).swapaxes(1, 2)))
+    off = 1 + (1 + norm(U) ** 2) * norm(Z) / noise
+    return all_of(
+        weights,
+        equal(layer(Z), after, size=n + d, scale=(1 + eta * scores * norm(U) ** 2) * norm(Z)),
+        equal(snr(Z, case.asarray(Pi), U), signal / noise, size=n * d, scale=signal / noise * off),
+    )
+
+
+@claim(
+    "aot.cost",
+    title="What attention alone costs in matrix products",
+    statement=r"\#\text{multiplications}=2ndKp+2n^2Kp",
+    source="the operator; counted here",
+    relation="=",
+    hypotheses="up to twenty tokens, counted while the layer runs",
+    expect=HOLDS,
+    twin="with three projections for queries, keys and values",
+    instances=30,
+)
+def cost(case: Case) -> Outcome:
+    """The projection that serves as query, key and value, the way back, and two products of tokens with tokens. In
+    NumPy whatever the ledger computes with.
+    """
+    n, K, p = case.integer("n", 1, 20), case.integer("K", 1, 3), case.integer("p", 1, 4)
+    d, rng = p + case.integer("d - p", 0, 5), case.rng()
+    Z, U = rng.standard_normal((n, d)), rng.standard_normal((K, d, p))
+    counted = multiplications(lambda Z, U: aot(U)(Z), Z, U)
+    claimed = flops.attention(n, d, K, p) // 2
+    stated = 2 * n * d * K * p + 2 * n * n * K * p + case.wrong(0, 2 * n * d * K * p)
+    return exactly(counted == claimed == stated, counted=counted, stated=stated)
 
 
 # --- one layer ----------------------------------------------------------------------------------------------
@@ -176,7 +245,7 @@ def interval_is_not_empty(case: Case) -> Outcome:
     "aot.every-threshold-of-the-interval",
     title="With every threshold of the interval a first layer multiplies the ratio by 1 + eta tau",
     statement=r"\mathrm{SNR}_k^{(1)}=(1+\eta\tau)\,\mathrm{SNR}_k^{(0)},\qquad\tfrac12<\tau\le\frac1{1+Ne^{-9p/32}}",
-    source=f"{AOT}, theorem 1, at finite N: it is about large N, with constants that it does not name",
+    source=f"asked here at finite N: {AOT}, theorem 1, is about large N, with constants that it does not name",
     relation="=",
     hypotheses=f"{LAW}; both ends of the interval",
     expect=REFUTED,
@@ -210,7 +279,7 @@ def every_threshold_of_the_interval(case: Case) -> Outcome:
     title="With the softmax of the networks, layers raise the signal-to-noise ratio",
     statement=r"\mathrm{SNR}(Z^{(\ell+1)})\ge\mathrm{SNR}(Z^{(\ell)}),\quad\ell<8,\qquad "
     r"Z^{(\ell+1)}=Z^{(\ell)}+\eta\sum_kU_kY_k\,\mathrm{softmax}(Y_k^\top Y_k)",
-    source=f"a reading of {AOT}, whose networks have no threshold",
+    source=f"asked here: the networks of {AOT} have no threshold",
     relation="monotone",
     hypotheses=f"{LAW}; the ratio over all classes, eight layers",
     expect=REFUTED,
@@ -297,6 +366,7 @@ def snr_grows_at_every_depth(case: Case) -> Outcome:
     twin="a growth of 1 + eta",
     uses=("aot.tokens-grow-and-do-not-mix",),
     instances=100,
+    figure=figures.snr_over_depth,
 )
 def first_failing_layer(case: Case) -> Outcome:
     """While the good event lasts the tokens are known, and the own weights only grow, for τ ≥ ½: so it ends where a

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from srr import attention, curvature, subspace_coding_rate_and_gradient
+from srr import attention, curvature, flops, subspace_coding_rate_and_gradient
 from srr.cbsa import (
     attention_contraction,
     cbsa_step,
     contract_and_broadcast_official,
-    flops,
     grid_pooling,
     pooling,
     representatives,
 )
+from srr.layers import Cbsa, CbsaOfficial, cbsa, cbsa_official
 from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case
@@ -26,6 +26,7 @@ from verify.claims._instances import complete_family, direction, norm
 from verify.claims._sources import CBSA, N23
 from verify.claims._steps import assume_visible, comparison, inner
 from verify.derivatives import rate_along
+from verify.figures import cbsa as figures
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.multiplications import multiplications
 from verify.outcome import all_of, at_most, decided, equal, exactly
@@ -77,6 +78,101 @@ def _contracted(
     if kind == "attention":
         A = attention_contraction(Z, U, A)
     return Contracted(Z, U, A, precision, n, r, K, p)
+
+
+# --- what the functions compute -----------------------------------------------------------------------------
+
+
+def _attention(Q: np.ndarray, Y: np.ndarray) -> np.ndarray:
+    logits = Q @ Y.swapaxes(-1, -2) / math.sqrt(Q.shape[-1])
+    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+@claim(
+    "cbsa.written-out",
+    title="The layers contract, compress and broadcast in every head, then take a step of ISTA",
+    statement=r"Z^{\ell+1/2}=Z-\kappa\sum_kU_k\,\beta_rQ_k(I+\beta_rQ_k^\top Q_k)^{-1}A_k\text{ or }Z+W\big["
+    r"s_kQ_k\,\mathrm{softmax}(p^{-1/2}Q_k^\top Q_k)A_k\big]_k+b1^\top,\quad Z^{\ell+1}=\mathrm{ISTA}(Z^{\ell+1/2})",
+    source=f"{CBSA}; its code, attn_layers.py",
+    relation="=",
+    hypotheses="pools of consecutive tokens, or attention from them; any tokens, bases, dictionary, output matrix, "
+    "bias, precision and steps (kappa given, or 1/L_c)",
+    expect=HOLDS,
+    twin="with the other sign",
+    instances=120,
+)
+def written_out(case: Case) -> Outcome:
+    """Head by head in NumPy; nothing of srr on the other side. In the code Q_k = Y_k(A + t_kA_k)ᵀ, A the pools."""
+    kind = case.choice("layer", ("pooled", "attention", "official"))
+    (n, r, K, p), given = case.choice("n, r, K, p", SIZES), case.choice("kappa", ("given", "1/L_c"))
+    d, rng, eps, kappa = K * p, case.rng(), case.log_uniform("eps", 0.5, 3.0), case.log_uniform("step", 0.1, 3.0)
+    eta, lam = case.log_uniform("eta", 0.03, 0.3), case.log_uniform("lam", 0.03, 1.0)
+    shapes = ((n, d), (K, d, p), (d, d), (d, d), (d,), (K,), (K,))
+    Z, U, D, W, b, t, s = (case.asarray(rng.standard_normal(shape)) for shape in shapes)
+    bases = to_numpy(U)
+    Y, pools = to_numpy(Z) @ bases, np.zeros((r, n))
+    for i in range(r):
+        pools[i, i * n // r : math.ceil((i + 1) * n / r)] = 1
+    pools /= pools.sum(axis=1, keepdims=True)
+    A = pools if kind == "pooled" else _attention(pools @ Y, Y)
+    Q = A @ Y
+    scores = 1 + float(np.max(np.sum(Y**2, axis=2)))
+    contraction = equal(representatives(Z, U, case.asarray(A)), Q, size=n + d, scale=scores * norm(U) * norm(Z))
+    if kind == "official":
+        layer: Cbsa | CbsaOfficial = cbsa_official(
+            U, D, r=r, contract=t, broadcast=s, output=W, bias=b, eta=eta, lam=lam
+        )
+        Q = pools @ Y + to_numpy(t)[:, None, None] * Q
+        scores *= 1 + float(np.max(np.sum(Q**2, axis=2)))
+        moved = to_numpy(s)[:, None, None] * (A.swapaxes(1, 2) @ (_attention(Q, Q) @ Q))
+        moved, size = np.hstack(list(moved)) @ to_numpy(W).T + to_numpy(b), norm(s) * norm(W) * norm(A) * norm(Q)
+    else:
+        kappa = kappa if given == "given" else n * eps**2 / p / np.linalg.norm(np.hstack(list(bases)), 2) ** 2
+        layer = cbsa(U, D, r=r, contraction=kind, eps=eps, kappa=kappa if given == "given" else None, eta=eta, lam=lam)
+        found = layer.contract(Z)
+        contraction = all_of(contraction, equal(found, A, size=n + d, scale=scores * (1 + norm(U) ** 2)))
+        beta = p / (r * eps**2)
+        gradient = beta * Q @ np.linalg.inv(np.eye(p) + beta * Q.swapaxes(1, 2) @ Q)
+        moved = -kappa * np.sum(np.swapaxes(A, -1, -2) @ gradient @ bases.swapaxes(1, 2), axis=0)
+        size = kappa * beta * (1 + beta * norm(Q) ** 2) * norm(Q) * norm(A) * norm(U)
+    half = layer.compress(Z)
+    X, M = to_numpy(half), to_numpy(D)
+    return all_of(
+        contraction,
+        equal(half, to_numpy(Z) + case.wrong(1, -1) * moved, size=n + d, scale=norm(Z) + norm(b) + scores * size),
+        equal(
+            layer.sparsify(half),
+            np.maximum(X + eta * (X - X @ M.T) @ M - eta * lam, 0),
+            size=2 * d,
+            scale=(1 + norm(M) ** 2) * norm(X) + lam,
+        ),
+    )
+
+
+@claim(
+    "cbsa.pools",
+    title="The pools take means: of consecutive tokens, of the cells of a grid",
+    statement=r"(AZ)_i=\frac1{|P_i|}\sum_{j\in P_i}z_j,\qquad\bigcup_iP_i=\{1,\dots,n\}",
+    source=f"code of {CBSA}, attn_layers.py: adaptive average pooling",
+    relation="=",
+    hypotheses="pools of equal size: any number of consecutive tokens, cells of any height and width",
+    expect=HOLDS,
+    twin="sums",
+    instances=60,
+)
+def pools(case: Case) -> Outcome:
+    """By a reshape in NumPy. Where n is no multiple of r neighbouring pools share a token: `cbsa.written-out`."""
+    rows, columns, height, width = (case.integer(name, 1, 3) for name in ("rows", "columns", "height", "width"))
+    image = case.rng().standard_normal((rows, height, columns, width))
+    line, grid = image.reshape(-1), image.mean(axis=(1, 3)).reshape(-1)
+    beside, mean = case.asarray(image), 1 / case.wrong(1, height * width)
+    by_cell = grid_pooling(rows * height, columns * width, rows, columns, beside=beside)
+    in_turn = pooling(line.size, rows, beside=beside)
+    return all_of(
+        equal(by_cell @ case.asarray(line), grid / mean, size=line.size, scale=norm(line)),
+        equal(in_turn @ case.asarray(line), image.mean(axis=(1, 2, 3)) / mean, size=line.size, scale=norm(line)),
+    )
 
 
 # --- what the step is ---------------------------------------------------------------------------------------
@@ -423,6 +519,7 @@ def cosine_for_small_tokens(case: Case) -> Outcome:
     twin="its root",
     uses=("cbsa.cosine-for-small-tokens",),
     instances=20,
+    figure=figures.share_that_pooling_keeps,
 )
 def cosine_of_independent_tokens(case: Case) -> Outcome:
     """The share of an r-dimensional projection of Gaussians is Beta(rd/2, (n − r)d/2). So with 64 of 256 tokens the
@@ -441,10 +538,10 @@ def cosine_of_independent_tokens(case: Case) -> Outcome:
 
 
 @claim(
-    "cbsa.small-tokens-are-the-best-case",
+    "cbsa.cosine-is-at-least-root-r-over-n",
     title="The cosine with the exact step is at least sqrt(r/n)",
     statement=r"\cos\Big(\sum_kU_k\nabla R(Q_k)A,\nabla R^c(Z)\Big)\ge\sqrt{r/n}",
-    source=f"a reading of {CBSA}: a few representatives stand for all tokens",
+    source=f"asked here: in {CBSA} a few representatives stand for all tokens",
     relation="<=",
     hypotheses="mutually orthogonal subspaces, equal pools, any tokens",
     expect=REFUTED,
@@ -460,7 +557,7 @@ def cosine_of_independent_tokens(case: Case) -> Outcome:
         "seed": 1,
     },
 )
-def small_tokens_are_the_best_case(case: Case) -> Outcome:
+def cosine_is_at_least_root_r_over_n(case: Case) -> Outcome:
     """False: tokens that cancel within their pool are not seen at all, and r/n is a mean. Nor does it hold on average
     once tokens are large.
     """
@@ -502,5 +599,5 @@ def cost(case: Case) -> Outcome:
         return contract_and_broadcast_official(Z, U, A, contract=ones, broadcast=ones)
 
     counted = multiplications(run, Z, U, pooling(n, r))
-    claimed = case.wrong(flops(n, d, K, p, r) // 2, 2 * n * d * K * p + 2 * n * n * K * p)
+    claimed = case.wrong(flops.contract_and_broadcast(n, d, K, p, r) // 2, 2 * n * d * K * p + 2 * n * n * K * p)
     return exactly(counted == claimed, counted=counted, claimed=claimed)

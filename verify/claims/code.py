@@ -31,7 +31,8 @@ from derivations.notation import Z, alpha
 from derivations.oracle import Value, rounded, value
 from srr import enclosure
 from srr.enclosure import Enclosure
-from verify import decide
+from srr.redunet import on_sphere
+from verify import decide, derivatives
 from verify.arrays import to_numpy
 from verify.claims._instances import Tokens, bases, memberships, norm, tokens
 from verify.decide import as_float64
@@ -402,6 +403,43 @@ def curvature_bounds(case: Case) -> Outcome:
         ends = [_exact(side, {direction_of.name: H}, scalars) for side in (theme.BELOW.right, theme.ABOVE.right)]
         outcomes.append(equal(np.array(bounds(t.n, t.d, eps=t.eps)), np.array(ends), size=1, scale=t.alpha))
     return all_of(*outcomes)
+
+
+@claim(
+    "code.safe-steps",
+    title="partition_step, reduction_step, sphere_step and sphere_step_at are what the curvatures allow",
+    statement=r"\frac1\alpha,\qquad\frac8{9\alpha},\qquad\frac{16}{17\alpha},\qquad"
+    r"\frac2{\frac98\alpha+\max_i\max(0,-\rho_i)},\ \rho_i=\langle z_i,\nabla_{z_i}\Delta R\rangle",
+    source="derivations curvature-of-the-rate-of-all-classes-from-above, curvature-of-the-rate-reduction-from-above; "
+    "on the sphere as in srr.curvature.sphere_step_at",
+    relation="=",
+    hypotheses="tokens on the sphere, two or three classes, hard or soft; rate_reduction_bounds as well",
+    expect=HOLDS,
+    twin="eps for eps^2",
+    uses=("curvature.partition-rate", "curvature.rate-reduction"),
+    instances=50,
+)
+def safe_steps(case: Case) -> Outcome:
+    """The radial derivatives are exact: those of R less Rᶜ along a single token."""
+    rng = case.rng()
+    t = tokens(case, rng, **SMALL)
+    Z, Pi = on_sphere(t.Z), memberships(case, rng, t.n, K=(2, 3))
+    alpha, bound = _constant(t.d, t, case.wrong(None, Fraction(t.eps))), Fraction(9, 8)
+    inward = [Fraction(0)]
+    for i, token in enumerate(to_numpy(Z)):
+        H = np.outer(np.eye(t.n)[i], token)
+        whole = derivatives.rate_along(Z, H, eps=t.eps).first
+        inward.append(derivatives.partition_rate_along(Z, H, Pi, eps=t.eps).first - whole)
+    functions = srr.curvature.partition_step, srr.curvature.reduction_step, srr.curvature.sphere_step
+    found = np.array([step(t.n, t.d, eps=t.eps) for step in functions])
+    steps = np.array([float(share / alpha) for share in (1, 1 / bound, Fraction(16, 17))])
+    ends = float(bound * alpha) * np.array([-1, 1])
+    here = case.asarray(np.asarray(float(srr.curvature.sphere_step_at(Z, Pi, eps=t.eps))))
+    return all_of(
+        equal(found, steps, size=1, scale=steps),
+        equal(np.array(srr.curvature.rate_reduction_bounds(t.n, t.d, eps=t.eps)), ends, size=1, scale=ends[1]),
+        equal(here, float(2 / (bound * alpha + max(inward))), size=t.n + t.d, scale=steps[1] * (1 + t.alpha * t.n)),
+    )
 
 
 @claim(

@@ -16,6 +16,7 @@ from verify.case import Case, Instance
 from verify.claims._instances import norm
 from verify.claims._sources import BOOK, MAE
 from verify.claims._steps import assume_visible, attended, coarseness, heads, inner
+from verify.figures import decoder as figures
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal, exactly
 
@@ -82,6 +83,7 @@ def written_out(case: Case) -> Outcome:
     twin="half the constant",
     uses=("curvature.subspace-rate",),
     instances=120,
+    figure=figures.round_trip,
 )
 def exact_round_trip(case: Case) -> Outcome:
     """True: the error is h times the change of the gradient over the step, and the gradient is L_c-Lipschitz. Short
@@ -266,7 +268,7 @@ def printed_transpose(case: Case) -> Outcome:
     "decoder.ista-is-injective",
     title="The sparsification half can be undone",
     statement=r"\mathrm{ISTA}(Z\mid D)=\mathrm{ISTA}(W\mid D)\ \Longrightarrow\ Z=W",
-    source=f"a reading of {MAE}, where every half of the encoder has its half in the decoder",
+    source=f"asked here: in {MAE} every half of the encoder has its half in the decoder",
     relation="=",
     hypotheses="orthonormal D; W is Z with the tokens' negative parts Dᵀz made longer",
     expect=REFUTED,
@@ -292,7 +294,7 @@ def ista_is_injective(case: Case) -> Outcome:
     "decoder.layernorm-is-injective",
     title="LayerNorm can be undone",
     statement=r"\mathrm{LN}(z)=\mathrm{LN}(w)\ \Longrightarrow\ z=w",
-    source=f"a reading of {MAE}, whose layers begin with it, encoder and decoder alike",
+    source=f"asked here: the layers of {MAE} begin with it, encoder and decoder alike",
     relation="=",
     hypotheses="whole entries, w = z + c: the mean is taken off without rounding, d a power of two",
     expect=REFUTED,

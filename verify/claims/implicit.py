@@ -20,17 +20,19 @@ from srr import (
     coding_rate,
     coding_rate_and_gradient,
     curvature,
+    flops,
     implicit,
     subspace_coding_rate,
     subspace_coding_rate_and_gradient,
 )
 from srr.layers import Layer, descent, implicit_descent
-from verify import decide, implicit_cost
+from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case, Instance
 from verify.claims._instances import norm
 from verify.claims._sources import N23
 from verify.claims._steps import assume_visible, coarseness, inner, spectra
+from verify.figures import implicit as figures
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal, exactly, observed
 
@@ -76,6 +78,7 @@ def _falls_by(m: Instance, after: Any, amount: float) -> Outcome:
     expect=HOLDS,
     twin="the gradient step of the same size",
     uses=("compression.exact-step-descends", "implicit.step-is-the-least"),
+    figure=figures.steps_of_every_size,
 )
 def step_descends(case: Case) -> Outcome:
     """True by definition of a minimiser: Z is among its candidates. The gradient step is bound to κβ < 2 here."""
@@ -168,6 +171,7 @@ def step_is_the_least(case: Case) -> Outcome:
     hypotheses="kappa beta above 8 by a hundredth up to a hundredfold; s = sqrt(3/beta)(1 + kappa beta/4)",
     expect=HOLDS,
     twin="below 8 by the same factor",
+    figure=figures.singular_values,
 )
 def single_valued_to_eight(case: Case) -> Outcome:
     """True: at βt² = 3 the cubic has slope 1 − κβ/8. Its discriminant is taken in rationals."""
@@ -184,7 +188,7 @@ def single_valued_to_eight(case: Case) -> Outcome:
     "implicit.step-is-nonexpansive",
     title="The implicit step brings tokens closer together, as that of a convex function does",
     statement=r"\|P(Z_1)-P(Z_2)\|_F\le\|Z_1-Z_2\|_F,\qquad P=\mathrm{prox}_{\kappa R^c}",
-    source="what proximal operators of convex functions do; R^c is not convex",
+    source="asked here: proximal operators of convex functions are, and R^c is not convex",
     relation="<=",
     hypotheses="orthogonal subspaces, kappa beta from 0.5 to 7.5, tokens of scale 0.1 to 10 a tenth of it apart",
     expect=REFUTED,
@@ -304,7 +308,8 @@ def step_beats_explicit_steps(case: Case) -> Outcome:
     least = float(spectra(m.Z, m.U, m.eps).min())
     case.condition("25/(beta s^2) of the smallest s", 25 / max(least, 1e-9), 1.0)
     kappa = curvature.compression_step(m.U, m.n, eps=m.eps)
-    steps = implicit_cost.explicit_steps_at_the_cost_of_an_implicit_one(m.n, m.d, m.K, m.p)
+    sizes = m.n, m.d, m.K, m.p
+    steps = -(-flops.implicit(*sizes) // flops.gradient(*sizes))  # rounded up
     ours = implicit.implicit_step(m.Z, m.U, eps=m.eps, step=case.wrong(100, 1) * kappa)
     Z = m.Z
     for _ in range(case.wrong(1, 100) * steps):
@@ -415,7 +420,7 @@ def proximal_beats_semi_implicit(case: Case) -> Outcome:
     title="A cycle of proximal steps, one head after another, compresses however the subspaces overlap",
     statement=r"Z\leftarrow Z+(\mathrm{prox}_{\kappa R}(ZU_k)-ZU_k)U_k^\top,\ k=1,\dots,K\quad\Longrightarrow\quad "
     r"R^c(Z^+)\le R^c(Z)",
-    source="what extends the proximal step to overlapping subspaces at first sight",
+    source="asked here: what extends the proximal step to overlapping subspaces at first sight",
     relation="<=",
     hypotheses="random orthonormal bases; or two lines in the plane and a token orthogonal to the first; kappa beta "
     "from 1 to 300",
@@ -472,8 +477,8 @@ def expansion_seen_from_the_tokens(case: Case) -> Outcome:
     H = {"to zero": -Z, "through zero": -(1 + share) * Z, "any": share * scale * rng.standard_normal((n, d))}[kind]
     before, after = case.asarray(Z), case.asarray(Z + H)
     move = to_numpy(after) - to_numpy(before)
-    value, slope = coding_rate_and_gradient(before, eps=eps)
-    end, first = float(coding_rate(after, eps=eps)), inner(slope, move)
+    value, slope = coding_rate_and_gradient(before, eps=eps, method="svd")
+    end, first = float(coding_rate(after, eps=eps, method="svd")), inner(slope, move)
     ell = case.wrong(1.0, 0.5) * float(curvature.expansion_at(before, eps=eps))
     bound = -float(value) - first + ell / 2 * norm(move) ** 2
     scale_of_terms = float(value) + end + norm(slope) * norm(move) + ell * norm(move) ** 2
@@ -527,6 +532,53 @@ def layer_lowers_loss(case: Case) -> Outcome:
     promised = max(promised, min(norm(after - Z) * slope, norm(after - Z) ** 2 / (2 * least)) / 100)
     assume_visible(case, promised, Z, after, slope + norm(objective.smooth_gradient(after)))
     return decided(decide.loss_change(objective, Z, after))
+
+
+@claim(
+    "implicit.layer-written-out",
+    title="The implicit descent layer computes proximal gradient steps on a lasso that lies above the loss",
+    statement=r"Z^+=V^m,\ V^0=Z,\quad V^{j+1}=\mathrm{prox}_{\sigma\lambda\|\cdot\|_1}\big(V^j-\sigma(AV^j-\nabla R(Z)+"
+    r"\ell(Z)(V^j-Z))\big),\quad A=\beta\sum_kU_k(I+\beta Y_kY_k^\top)^{-1}U_k^\top,\ "
+    r"\sigma=\frac1{\lambda_{\max}(A)+\ell(Z)}",
+    source="derived: implicit.layer-lowers-loss",
+    relation="=",
+    hypotheses="any tokens and bases, 1 to 4 iterations, signed or non-negative",
+    expect=HOLDS,
+    twin="with the gradient of R added",
+    uses=("implicit.layer-lowers-loss",),
+    instances=80,
+)
+def layer_written_out(case: Case) -> Outcome:
+    """In NumPy; nothing of srr on the other side. The first half returns V + τξ, τ = λ/(L_c + α/8), |ξ| ≤ 1 and ξ = 1
+    where V > 0: the second takes τξ off, as it is to be the proximal operator of τ‖·‖₁.
+    """
+    (n, d), (K, p) = case.choice("n, d", ((1, 2), (3, 2), (4, 3))), case.choice("K, p", ((1, 1), (2, 1), (2, 2)))
+    eps, lam, rng = case.log_uniform("eps", 0.3, 3.0), case.log_uniform("lam", 0.01, 1.0), case.rng()
+    steps, nonnegative = case.integer("iterations", 1, 4), case.choice("tokens", ("signed", "nonnegative")) != "signed"
+    Z, U = case.asarray(rng.standard_normal((n, d))), case.asarray(rng.standard_normal((K, d, p)))
+    layer = implicit_descent(U, eps=eps, lam=lam, nonnegative=nonnegative, iterations=steps)
+    tokens, bases, alpha, beta = to_numpy(Z), to_numpy(U), d / (n * eps**2), p / (n * eps**2)
+    Y = tokens @ bases
+    A = beta * np.sum(bases @ np.linalg.inv(np.eye(p) + beta * Y.swapaxes(1, 2) @ Y) @ bases.swapaxes(1, 2), axis=0)
+    slope = alpha * tokens @ np.linalg.inv(np.eye(d) + alpha * tokens.T @ tokens)
+    u = alpha * np.linalg.svd(tokens, compute_uv=False) ** 2
+    ell = alpha * float(np.max(np.minimum(np.minimum(u, np.log1p(u) / u), 1 / 8)))
+    step = 1 / (np.linalg.eigvalsh(A)[-1] + ell)
+    V = tokens
+    for _ in range(steps):
+        V = V - step * (V @ A - case.wrong(1, -1) * slope + ell * (V - tokens))
+        V = np.maximum(V - step * lam, 0) if nonnegative else np.sign(V) * np.maximum(np.abs(V) - step * lam, 0)
+    tau = lam / (beta * np.linalg.norm(np.hstack(list(bases)), 2) ** 2 + alpha / 8)
+    half = to_numpy(layer.compress(Z))
+    xi = (half - V) / tau
+    conditioned = (1 + alpha * norm(Z) ** 2) * (1 + beta * norm(U) ** 2 * norm(Z) ** 2) * (norm(Z) + step * lam)
+    unit, size = conditioned * coarseness(Z), steps * (n + d)
+    return all_of(
+        equal(layer(Z), V, size=size, scale=conditioned + tau),
+        equal(layer.sparsify(layer.compress(Z)), V, size=size, scale=conditioned + tau),
+        at_most(np.abs(xi) if not nonnegative else xi, 1.0, size=size, scale=1 + unit / tau),
+        equal(xi[V > 0], np.ones_like(xi[V > 0]), size=size, scale=coarseness(Z) + unit / tau),
+    )
 
 
 @claim(

@@ -20,6 +20,7 @@ from verify.case import Case
 from verify.claims._instances import memberships, norm, rotation, sensitivity, tokens
 from verify.claims._sources import BOOK, CTRL, GEO, MCR2
 from verify.derivatives import partition_rate_along, rate_along
+from verify.figures import mcr2 as figures
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal, exactly, observed
 
@@ -72,6 +73,7 @@ def _share(case: Case) -> Fraction:
     expect=HOLDS,
     twin="gamma/alpha for the turning point",
     instances=100,
+    figure=figures.what_a_singular_value_adds,
 )
 def shape_function(case: Case) -> Outcome:
     """In rational arithmetic; the slope at either side of x_T is the same at equal ratios."""
@@ -260,7 +262,7 @@ def optimality_theorem(case: Case) -> Outcome:
     "that serves",
     expect=HOLDS,
     twin="a condition that grows with log(n/n_k): n_1/d_1 >= x_S",
-    uses=("mcr2.optimality-theorem",),
+    uses=("mcr2.tangent-point", "mcr2.equal-values"),
     instances=40,
 )
 def no_absolute_constant(case: Case) -> Outcome:
@@ -406,7 +408,7 @@ def _hessian(gradient: Callable[[np.ndarray], np.ndarray], Z: np.ndarray) -> np.
     "mcr2.local-maxima-are-global",
     title="Under fixed energy every local maximum of the rate reduction is a global one",
     statement=r"Z\ \text{a local maximiser on}\ \{\|Z_k\|_F^2=n_k\}\ \Rightarrow\ \Delta R(Z)=\max\Delta R",
-    source=f"{GEO}, on the landscape of the constrained problem; derived",
+    source=f"asked here of the constrained problem of {GEO}",
     relation="=",
     hypotheses="two classes of unit tokens on axes, r_1 and r_2 equal singular values each, d = 4: stationary, and "
     "without a direction along which the rate reduction rises to second order; in float64",
@@ -594,6 +596,7 @@ def hard_labels_suffice(case: Case) -> Outcome:
     expect=HOLDS,
     twin="the sign of the last term of eta",
     instances=80,
+    figure=figures.regularised_ends,
 )
 def regularised_stationary(case: Case) -> Outcome:
     """At the larger root f″ < 0, a maximum along the singular value; at the smaller f″ > 0."""
@@ -708,7 +711,7 @@ def regularised_endpoint(case: Case) -> Outcome:
     "mcr2.every-class-represented",
     title="A global maximiser of the regularised problem represents every class",
     statement=r"r_k>0\ \text{for every}\ k",
-    source=f"{GEO}, theorem on local and global maximisers (ii); question of what it implies",
+    source=f"asked here: whether {GEO}, theorem on local and global maximisers (ii), implies it",
     relation="<",
     hypotheses="two or three classes of 1 to 12 tokens, d from 1 to 12, lambda a hundredth of its bound",
     expect=REFUTED,
@@ -739,7 +742,7 @@ def every_class_represented(case: Case) -> Outcome:
     "steps",
     expect=HOLDS,
     twin="half of the optimum",
-    uses=("mcr2.regularised-global",),
+    uses=("mcr2.regularised-stationary", "mcr2.tangent-point"),
     instances=15,
 )
 def regularised_optimum(case: Case) -> Outcome:
@@ -773,7 +776,7 @@ def regularised_optimum(case: Case) -> Outcome:
     "mcr2.small-starts-vanish",
     title="Ascent on the regularised objective from random tokens ends at a maximiser of positive value",
     statement=r"Z\leftarrow Z+\eta\nabla F(Z)\ \text{from random}\ Z\ \Rightarrow\ F(Z)\to\sum_kr_kh_k>0",
-    source=f"{GEO}, strict-saddle theorem and what is concluded from it",
+    source=f"asked here: whether {GEO}, strict-saddle theorem, implies it",
     relation="limit",
     hypotheses="two classes of three tokens, d = 3, lambda at half of its bound; 100 steps from Gaussian tokens with a "
     "standard deviation of 0.01 to 10 times that of the smaller root",

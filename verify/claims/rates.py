@@ -7,6 +7,7 @@ Tokens are columns in the statements, as in the papers, and rows in the checks: 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from array_api_compat import array_namespace
 from flint import arb, ctx, fmpq
 
 import srr
+from srr import streaming
 from verify import derivatives
 from verify.arrays import to_numpy
 from verify.claims._instances import (
@@ -170,6 +172,54 @@ def gram_only(case: Case) -> Outcome:
         for Z in (t.Z, mixed)
     ]
     return all_of(*(equal(a[0], b[0], size=t.n + t.d, scale=sensitivity(t.Z, a, b)) for a, b in (whole, parts)))
+
+
+@claim(
+    "rates.blocks-add-up",
+    title="Second moments of blocks of tokens add up to the rates of all",
+    statement=r"R(Z)=\tfrac12\log\det\Big(I+\alpha\sum_iZ_iZ_i^\top\Big),\quad"
+    r"\nabla R(Z)_i=\alpha\Big(I+\alpha\sum_jZ_jZ_j^\top\Big)^{-1}Z_i,\quad Z=[Z_1,Z_2,\dots]",
+    source=f"derived from {N23}, eq. 7 and 8",
+    relation="=",
+    hypotheses="any Z in two blocks; likewise Rc(Z|U), and Rc(Z|Pi) from the moments of its parts",
+    expect=HOLDS,
+    twin="half of the second moments, as from one block of two",
+    uses=("rates.gram-only",),
+    instances=60,
+)
+def blocks_add_up(case: Case) -> Outcome:
+    """Of srr.streaming, by either of its methods. Sums of squares are rounded, so α|Z|² counts in the unit as well."""
+    rng = case.rng()
+    t = tokens(case, rng, sizes=((4, 2), (5, 3), (6, 6)), scale=(0.1, 2.0))
+    U, method = bases(case, rng, t.d), case.choice("method", ("gram", "qr"))
+    pieces = (t.Z[: t.n // 2, ...], t.Z[t.n // 2 :, ...])
+    parts = [streaming.moments([piece], method=method) for piece in pieces]
+    whole = streaming.merge(*parts)
+    whole = replace(whole, matrix=case.wrong(1, 0.5) * whole.matrix)
+    Pi = case.asarray(np.eye(2)[(np.arange(t.n) >= t.n // 2).astype(int)])
+    of_all, of_heads = (
+        streaming.gradient_factor(whole, eps=t.eps),
+        streaming.subspace_gradient_factor(whole, U, eps=t.eps),
+    )
+    given = {"eps": t.eps, "method": "svd"}
+    R, dR = srr.coding_rate_and_gradient(t.Z, **given)
+    Rc, dRc = srr.subspace_coding_rate_and_gradient(t.Z, U, **given)
+    parted, d_parted = srr.partition_coding_rate_and_gradient(t.Z, Pi, **given)
+    scale = sensitivity(t.Z, (R, dR), (Rc, dRc), (parted, d_parted))
+    scale += t.alpha * norm(t.Z) ** 2 * (1 + norm(U) ** 2)
+    pairs = (
+        (streaming.coding_rate(whole, eps=t.eps, report=True).value, R),
+        (streaming.subspace_coding_rate(whole, U, eps=t.eps, report=True).value, Rc),
+        (streaming.partition_coding_rate(parts, eps=t.eps, report=True).value, parted),
+        (streaming.rate_reduction(whole, U=U, eps=t.eps), R - Rc),
+        (streaming.rate_reduction(parts=parts, eps=t.eps), R - parted),
+    )
+    values = (equal(streamed, direct, size=t.n + t.d, scale=scale) for streamed, direct in pairs)
+    slopes = (
+        equal(t.Z @ factor, gradient, size=t.n + t.d, scale=scale / max(norm(t.Z), 1e-300))
+        for factor, gradient in ((of_all, dR), (of_heads, dRc))
+    )
+    return all_of(*values, *slopes)
 
 
 @claim(
@@ -962,7 +1012,7 @@ def compression_bounds_rate(case: Case) -> Outcome:
     hypotheses="orthonormal bases, however they overlap",
     expect=HOLDS_UNDER,
     twin="p for d in the constant of Rc, as printed",
-    uses=("rates.compression-bounds-rate",),
+    uses=("rates.sylvester", "rates.orthogonal-invariance"),
     instances=150,
     witness={
         "seed": 0,

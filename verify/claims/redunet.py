@@ -12,8 +12,17 @@ from array_api_compat import array_namespace
 from flint import fmpq, fmpq_mat
 
 import srr
-from srr import curvature
-from srr.redunet import class_subspaces, construct, nearest_subspace, on_sphere, operators, redunet, soft_memberships
+from srr import curvature, flops
+from srr.redunet import (
+    class_subspaces,
+    construct,
+    nearest_subspace,
+    on_sphere,
+    operators,
+    parameters,
+    redunet,
+    soft_memberships,
+)
 from srr.redunet_fourier import (
     all_shifts,
     shift_invariant_operators,
@@ -27,7 +36,9 @@ from verify.claims._instances import direction, memberships, norm, rotation, tok
 from verify.claims._sources import BOOK, REDUNET
 from verify.claims._steps import assume_visible
 from verify.decide import Decision, partition_rate_reduction_change
+from verify.figures import redunet as figures
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Outcome, claim
+from verify.multiplications import multiplications
 from verify.outcome import THRESHOLD, all_of, at_most, decided, equal, exactly, observed
 
 Array = Any
@@ -96,6 +107,82 @@ def _ascends(case: Case, t: Labelled, after: Array, step: float) -> Outcome:
 
 
 # --- the operators ------------------------------------------------------------------------------------------
+
+
+@claim(
+    "redunet.onto-the-sphere",
+    title="The second half divides every token, and every signal with all its channels, by its norm",
+    statement=r"\mathcal P_{\mathbb S}(z_i)=\frac{z_i}{\|z_i\|}",
+    source=f"{REDUNET}, the normalisation of its layers; code: a norm of at least 1e-8",
+    relation="=",
+    hypotheses="tokens in two classes; signals of one and two channels, on a cycle or a torus; of norm 0.01 to 100",
+    expect=HOLDS,
+    twin="by half of it",
+    instances=60,
+)
+def onto_the_sphere(case: Case) -> Outcome:
+    """Of the layers of both forms."""
+    scale = case.log_uniform("norm", 0.01, 100.0)
+    form = case.choice("form", ("tokens", "signals"))
+    t = _labelled(case) if form == "tokens" else _signals(case)
+    drawn = scale * case.rng("divided").standard_normal(t.Z.shape)
+    norms = np.sqrt(np.sum(drawn**2, axis=tuple(range(1, drawn.ndim)), keepdims=True))
+    layer = (redunet if form == "tokens" else shift_invariant_redunet)(t.Z, t.Pi, eps=t.eps)
+    return equal(layer.sparsify(case.asarray(drawn)), case.wrong(1, 2) * drawn / norms, size=drawn.size, scale=1.0)
+
+
+@claim(
+    "redunet.subspaces-written-out",
+    title="Features are classified by the leading directions of each class, of which the nearest keeps most",
+    statement=r"U_kU_k^\top=\text{the projector on }p\text{ leading eigenvectors of }Z_kZ_k^\top,\qquad"
+    r"\hat k(z)=\arg\max_k\|U_k^\top z\|",
+    source=f"{REDUNET}, its nearest subspace classifier",
+    relation="=",
+    hypotheses="hard memberships in two classes of 4 tokens, p = 1 or 2 of 3 dimensions; singular values apart",
+    expect=HOLDS,
+    twin="the last directions",
+    instances=60,
+)
+def subspaces_written_out(case: Case) -> Outcome:
+    """Against singular value decompositions class by class, in NumPy. A basis itself is determined to signs only."""
+    p, Z = case.integer("p", 1, 2), case.asarray(case.rng().standard_normal((8, 3)))
+    Pi, tokens = np.eye(2)[np.arange(8) % 2], to_numpy(Z)
+    values, vectors = np.linalg.svd(np.stack([tokens[Pi[:, k] > 0] for k in range(2)]))[1:]
+    case.assume(np.min(values[:, :-1] - values[:, 1:]) > 0.05)
+    kept = vectors[:, -p:] if case.twin else vectors[:, :p]
+    projectors = kept.swapaxes(1, 2) @ kept
+    U = class_subspaces(Z, case.asarray(Pi), p)
+    found = to_numpy(U) @ to_numpy(U).swapaxes(1, 2)
+    shares = np.linalg.norm(tokens @ projectors, axis=2)
+    nearest = nearest_subspace(Z, case.asarray(kept.swapaxes(1, 2)))
+    case.assume(np.abs(shares[0] - shares[1]).min() > 1e-3)
+    return all_of(
+        equal(case.asarray(found), projectors, size=3, scale=1 + np.max(values) ** 2 / 0.05**2),
+        exactly(np.array_equal(to_numpy(nearest), np.argmax(shares, axis=0))),
+    )
+
+
+@claim(
+    "redunet.cost",
+    title="What a layer stores, and what its matrix products cost",
+    statement=r"\#\text{numbers}=(K+1)d^2+K,\qquad\#\text{multiplications}=(K+1)nd^2",
+    source=f"{REDUNET}: E, C_k and the shares; counted here",
+    relation="=",
+    hypotheses="up to ten tokens in two or three classes, counted while the first half runs",
+    expect=HOLDS,
+    twin="without E",
+    instances=30,
+)
+def cost(case: Case) -> Outcome:
+    """E and K matrices C_k, each applied to every token. In NumPy whatever the ledger computes with."""
+    n, d, K = case.integer("n", 3, 10), case.integer("d", 1, 6), case.integer("K", 2, 3)
+    Z = on_sphere(case.rng().standard_normal((n, d)))
+    layer = redunet(Z, np.eye(K)[np.arange(n) % K], eps=1.0)
+    stored = sum(math.prod(a.shape) for a in (layer.E, layer.C, layer.gamma))
+    counted, matrices = multiplications(layer.compress, Z), K + case.wrong(1, 0)
+    claimed = (matrices * d**2 + K, matrices * n * d**2)
+    stated = parameters(d, K), flops.of_layer(layer, n) // 2
+    return exactly((stored, counted) == claimed == stated, stored=stored, counted=counted)
 
 
 def _increment(case: Case, shares: str) -> Outcome:
@@ -245,7 +332,7 @@ def rotation_equivariance(case: Case) -> Outcome:
     hypotheses="tokens on the sphere, in any direction or near the axes; two classes; eps from 0.03 to 3",
     expect=HOLDS_UNDER,
     twin="descent",
-    uses=("redunet.increment-is-the-gradient", "curvature.rate-reduction", "redunet.radial-gradient-is-bounded"),
+    uses=("redunet.increment-is-the-gradient", "curvature.rate-reduction", "redunet.operators-are-bounded"),
     instances=150,
     witness={"seed": 0, "n, d": (2, 2), "tokens": "any", "eps": 1.0, "eta * alpha": 24.3},
 )
@@ -293,6 +380,7 @@ def labelled_ascent_at_the_tokens(case: Case) -> Outcome:
     twin="s/2 in place of s",
     uses=("redunet.labelled-ascent",),
     instances=10,
+    figure=figures.step_on_the_sphere,
 )
 def step_limit_is_sharp(case: Case) -> Outcome:
     """True: 4m − 1 tokens of the first class at e_3 and one at e_2, 4m of the second at e_1 and m at e_2. There ΔR is
@@ -349,7 +437,7 @@ def radial_gradients_add_up(case: Case) -> Outcome:
     "redunet.radial-gradient-is-bounded",
     title="No gradient of a token on the sphere points inwards",
     statement=r"\rho_i=\langle z_i,g_i\rangle\ge0",
-    source="a natural reading of the normalisation as that of tokens which grow; derived",
+    source="asked here: normalisation would then be that of tokens which grow",
     relation="<=",
     hypotheses="tokens on the sphere, two classes",
     expect=REFUTED,
@@ -375,7 +463,7 @@ def radial_gradient_is_bounded(case: Case) -> Outcome:
     title="The normalisation after a step takes nothing off the rate reduction",
     statement=r"\Delta R(\mathcal P_{\mathbb S}(Z^{1/2})\mid\Pi)\ge\Delta R(Z^{1/2}\mid\Pi),\qquad "
     r"Z^{1/2}=Z+\eta\nabla\Delta R(Z\mid\Pi)",
-    source=f"a reading of {REDUNET}, whose layer ends on the sphere",
+    source=f"asked here: the layer of {REDUNET} ends on the sphere",
     relation="<=",
     hypotheses="tokens on the sphere, two classes, safe steps",
     expect=REFUTED,
@@ -414,7 +502,7 @@ PUBLISHED = {
     "redunet.published-steps-are-safe",
     title="The step of the published settings is within the guarantee",
     statement=r"\tfrac12\le\frac{16}{17\alpha},\qquad\alpha=\frac d{0.1\,n}",
-    source=f"settings of the code of {REDUNET}: eta = 0.5, eps^2 = 0.1",
+    source=f"asked here: settings of the code of {REDUNET}, eta = 0.5, eps^2 = 0.1, against redunet.labelled-ascent",
     relation="<=",
     hypotheses="five settings, in fractions",
     expect=REFUTED,
@@ -439,18 +527,21 @@ def _features(Z: Array, Pi: Array, **network: Any) -> Array:
 
 
 def _never_falls(case: Case, Z: Array, Pi: Array, **network: Any) -> Outcome:
-    # The layer at which ΔR rises least, or falls most, decided with proof; but for layers, near a fixed point, at which
-    # rounding may decide.
+    # Every layer decided with proof, from that at which ΔR rises least, or falls most, until one falls; but for layers,
+    # near a fixed point, at which rounding may decide.
     eps, (n, d) = network["eps"], Z.shape
     features = _features(Z, Pi, **network)
     values, gradients = map(to_numpy, srr.rate_reduction_and_gradient(features, Pi=Pi, eps=eps))
     slopes = np.linalg.norm(gradients, axis=(1, 2))[1:]
     seen = np.abs(rises := np.diff(values)) > THRESHOLD * max(n, d) * unit_roundoff(Z) * 2 * math.sqrt(n) * slopes
     case.assume(np.any(seen))
-    worst = int(np.argmin(np.where(seen, rises, np.inf)))
-    before, after = features[worst, ...], features[worst + 1, ...]
-    decision = partition_rate_reduction_change(before, after, Pi, eps=eps)
-    return decided(decision, ">=", layer=worst + 1, values=values[worst : worst + 2])
+    outcomes = []
+    for layer in filter(seen.__getitem__, np.argsort(rises)):
+        decision = partition_rate_reduction_change(features[layer, ...], features[layer + 1, ...], Pi, eps=eps)
+        outcomes.append(decided(decision, ">=", layer=int(layer) + 1, values=values[layer : layer + 2]))
+        if outcomes[-1].holds is False:
+            return outcomes[-1]
+    return all_of(*outcomes)
 
 
 @claim(
@@ -552,11 +643,11 @@ def _clusters(case: Case, m: int, *, sigma: float, skew: bool = False) -> tuple[
 @claim(
     "redunet.soft-ascent",
     title="With estimated memberships, too, the layers raise the rate reduction, while lambda alpha_k is above six",
-    statement=r"\Delta R(Z^{\ell+1}\mid\Pi)\ge\Delta R(Z^\ell\mid\Pi),\quad\ell<100,\qquad"
-    r"\lambda\alpha_k>6\text{ or }\frac1{\lambda\alpha_k}<\frac16",
+    statement=r"\Delta R(Z^{\ell+1}\mid\Pi)\ge\Delta R(Z^\ell\mid\Pi),\quad\ell<100,\qquad\lambda\alpha_k>6",
     source=f"{REDUNET}: the network maximises rate reduction; the condition found here",
     relation="monotone",
-    hypotheses="three orthogonal Gaussian clusters in three dimensions, sigma = 0.1, 10 a class; eta alpha = 1/2",
+    hypotheses="three orthogonal Gaussian clusters in three dimensions, sigma = 0.1, 10 a class; eta alpha = 1/2; "
+    "layers that change the tokens by more than rounding could",
     expect=HOLDS_UNDER,
     twin="the layers the other way",
     uses=("redunet.labelled-ascent", "redunet.uniform-memberships-contract"),
@@ -676,6 +767,7 @@ def _rank_one_optimum(d: int, K: int, eps: float) -> float:
     twin="the optimum for two lines",
     uses=("redunet.labelled-ascent",),
     instances=4,
+    figure=figures.clusters_become_orthogonal,
 )
 def clusters_become_orthogonal(case: Case) -> Outcome:
     """To a thousandth of the optimum, from below. What the layers do depends on ε, on η α and on second moments, so ten
@@ -856,6 +948,35 @@ def _repeated(case: Case, t: Signals) -> Array:
 
 
 @claim(
+    "redunet.shifts-written-out",
+    title="All shifts of a signal, channel beside channel, are as many tokens as it has samples",
+    statement=r"\mathrm{circ}(z)=\big[P^sz\big]_{s},\qquad(P^sz)_{c,t}=z_{c,t-s}",
+    source=f"{REDUNET}, section on shift invariance",
+    relation="=",
+    hypotheses="one and two channels, on a cycle or a torus",
+    expect=HOLDS,
+    twin="shifted the other way",
+    instances=40,
+)
+def shifts_written_out(case: Case) -> Outcome:
+    """Sample by sample; nothing is computed, so nothing is rounded."""
+    t = _signals(case)
+    signals, size = to_numpy(t.Z), t.Z.shape[2:]
+    places = list(np.ndindex(*size))
+    back = case.wrong(1, -1)
+    expected = [
+        [
+            z[(c, *((i - back * j) % m for i, j, m in zip(at, shift, size, strict=True)))]
+            for c in range(len(z))
+            for at in places
+        ]
+        for z in signals
+        for shift in places
+    ]
+    return exactly(np.array_equal(to_numpy(all_shifts(t.Z)), np.array(expected)))
+
+
+@claim(
     "redunet.expansion-commutes-with-shifts",
     title="If all shifts of the tokens are tokens, the expansion commutes with the shift",
     statement=r"PE=EP,\qquad E=\alpha(I+\alpha\,\mathrm{circ}(Z)\mathrm{circ}(Z)^\top)^{-1},"
@@ -947,7 +1068,7 @@ def fourier_evaluates_the_layer(case: Case) -> Outcome:
     "redunet.channels-are-coupled",
     title="The operators act on every channel by itself",
     statement=r"\hat E(p)\text{ is diagonal at every frequency}",
-    source=f"a reading of {REDUNET} that compares its layers with depth-wise separable convolution",
+    source=f"asked here: {REDUNET} compares its layers with depth-wise separable convolution",
     relation="=",
     hypotheses="two channels, on a cycle or a torus",
     expect=REFUTED,
@@ -1066,7 +1187,7 @@ def official_transform(case: Case) -> Outcome:
     "derivative",
     expect=HOLDS,
     twin="the gradient itself",
-    uses=("redunet.official-transform", "redunet.shift-invariant-increment-is-the-gradient"),
+    uses=("redunet.shift-invariant-increment-is-the-gradient",),
     instances=20,
 )
 def official_fourier_step(case: Case) -> Outcome:
@@ -1086,7 +1207,8 @@ def _rank_of_shifts(signals: np.ndarray) -> int:
     "redunet.shifts-span-the-space",
     title="The shifts of any signal span the space",
     statement=r"\mathrm{rank}\,\mathrm{circ}(z)=T,\qquad z\ne0",
-    source=f"{REDUNET}, on the trade-off between invariance and sparsity, which says it of generic signals",
+    source=f"asked here of every signal: {REDUNET}, on the trade-off between invariance and sparsity, says it "
+    "of generic ones",
     relation="=",
     hypotheses="one whole-numbered signal of 2 to 6 samples; in rational arithmetic",
     expect=REFUTED,
@@ -1117,7 +1239,6 @@ def shifts_span_the_space(case: Case) -> Outcome:
     "arithmetic",
     expect=HOLDS,
     twin="rectified after lifting",
-    uses=("redunet.shifts-span-the-space",),
     instances=60,
 )
 def linear_lifting_adds_no_dimension(case: Case) -> Outcome:

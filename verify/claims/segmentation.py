@@ -19,6 +19,7 @@ from verify.arrays import to_numpy
 from verify.case import Case
 from verify.claims._instances import memberships, norm, rotation, sensitivity, tokens
 from verify.claims._sources import BOOK, MDHW
+from verify.figures import segmentation as figures
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal
 
@@ -134,7 +135,7 @@ def _two_and_one(case: Case) -> tuple[np.ndarray, float]:
     "segmentation.concave-in-memberships",
     title="The segmented length is concave in the memberships",
     statement=r"L^s\big(Z,\tfrac12(\Pi+\Pi')\big)\ge\tfrac12L^s(Z,\Pi)+\tfrac12L^s(Z,\Pi')",
-    source=f"{MDHW}, theorem on deterministic segmentation, there of the length without overhead",
+    source=f"asked here of the length with overhead: {MDHW}, theorem on deterministic segmentation, has it without",
     relation="<=",
     hypotheses="two large tokens in their own groups and a small one shared between them; the overhead counted",
     expect=REFUTED,
@@ -163,7 +164,7 @@ def concave_in_memberships(case: Case) -> Outcome:
     "segmentation.hard-labels-suffice",
     title="No soft memberships have a shorter code than the best hard ones",
     statement=r"\min_{\Pi\ \text{soft}}L^s(Z,\Pi)=\min_{\Pi\ \text{hard}}L^s(Z,\Pi)",
-    source=f"{MDHW}, theorem on deterministic segmentation, there of the length without overhead",
+    source=f"asked here of the length with overhead: {MDHW}, theorem on deterministic segmentation, has it without",
     relation="<=",
     hypotheses="two groups; two large tokens and a small one, shared; all hard memberships; the overhead counted",
     expect=REFUTED,
@@ -254,6 +255,7 @@ def memorisation(case: Case) -> Outcome:
     twin="without the overhead",
     uses=("segmentation.memorisation",),
     instances=12,
+    figure=figures.lengths_at_small_eps,
 )
 def small_eps_with_overhead(case: Case) -> Outcome:
     """A group of m takes (m + d) min(m, d) log(1/ε). Up to m = d single tokens take less; beyond, one group takes less
@@ -323,7 +325,7 @@ def lazy(case: Case) -> Outcome:
     "segmentation.descent-is-optimal",
     title="Pairwise steepest descent finds the shortest code",
     statement=r"L^s(Z,\Pi_{\rm greedy})\le L^s(Z,\Pi)\quad\text{for every partition }\Pi",
-    source=f"{MDHW}, where the algorithm is reported to do so in simulations",
+    source=f"asked here of all tokens: {MDHW}, where the algorithm is reported to do so in simulations",
     relation="<=",
     hypotheses="4 to 6 tokens of dimension two or three; every partition, with the overhead and without it",
     expect=REFUTED,
@@ -383,6 +385,7 @@ def _lines_and_plane(case: Case) -> tuple[np.ndarray, np.ndarray]:
     twin="without the overhead",
     uses=("segmentation.formula",),
     instances=5,
+    figure=figures.groups_by_precision,
 )
 def noise_level(case: Case) -> Outcome:
     """An observation, and no more than that: fewer than one draw in 100 ends with a fourth group, a part of a subspace.
@@ -405,7 +408,7 @@ def noise_level(case: Case) -> Outcome:
     hypotheses="tokens in general position, n > d^2, eps from 1e-11 to 1e-9 of their norms; the overhead counted",
     expect=HOLDS,
     twin="eps from 10 to 1000 times their norms",
-    uses=("segmentation.small-eps-with-overhead", "segmentation.descent-is-optimal"),
+    uses=("segmentation.small-eps-with-overhead",),
     instances=12,
 )
 def descent_memorises(case: Case) -> Outcome:

@@ -246,7 +246,7 @@ def ista_descends_from_signed_tokens(case: Case) -> Outcome:
     "sparsification.signed-start-beats-projected",
     title="The ISTA step from signed tokens ends below their non-negative part",
     statement=r"F(\mathrm{ISTA}(Z))\le F(Z_+),\qquad\eta\le\frac1{\|D\|_2^2}",
-    source=f"{N23}, eq. 17: the weaker descent that a signed start may still have",
+    source=f"asked here: the weaker descent that a signed start of {N23}, eq. 17, may still have",
     relation="<=",
     hypotheses="any dictionary, signed tokens as start",
     expect=REFUTED,
@@ -299,7 +299,7 @@ def printed_plus_lambda(case: Case) -> Outcome:
     title="D and its transpose may be exchanged in the ISTA step",
     statement=r"F\big(\mathrm{ReLU}(Z+\eta D(Z-D^\top Z)-\eta\lambda)\big)\le F(Z)=\lambda\|Z\|_1"
     r"+\tfrac12\|Z-DZ\|_F^2,\quad Z\ge0",
-    source=f"{N23}, eq. 17, with the order that a row layout or an F.linear easily makes of it",
+    source=f"asked here: {N23}, eq. 17, with the order that a row layout or an F.linear easily makes of it",
     relation="<=",
     hypotheses="any dictionary, non-negative tokens as start, eta = 1/|D|^2",
     expect=REFUTED,
@@ -321,7 +321,7 @@ def transposed_dictionary(case: Case) -> Outcome:
     "sparsification.ista-turns",
     title="The ISTA step turns with its tokens and its dictionary",
     statement=r"\mathrm{ISTA}(OZ\mid ODO^\top)=O\,\mathrm{ISTA}(Z\mid D),\qquad O\in O(d)",
-    source=f"{N23}, eq. 17; true of the attention half, so asked of this one",
+    source=f"asked here of {N23}, eq. 17, since it is true of the attention half",
     relation="=",
     hypotheses="any dictionary, signed tokens",
     expect=REFUTED,
@@ -371,7 +371,7 @@ def official_step_is_safe(case: Case) -> Outcome:
     title="Five times the official step, 0.5, still lowers the lasso at its initialisation",
     statement=r"F(\mathrm{ISTA}(Z_+))\le F(Z_+),"
     r"\quad\eta=0.5,\ D_{ij}\sim\mathcal U\big(\pm\sqrt{6/d}\big)",
-    source=f"{N23}, ablation of the step size, where 0.5 costs accuracy",
+    source=f"asked here: {N23}, ablation of the step size, where 0.5 costs accuracy",
     relation="<=",
     hypotheses="official dictionary with |D|^2 below 18, started at the non-negative part of signed tokens",
     expect=REFUTED,
@@ -430,7 +430,7 @@ def dictionary_preserves_rate(case: Case) -> Outcome:
     expect=HOLDS,
     twin="a kaiming_uniform D",
     proof=("gradient-of-rotated-tokens", "gradient-of-the-coding-rate"),
-    uses=("sparsification.dictionary-preserves-rate",),
+    uses=("rates.orthogonal-invariance",),
     instances=100,
 )
 def rate_gradient_turns_with_dictionary(case: Case) -> Outcome:

@@ -11,12 +11,13 @@ import numpy as np
 from array_api_compat import array_namespace
 from flint import fmpq
 
-from srr import coding_rate, partition_coding_rate
-from srr.layers import tost_official
+from srr import coding_rate, flops, partition_coding_rate
+from srr.layers import tost, tost_block, tost_official
 from srr.tost import (
     descent_step,
     memberships,
     memberships_official,
+    memberships_official_causal,
     tssa,
     tssa_causal,
     tssa_official,
@@ -32,8 +33,10 @@ from verify.claims._instances import direction, norm, rotation
 from verify.claims._sources import BOOK, TOST
 from verify.claims._steps import assume_visible, comparison, inner
 from verify.derivatives import partition_rate_along, rational
+from verify.figures import tost as figures
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
-from verify.outcome import at_most, decided, equal, exactly, observed
+from verify.multiplications import multiplications
+from verify.outcome import all_of, at_most, decided, equal, exactly, observed
 
 Array = Any
 
@@ -78,6 +81,143 @@ def _classes(
     else:
         Pi = _instances.memberships(case, rng, n, K=(K,))
     return Classes(Z, Pi, U, precision, n, d, K, p)
+
+
+# --- what the layers compute --------------------------------------------------------------------------------
+
+
+@claim(
+    "tost.memberships-written-out",
+    title="Memberships are a softmax over the heads: of squares, or in the code of shares of squares",
+    statement=r"\pi_k(z_j)=\mathrm{softmax}_k\Big(\tfrac1{2\eta}\|U_k^\top z_j\|^2\Big)\text{ or }"
+    r"\mathrm{softmax}_k\Big(t_k\sum_i\Big(\frac{(Y_k)_{ij}^2}{\sum_{j'}(Y_k)_{ij'}^2}+b_{kj}\Big)\Big)",
+    source=f"{TOST}, eq. 10; code, tost_vision, and tost_lang, where j' goes up to j and b is learned",
+    relation="=",
+    hypotheses="any tokens, bases, eta, temperatures and biases",
+    expect=HOLDS,
+    twin="eta, and the temperatures, twice as large",
+    instances=120,
+)
+def memberships_written_out(case: Case) -> Outcome:
+    """Head by head in NumPy; nothing of srr on the other side."""
+    kind, (n, d, K, p) = case.choice("form", ("paper", "official", "causal")), case.choice("n, d, K, p", SIZES)
+    eta, rng = case.log_uniform("eta", 0.3, 3.0), case.rng()
+    Z, U, t, b = (case.asarray(rng.standard_normal(shape)) for shape in ((n, d), (K, d, p), (K,), (K, n)))
+    Y, factor = to_numpy(Z) @ to_numpy(U), case.wrong(1, 2)
+    if kind == "paper":
+        found, logits = tost(U, eps=1.0, eta=eta).memberships(Z), np.sum(Y**2, axis=2) / (2 * factor * eta)
+    else:
+        logits = _official_logits(Y, to_numpy(t) * factor, to_numpy(b) if kind == "causal" else None)
+        if kind == "causal":
+            found = memberships_official_causal(Z, U, scale=t, denominator_bias=b)
+        else:
+            found = tost_official(U, scale=t).memberships(Z)
+    scale = 1 + float(np.max(np.abs(logits))) + norm(U) ** 2 * norm(Z) ** 2
+    return equal(found, _softmax(logits).T, size=n + d, scale=scale)
+
+
+@claim(
+    "tost.written-out",
+    title="The layers take off the tokens what weighted second moments say, head by head",
+    statement=r"Z^{\ell+1}=Z^\ell-\frac\tau n\sum_kU_kD_kY_k\,\mathrm{Diag}(\pi_k)\text{ or }"
+    r"Z^\ell-W\big[(I+\mathrm{Diag}(v_k))^{-1}Y_k\,\mathrm{Diag}(\pi_k)\big]_k+b1^\top",
+    source=f"{TOST}, TSSA and its memberships; code, tost_vision and tost_lang",
+    relation="=",
+    hypotheses="any tokens, bases, eta, output matrix, bias and temperatures; the step given, or 1/(alpha max "
+    "|U_k|^2); with sums over all tokens, or over those so far",
+    expect=HOLDS,
+    twin="with the other sign",
+    uses=("tost.memberships-written-out",),
+    instances=150,
+)
+def written_out(case: Case) -> Outcome:
+    """Head by head in NumPy; nothing of srr on the other side. To the sizes n_k of classes the code adds 1e-8."""
+    kind = case.choice("layer", ("given step", "safe step", "official", "causal", "official causal"))
+    n, d, K, p = case.choice("n, d, K, p", SIZES)
+    eps, eta = case.log_uniform("eps", 0.3, 3.0), case.log_uniform("eta", 0.3, 3.0)
+    tau, rng = case.log_uniform("tau", 0.1, 10.0), case.rng()
+    shapes = ((n, d), (K, d, p), (d, K * p), (d,), (K,), (K, n))
+    Z, U, W, b, t, more = (case.asarray(rng.standard_normal(shape)) for shape in shapes)
+    tokens, bases, causal = to_numpy(Z), to_numpy(U), kind.endswith("causal")
+    Y, side = tokens @ bases, np.hstack(list(bases))
+    if kind.startswith("official"):
+        logits = _official_logits(Y, to_numpy(t), to_numpy(more) if causal else None)
+        c, way_back, shift, least = 1.0, to_numpy(W), to_numpy(b), 1e-8
+        if causal:
+            found = Z + tssa_official_causal(Z, U, scale=t, denominator_bias=more, output=W, bias=b)
+        else:
+            found = tost_official(U, scale=t, output=W, bias=b)(Z)
+    else:
+        logits = np.sum(Y**2, axis=2) / (2 * eta)
+        safe = n * eps**2 / d / np.linalg.norm(bases, 2, axis=(1, 2)).max() ** 2
+        c, way_back, shift, least = d / eps**2, (safe if kind == "safe step" else tau) * side, np.zeros(d), 0.0
+        if causal:
+            found = Z + tssa_causal(Z, memberships(Z, U, eta=eta), U, eps=eps, step=tau)
+        else:
+            found = tost(U, eps=eps, eta=eta, step=None if kind == "safe step" else tau)(Z)
+    Pi = _softmax(logits)[:, :, None]
+    v = _total(Pi * Y**2, causal) / (_total(Pi, causal) + least)
+    seen = 1 if least else np.arange(1, n + 1)[:, None] if causal else n
+    taken = np.hstack(list(Pi * Y * c / (1 + c * v) / seen)) @ way_back.T - shift
+    scores = 1 + float(np.max(np.abs(logits)))
+    size = norm(Z) + norm(shift) + scores * c * norm(Y) * norm(way_back)
+    return equal(found, tokens - case.wrong(1, -1) * taken, size=n + d, scale=size)
+
+
+def _total(a: np.ndarray, causal: bool) -> np.ndarray:
+    return np.cumsum(a, axis=1) if causal else np.sum(a, axis=1, keepdims=True)
+
+
+def _official_logits(Y: np.ndarray, t: np.ndarray, b: np.ndarray | None) -> np.ndarray:
+    """Of heads (K, n, p); causal if there is a bias."""
+    shares = np.sum(Y**2 / _total(Y**2, b is not None), axis=2)
+    return t[:, None] * (shares if b is None else shares + Y.shape[2] * b)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    weights = np.exp(logits - logits.max(axis=0))
+    return weights / weights.sum(axis=0)
+
+
+@claim(
+    "tost.safe-step",
+    title="The step that a layer takes of itself",
+    statement=r"\tau=\frac1{\alpha\max_k\|U_k\|_2^2},\qquad\alpha=\frac d{n\varepsilon^2}",
+    source="derived: tost.step-descends",
+    relation="=",
+    hypotheses="any bases, orthonormal or not",
+    expect=HOLDS,
+    twin="the norms not squared",
+    instances=50,
+)
+def safe_step(case: Case) -> Outcome:
+    """Half the largest that is sure to descend."""
+    (n, d, K, p), eps = case.choice("n, d, K, p", SIZES), case.log_uniform("eps", 0.1, 10.0)
+    U = case.asarray(case.rng().standard_normal((K, d, p)))
+    longest = float(np.linalg.norm(to_numpy(U), 2, axis=(1, 2)).max())
+    step = n * eps**2 / d / longest ** case.wrong(2, 1)
+    return equal(case.asarray(np.asarray(float(descent_step(U, n, eps=eps)))), step, size=d + p, scale=step)
+
+
+@claim(
+    "tost.cost",
+    title="The cost of TSSA is linear in the tokens",
+    statement=r"\#\text{multiplications}=2ndKp+nKp",
+    source=f"{TOST}, complexity; matrix products alone",
+    relation="=",
+    hypotheses="two to twenty tokens, memberships given, counted while the operator runs",
+    expect=HOLDS,
+    twin="with a product of tokens with tokens",
+    instances=30,
+)
+def cost(case: Case) -> Outcome:
+    """The projection, the way back, and the second moments. In NumPy whatever the ledger computes with."""
+    n, K, p = case.integer("n", 2, 20), case.integer("K", 1, 3), case.integer("p", 1, 4)
+    d, rng = p + case.integer("d - p", 0, 5), case.rng()
+    Z, U, Pi = rng.standard_normal((n, d)), rng.standard_normal((K, d, p)), rng.dirichlet(np.ones(K), size=n)
+    counted = multiplications(lambda Z, U: tssa(Z, Pi, U, eps=1.0, step=1.0), Z, U)
+    claimed = case.wrong(flops.token_statistics(n, d, K, p) // 2, 2 * n * d * K * p + n * n * K * p)
+    return exactly(counted == claimed, counted=counted, claimed=claimed)
 
 
 # --- the bound ----------------------------------------------------------------------------------------------
@@ -304,6 +444,7 @@ def gradient(case: Case) -> Outcome:
     twin="three times the limit",
     proof=("tost-step-descends-by-its-largest-gain", "tost-step-descends"),
     uses=("tost.gradient",),
+    figure=figures.step_limit,
 )
 def step_descends(case: Case) -> Outcome:
     """f is concave, so R^var lies below a quadratic of the same gradient, curved by max D/n at most since the rows of Π
@@ -380,7 +521,7 @@ def layer_descends(case: Case) -> Outcome:
     "tost.step-lowers-the-rate-it-bounds",
     title="TSSA also descends on the rate within classes that its objective bounds",
     statement=r"\langle\nabla_ZR_c(Z,\Pi),\mathrm{TSSA}(Z)\rangle\le0",
-    source=f"a reading of {TOST}: the variational form stands in for the rate within classes",
+    source=f"asked here: in {TOST} the variational form stands in for the rate within classes",
     relation="<=",
     hypotheses="orthonormal bases, overlapping; any fixed memberships, tokens of unequal length",
     expect=REFUTED,
@@ -518,6 +659,7 @@ def official_memberships_choose_alike(case: Case) -> Outcome:
     twin="a tenth of it",
     uses=("tost.official-memberships-ignore-scale",),
     instances=100,
+    figure=figures.distance_from_uniform,
 )
 def official_memberships_are_nearly_uniform(case: Case) -> Outcome:
     """The normalised squares of each of the Kp coordinates add up to one, so the logits of all tokens and heads to at
@@ -591,6 +733,45 @@ def last_token_of_the_causal_form(case: Case) -> Outcome:
     causal = tssa_causal(Z, Pi, U, eps=1.0, step=case.wrong(1.0, t / n))[t - 1, :]
     plain = tssa(Z[:t, :], Pi[:t, :], U, eps=1.0, step=1.0)[t - 1, :]
     return equal(causal, plain, size=n * d, scale=d * norm(Z))
+
+
+@claim(
+    "tost.block-written-out",
+    title="The block computes token statistics and an MLP, each scaled by its own LayerScale",
+    statement=r"Z^{\ell+1/2}=Z^\ell+\gamma_1\circ\mathrm{TSSA}(Z^\ell),\quad Z^{\ell+1}=Z^{\ell+1/2}"
+    r"+\gamma_2\circ\big(W_2\,\mathrm{GELU}(W_1Z^{\ell+1/2}+b_1)+b_2\big),\quad\mathrm{GELU}(x)=x\,\Phi(x)",
+    source=f"code of {TOST}, the block of its vision models",
+    relation="=",
+    hypotheses="any tokens, bases, weights and biases; less LayerNorm",
+    expect=HOLDS,
+    twin="the other LayerScale",
+    instances=80,
+)
+def block_written_out(case: Case) -> Outcome:
+    """In NumPy, with Python's error function; nothing of srr on the other side."""
+    m = _classes(case, kinds=("any",))
+    rng, width = case.rng("block"), 4 * m.d
+    shapes = {"scale": (m.K,), "output": (m.d, m.K * m.p), "bias": (m.d,), "up": (width, m.d), "up_bias": (width,)}
+    shapes |= {"down": (m.d, width), "down_bias": (m.d,), "gamma1": (m.d,), "gamma2": (m.d,)}
+    given = {name: case.asarray(rng.standard_normal(shape)) for name, shape in shapes.items()}
+    g = {name: to_numpy(a) for name, a in given.items()}
+    layer, Z = tost_block(m.U, **given), to_numpy(m.Z)
+    first, second = case.wrong((g["gamma1"], g["gamma2"]), (g["gamma2"], g["gamma1"]))
+    Y = np.einsum("nd,kdp->knp", Z, to_numpy(m.U))
+    logits = g["scale"][:, None] * np.sum(Y**2 / np.maximum(np.sum(Y**2, axis=1, keepdims=True), 1e-24), axis=2)
+    Pi = np.exp(logits - logits.max(axis=0))
+    Pi = (Pi / Pi.sum(axis=0))[..., None]
+    heads = -Pi * Y / (1 + np.sum(Pi * Y**2, axis=1, keepdims=True) / (np.sum(Pi, axis=1, keepdims=True) + 1e-8))
+    X = Z + first * (np.concatenate(list(heads), axis=1) @ g["output"].T + g["bias"])
+    hidden = Z @ g["up"].T + g["up_bias"]
+    gelu = hidden / 2 * (1 + np.vectorize(math.erf)(hidden / math.sqrt(2)))
+    mapped = Z + second * (gelu @ g["down"].T + g["down_bias"])
+    size = (1 + norm(first)) * (1 + norm(m.Z) * norm(m.U) * norm(g["output"])) * (1 + norm(g["scale"]) * m.p)
+    reach = (1 + norm(second)) * (1 + norm(g["down"]) * (norm(g["up"]) * norm(m.Z) + norm(hidden)))
+    return all_of(
+        equal(layer.compress(m.Z), X, size=m.n * m.d, scale=size),
+        equal(layer.sparsify(m.Z), mapped, size=width, scale=reach),
+    )
 
 
 # --- sizes --------------------------------------------------------------------------------------------------

@@ -13,11 +13,12 @@ from srr.layers import PreNorm, crate_causal, crate_causal_overcomplete, crate_v
 from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case, Instance
-from verify.claims._flops import multiply_adds
 from verify.claims._instances import complete_family, norm
 from verify.claims._sources import BOOK, HU, N23, SEGMENTATION
 from verify.claims._steps import assume_visible, attended, coarseness, heads, inner, softmax
+from verify.figures import variants as figures
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
+from verify.multiplications import multiplications
 from verify.outcome import all_of, decided, equal, exactly
 
 COMPLETE: dict[str, Any] = {"n": (1, 8), "K": (1, 4), "p": (1, 2), "d": 1, "coherence": ("orthogonal",)}
@@ -133,7 +134,7 @@ def transpose_lowers(case: Case) -> Outcome:
     "variants.transpose-raises",
     title="CRATE-T, the output matrix transposed, expands",
     statement=r"R^c\big(Z+U^\top[\mathrm{SSA}(Z|U_k)]_k\big)\ge R^c(Z),\qquad U=[U_1\cdots U_K]",
-    source=f"the opposite of what a compression is for, which {HU} find of CRATE-C; asked here of a variant",
+    source=f"asked here: the opposite of what a compression is for, which {HU} find of CRATE-C",
     relation="<=",
     hypotheses="orthogonal subspaces that fill the space, K p = d",
     expect=REFUTED,
@@ -196,7 +197,7 @@ def fixed_lowers(case: Case) -> Outcome:
     title="CRATE-Fix, a random output matrix, expands",
     statement=r"R^c\big(Z+W[\mathrm{SSA}(Z|U_k)]_k\big)\ge R^c(Z),\quad "
     r"W_{ij}\sim\mathcal U\Big(\pm\frac1{\sqrt{Kp}}\Big)",
-    source=f"the opposite of what a compression is for, which {HU} find of CRATE-C; asked here of a variant",
+    source=f"asked here: the opposite of what a compression is for, which {HU} find of CRATE-C",
     relation="<=",
     hypotheses="orthogonal subspaces that fill the space; W as torch initialises it",
     expect=REFUTED,
@@ -253,7 +254,7 @@ def identity_lowers(case: Case) -> Outcome:
     "variants.identity-raises",
     title="CRATE-Identity, no output matrix, expands",
     statement=r"R^c\big(Z+[\mathrm{SSA}(Z|U_k)]_k\big)\ge R^c(Z)",
-    source=f"the opposite of what a compression is for, which {HU} find of CRATE-C; asked here of a variant",
+    source=f"asked here: the opposite of what a compression is for, which {HU} find of CRATE-C",
     relation="<=",
     hypotheses="orthogonal subspaces that fill the space, K p = d",
     expect=REFUTED,
@@ -308,6 +309,7 @@ def transpose_of_symmetric_bases(case: Case) -> Outcome:
     expect=HOLDS,
     twin="CRATE-C, for which the two slopes are the same",
     instances=100,
+    figure=figures.slope_by_the_bases,
 )
 def slope_turns_with_the_output(case: Case) -> Outcome:
     """True: the heads are odd in U_k, and W is not made of them. So Rᶜ, which sees subspaces, has no say in whether
@@ -326,7 +328,7 @@ def slope_turns_with_the_output(case: Case) -> Outcome:
     "variants.subspaces-alone",
     title="The compression of CRATE-T, CRATE-Fix and CRATE-Identity depends on the subspaces alone",
     statement=r"U_kU_k^\top=V_kV_k^\top\ \Longrightarrow\ W[\mathrm{SSA}(Z|U_k)]_k=W[\mathrm{SSA}(Z|V_k)]_k",
-    source=f"a reading of {N23}, where the model of the tokens is a set of subspaces; {HU}",
+    source=f"asked here of the variants of {HU}: in {N23} the model of the tokens is a set of subspaces",
     relation="=",
     hypotheses="orthogonal subspaces that fill the space; V_k = U_kO, O a rotation",
     expect=REFUTED,
@@ -632,10 +634,10 @@ def layer_cost(case: Case) -> Outcome:
 
     attend = case.wrong(attention.mssa_official, separate)
     counted = {
-        "MSSA": multiply_adds(attend, Z, U),
-        "ISTA": multiply_adds(lambda Z, D: prox.ista_step(Z, D, step=0.1, lam=0.1), Z, D),
-        "ISTA of the code": multiply_adds(lambda Z, D: Z + 0.1 * (Z @ D - (Z @ D.T) @ D), Z, D),
-        "Neumann": multiply_adds(lambda Z, U: attention.neumann_step(Z, U, eps=1.0, step=0.1), Z, U),
+        "MSSA": multiplications(attend, Z, U),
+        "ISTA": multiplications(lambda Z, D: prox.ista_step(Z, D, step=0.1, lam=0.1), Z, D),
+        "ISTA of the code": multiplications(lambda Z, D: Z + 0.1 * (Z @ D - (Z @ D.T) @ D), Z, D),
+        "Neumann": multiplications(lambda Z, U: attention.neumann_step(Z, U, eps=1.0, step=0.1), Z, U),
     }
     stated = {
         "MSSA": 2 * n * d**2 + 2 * n**2 * d,
@@ -644,7 +646,7 @@ def layer_cost(case: Case) -> Outcome:
         "Neumann": 2 * n * d**2 + 2 * n * d * min(n, p),
     }
     halves = flops.attention(n, d, K, p), flops.ista_step(n, d, d)
-    told = (*halves, flops.gradient(n, d, K, p), flops.of_layer(official(U, D), n))
+    told = (*halves, flops.neumann(n, d, K, p), flops.of_layer(official(U, D), n))
     as_told = told == (2 * stated["MSSA"], 2 * stated["ISTA"], 2 * stated["Neumann"], sum(halves))
     return exactly(counted == stated and as_told, **counted)
 

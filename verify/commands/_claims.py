@@ -9,7 +9,7 @@ from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from textwrap import indent
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.padding import Padding
 from rich.table import Table
@@ -18,13 +18,16 @@ from rich.text import Text
 from verify.arrays import Arrays
 from verify.case import StaleWitness
 from verify.commands._table import STYLE
-from verify.ledger import REFUTED, Claim
+from verify.ledger import REFUTED, Claim, by_origin
 from verify.notation import NOTATION
 from verify.results import Settings, from_json, plain
 from verify.terminal import page
 from verify.usage import UsageError, user_input
 from verify.witness import Trial
 from verify.witness import replay as judge_again
+
+if TYPE_CHECKING:
+    from derivations.proof import Derivation
 
 
 def describe(claim: Claim) -> dict[str, Any]:
@@ -36,11 +39,13 @@ def describe(claim: Claim) -> dict[str, Any]:
         "relation": claim.relation,
         "hypotheses": claim.hypotheses,
         "source": claim.source,
+        "asked_here": claim.asked_here,
         "expected": str(claim.expect),
         "twin": claim.twin,
         "uses": [*claim.uses],
         "proof": [*claim.proof],
         "proved": _proofs(claim),
+        "without_proof": _premises(claim),
         "instances": claim.instances,
         "witness": plain(claim.witness),
         "note": claim.note,
@@ -48,15 +53,29 @@ def describe(claim: Claim) -> dict[str, Any]:
     }
 
 
-def _proofs(claim: Claim) -> list[dict[str, str]]:
-    """What the derivations named as its proof prove, to be read beside its statement."""
+def _derivations(claim: Claim) -> list[Derivation]:
+    """Those named as its proof."""
     if not claim.proof:
         return []
     from derivations import catalogue
+
+    return [catalogue()[name] for name in claim.proof]
+
+
+def _proofs(claim: Claim) -> list[dict[str, str]]:
+    """What the derivations named as its proof prove, to be read beside its statement."""
     from derivations.plain import statement
 
-    found = [catalogue()[name] for name in claim.proof]
-    return [{"name": d.name, "statement": statement(d), "hypotheses": "; ".join(d.hypotheses)} for d in found]
+    return [
+        {"name": d.name, "statement": statement(d), "hypotheses": "; ".join(d.hypotheses)} for d in _derivations(claim)
+    ]
+
+
+def _premises(claim: Claim) -> list[str]:
+    """Facts from outside on which they rest."""
+    from derivations.plain import premises
+
+    return premises(_derivations(claim))
 
 
 def to_json(document: Any) -> str:
@@ -72,7 +91,9 @@ def print_list(claims: Sequence[Claim]) -> None:
                 line = Text.assemble("  ", claim.slug, "  ", (claim.expect, STYLE[claim.expect]))
                 console.print(line, soft_wrap=True)
                 console.print(Padding(Text(claim.title, "dim"), (0, 0, 0, 6), expand=False))
-        console.print(f"\n{len(claims)} claims. `srr show CLAIM` shows one in full.")
+        false = [claim for claim in claims if claim.expect == REFUTED]
+        console.print(f"\n{len(claims)} claims, {len(false)} refuted: {by_origin(false)}.")
+        console.print("`srr show CLAIM` shows one in full.")
 
 
 def print_claim(claim: Claim) -> None:
@@ -94,6 +115,7 @@ def print_claim(claim: Claim) -> None:
                 "proved by",
                 "\n".join(f"{d['name']}\n    {d['statement']}\n    {d['hypotheses']}" for d in _proofs(claim)),
             ),
+            ("used without proof", "\n".join(_premises(claim))),
             ("counterexample", _parameters(claim.witness) if claim.witness else ""),
             ("check", f"{claim.file}:{claim.line}"),
         ):

@@ -11,10 +11,10 @@ from itertools import groupby
 from rich.table import Table
 from rich.text import Text
 
-from verify.sabotage import EXEMPT, Finding
+from verify.sabotage import EQUIVALENT, EXEMPT, Finding
 from verify.terminal import page
 
-STYLES = {"detected": "green", "no difference": "dim", "undetected": "bold red"}
+STYLES = {"detected": "green", "no difference": "dim", "not called": "yellow", "undetected": "bold red"}
 
 
 def show(found: Sequence[Finding]) -> None:
@@ -30,7 +30,8 @@ def show(found: Sequence[Finding]) -> None:
             console.print(table)
         console.print()
         console.print(_sum(found))
-        for name, reason in EXEMPT.items():
+        equivalent = {f"{each.function} with {each.fault}": reason for each, reason in EQUIVALENT.items()}
+        for name, reason in (EXEMPT | equivalent).items():
             console.print(f"Left alone: {name}, for {reason}.", markup=False)
 
 
@@ -42,15 +43,14 @@ def to_json(found: Sequence[Finding]) -> str:
 def _said(finding: Finding) -> str:
     if finding.claim is not None:
         return f"{finding.claim} {finding.said}"
-    if finding.outcome == "no difference":
-        return "no difference"
-    asked = "no claim calls it" if not finding.asked else f"none of {finding.asked} claims noticed"
-    return f"undetected: {finding.said or asked}"
+    if finding.outcome == "undetected":
+        return f"undetected: {finding.said or f'none of {finding.asked} claims noticed'}"
+    return finding.outcome
 
 
 def _sum(found: Sequence[Finding]) -> str:
     tally = Counter(finding.outcome for finding in found)
     return (
         f"{len(found)} wrong versions: {tally['detected']} detected, {tally['undetected']} undetected; "
-        f"{tally['no difference']} make no difference."
+        f"{tally['no difference']} make no difference, {tally['not called']} not called."
     )

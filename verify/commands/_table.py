@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Claim, Ledger, Verdict
+from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Claim, Ledger, Verdict, by_origin
 from verify.results import Result, Run, Witness
 from verify.terminal import page
 
@@ -40,7 +40,7 @@ def print_run(ledger: Ledger, run: Run, out: Path) -> None:
             if not result.as_expected:
                 print_difference(console, ledger[result.slug], result)
         console.print()
-        console.print(summary(run))
+        console.print(summary(ledger, run))
         console.print(f"Report: {out / 'index.html'}", soft_wrap=True)
 
 
@@ -68,13 +68,13 @@ def parameters(witness: Witness) -> str:
     return ", ".join(f"{name} = {value}" for name, value in witness.params.items())
 
 
-def summary(run: Run) -> str:
+def summary(ledger: Ledger, run: Run) -> str:
     """The sum in one or two sentences."""
     tally = run.tally()
     words = {
         HOLDS: "hold",
         HOLDS_UNDER: "hold under a condition",
-        REFUTED: "refuted",
+        REFUTED: f"refuted ({by_origin(ledger[r.slug] for r in run.results if r.verdict == REFUTED)})",
         Verdict.UNDECIDED: "undecided",
         Verdict.ERROR: "in error",
     }

@@ -125,8 +125,7 @@ def _print_implicit(rows: Sequence[Row]) -> None:
     for heading in ("kappa L_c", "steps", "Mflop", "ms", "off Rc"):
         table.add_column(heading, justify="right")
     for row in rows:
-        flops = "-" if row.flops is None else f"{row.flops / 1e6:.0f}"
-        steps = (f"{row.length:g}", str(row.steps), flops, f"{row.seconds * 1e3:.1f}", f"{row.removed:.3%}")
-        table.add_row(f"{row.eps:g}", row.step, *steps)
+        length, cost, milliseconds = f"{row.length:g}", f"{row.flops / 1e6:.0f}", f"{row.seconds * 1e3:.1f}"
+        table.add_row(f"{row.eps:g}", row.step, length, str(row.steps), cost, milliseconds, f"{row.removed:.3%}")
     with page() as console:
         console.print(table)

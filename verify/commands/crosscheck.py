@@ -92,11 +92,8 @@ def _checked(
     fed = None if inputs is None else files.load(inputs, "inputs", key="tokens")
     if Path(target).suffix in SUFFIXES:
         from verify import checkpoint
-        from verify.layouts import recognise
 
-        state = checkpoint.read(Path(target))
-        plan = recognise(state) if layout is None else LAYOUTS[layout]
-        subject = plan.build(state, **constants)
+        subject = checkpoint.read(Path(target))
     else:
         subject = targets.load(target, "target")
     return compare(subject, layout=layout, constants=constants, inputs=fed, seed=seed)

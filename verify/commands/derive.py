@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from verify.usage import Flag
 
 if TYPE_CHECKING:
-    from derivations.proof import Derivation
+    from derivations.proof import Derivation, Finding
 
 
 def derive(
@@ -41,7 +41,7 @@ def derive(
     import sys
 
     from derivations import catalogue
-    from derivations.plain import standing, statement, text
+    from derivations.plain import statement, text
     from verify.output import require_writable, write_all
     from verify.usage import user_input
 
@@ -53,16 +53,7 @@ def derive(
     checked = [(d, d.check()) for d in chosen]
     write_all(_documents(chosen, html, latex))
     if json:
-        described = [
-            {
-                "name": d.name,
-                "title": d.title,
-                "statement": statement(d),
-                "source": d.source,
-                "standing": standing(d, f),
-            }
-            for d, f in checked
-        ]
+        described = [_described(d, findings) for d, findings in checked]
         sys.stdout.write(encoder.dumps(described, indent=2, ensure_ascii=False) + "\n")
     elif html is not None or latex is not None:
         print(f"Written: {', '.join(str(path) for path in (html, latex) if path is not None)}")
@@ -73,6 +64,39 @@ def derive(
             print(f"{d.name}\n    {statement(d)}")
         print(f"\n{len(checked)} derivations, {sum(len(f) for _, f in checked)} steps.")
     return 0 if all(d.proves() for d in chosen) else 1
+
+
+def _described(d: Derivation, findings: Sequence[Finding]) -> dict[str, Any]:
+    """A derivation as plain data."""
+    from derivations.plain import bounds, equation, shown, standing, statement
+    from derivations.render import PLAIN, meanings
+
+    return {
+        "name": d.name,
+        "title": d.title,
+        "statement": statement(d),
+        "hypotheses": [*d.hypotheses],
+        "without_proof": [*d.without_proof],
+        "where": dict(meanings(d.definitions, PLAIN)),
+        "with": [equation(rule, d) for rule in (*d.defined, *d.assumptions)],
+        "for": [bounds(given, PLAIN) for given in d.ranges],
+        "source": d.source,
+        "uses": [used.name for used in d.uses],
+        "standing": standing(d, findings),
+        "start": shown(d.left, d),
+        "steps": [
+            {
+                "relation": PLAIN.relation(step.relation),
+                "end": shown(step.end, d),
+                "because": step.because,
+                "rule": step.rule.name,
+                "accepted": found.accepted,
+                "means": found.means if found.accepted else found.reason,
+            }
+            for step, found in zip(d.steps, findings, strict=True)
+        ],
+        "remark": d.remark,
+    }
 
 
 def _select(found: Mapping[str, Derivation], names: Sequence[str]) -> Sequence[Derivation]:

@@ -44,8 +44,7 @@ def experiment(
     int
         0.
     """
-    from verify.experiments import NAMES
-    from verify.experiments import experiment as load
+    from verify.experiments import NAMES, load
     from verify.experiments.results import to_json
     from verify.output import require_writable
     from verify.terminal import page, progress

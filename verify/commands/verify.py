@@ -50,19 +50,20 @@ def verify(
     timeout
         Seconds that one claim may take; 120 with NumPy, 1200 with others, 30 times that in the full tier.
     out
-        Folder for index.html and results.json; made if it is missing, but not the one it is in.
+        Folder for index.html and results.json, or sabotage.jsonl; made if it is missing, but not the one it is in.
     json
         Print the results as JSON instead of a table.
     junit
         Also write the results as JUnit XML, to this file.
     sabotage
         Instead, put wrong versions in the place of every public function of srr, one at a time, and see whether a
-        claim notices; no report is written.
+        claim notices; interrupted, it goes on where it was, from the sabotage.jsonl in --out.
 
     Returns
     -------
     int
-        0 when every verdict is the expected one, 1 otherwise; of a sabotage, 0 when each is detected.
+        0 when every verdict is the expected one, 1 otherwise; of a sabotage, 0 when each is detected that a claim of
+        --select could notice.
     """
     from verify import results, runner
     from verify.arrays import Arrays
@@ -81,10 +82,10 @@ def verify(
     with user_input():
         settings = results.Settings(tier=tier, seed=seed, arrays=Arrays(arrays, dtype, device))
         claims = ledger.select(select) if select else ledger.claims
+        require_writable(out, "out", folder=True)
         if sabotage:
             settings.arrays.probe()
-            return _sabotage(ledger, claims, settings, jobs or default_jobs(arrays, device), timeout, json)
-        require_writable(out, "out", folder=True)
+            return _sabotage(ledger, claims, settings, jobs or default_jobs(arrays, device), timeout, out, json)
         if junit is not None and (out.is_dir() or junit.parent != out):  # out, if missing, will be made
             require_writable(junit, "junit")
         settings.arrays.probe()
@@ -106,7 +107,7 @@ def verify(
         )
     files: list[tuple[Path, str | bytes]] = [
         (out / "results.json", results.to_json(run)),
-        (out / "index.html", render(ledger, run, out)),
+        (out / "index.html", render(ledger, run)),
     ]
     if junit is not None:
         files.append((junit, results.to_junit(run, seconds)))
@@ -120,7 +121,13 @@ def verify(
 
 
 def _sabotage(
-    ledger: Ledger, claims: Sequence[Claim], settings: Settings, jobs: int, timeout: float | None, json: bool
+    ledger: Ledger,
+    claims: Sequence[Claim],
+    settings: Settings,
+    jobs: int,
+    timeout: float | None,
+    out: Path,
+    json: bool,
 ) -> int:
     from verify import sabotage
     from verify.commands import _sabotage_table
@@ -135,13 +142,15 @@ def _sabotage(
             chosen=chosen,
             jobs=jobs,
             timeout=600.0 if timeout is None else timeout,
+            keep=out / "sabotage.jsonl",
             on_done=advance,
         )
     if json:
         print(_sabotage_table.to_json(found), end="")
     else:
         _sabotage_table.show(found)
-    return int(any(finding.outcome == "undetected" for finding in found))
+    missed = {"undetected"} if len(claims) < len(ledger) else {"undetected", "not called"}
+    return int(any(finding.outcome in missed for finding in found))
 
 
 def default_jobs(library: str, device: str | None) -> int:

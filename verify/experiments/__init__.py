@@ -24,7 +24,7 @@ NAMES = (
 """An experiment ``some-name`` is ``SOME_NAME`` in ``verify/experiments/some_name.py``."""
 
 
-def experiment(name: str) -> Experiment:
+def load(name: str) -> Experiment:
     """One experiment by name.
 
     Raises

@@ -11,7 +11,7 @@ from verify.forms.form import Constants, Form, Named, Weights
 
 @dataclass(frozen=True)
 class Skip(Form):
-    """Z^{ℓ+½} from the tokens Z, what the block made of them, and the tokens behind LayerNorm."""
+    """Z^{ℓ+½} from the tokens Z, what the block made of them, and the tokens behind LayerNorm; LayerScale is in it."""
 
     skip: Literal["Z", "none", "LN(Z)", "twice Z"] = "Z"
     sign: Literal["+", "-"] = "+"
@@ -30,6 +30,7 @@ class Skip(Form):
 
     def __call__(self, *reads: Bounded, weights: Weights, constants: Constants) -> Bounded:
         Z, update, normed = reads
+        update = update * weights["scale"] if "scale" in weights else update
         update = update if self.sign == "+" else -update
         carried = {"Z": Z, "none": None, "LN(Z)": normed, "twice Z": Z + Z}[self.skip]
         whole = update if carried is None else carried + update

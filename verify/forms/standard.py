@@ -99,4 +99,7 @@ ATTENTION = (
         QkvAttention(shared="all"),
     ),
 )
-MLP = (Named("transformer.mlp", "the MLP of an ordinary transformer", "Vaswani et al. 2017 (arXiv 1706.03762)", Mlp()),)
+MLP = (
+    Named("transformer.mlp", "the MLP of an ordinary transformer", "Vaswani et al. 2017 (arXiv 1706.03762)", Mlp()),
+    Named("transformer.mlp-tanh", "the MLP of GPT-2", "Radford et al. 2019", Mlp(activation="gelu, by tanh")),
+)

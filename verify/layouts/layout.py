@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from srr import Layer
+    from verify.layouts.names import Names
 
 State = Mapping[str, Any]
 
@@ -71,16 +72,18 @@ class LayerParts:
         Z^ℓ, Z^{ℓ+½} and Z^{ℓ+1}, each ``(b, n, d)``.
     order : tuple of str
         The halves, as in `srr.Layer`.
-    U : Tensor, shape (K, d, p)
-        Bases of the compression.
+    U : Tensor or None, shape (K, d, p)
+        Bases of the compression; None where the tokens that can be seen are no real vectors.
     output, bias : Tensor or None, shapes (d, K p) and (d,)
         What maps the heads back.
     D : Tensor or None, shape (d, m)
         Dictionary of the sparsification.
     norms : tuple of callable or None
-        What each half does to its tokens first, ``(..., n, d)`` to ``(..., n, d)``; None if nothing.
+        What compression and sparsification do to their tokens first, ``(..., n, d)`` to ``(..., n, d)``; None if
+        nothing.
     layer : srr.Layer or None
-        The same layer as srr has it, with these weights: from raw tokens, LayerNorms included.
+        The same layer as srr has it, with these weights: from raw tokens, LayerNorms included. None for a layer that
+        is none of srr's.
     """
 
     index: int
@@ -88,7 +91,7 @@ class LayerParts:
     between: Tap
     after: Tap
     order: tuple[str, str]
-    U: Tensor
+    U: Tensor | None
     output: Tensor | None = None
     bias: Tensor | None = None
     D: Tensor | None = None
@@ -116,7 +119,9 @@ class Layout:
         The submodule that takes tokens ``(b, n, d)`` through all layers; empty if it is the model itself.
     build : callable
         ``build(state, **constants)``: a torch module of srr's own that computes what the network does, with these
-        weights.
+        weights, whose memory it shares. Names that the sheet lets be are not in it.
+    names : Names or None
+        The sheet that ``shapes`` reads.
     """
 
     name: str
@@ -126,6 +131,7 @@ class Layout:
     layers: Callable[..., tuple[LayerParts, ...]]
     build: Callable[..., Any]
     trunk: str = ""
+    names: Names | None = None
 
 
 def passed_on(source: Tap, target: Tap) -> Operator:

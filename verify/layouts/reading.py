@@ -1,45 +1,39 @@
-"""Reading a state dict: sizes from its names and shapes, and one clear error where it is of another kind."""
+"""Parameters by their names, and one clear error where they are of another kind."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from verify.layouts.layout import State
 
 
-def shape_of(state: State, name: str, axes: int) -> tuple[int, ...]:
-    """The shape of one tensor.
+def flat(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays of a nested mapping by their paths, ``a/b/c``; one that is flat stays so. A leading ``params`` goes.
 
     Raises
     ------
-    ValueError
-        There is no such name, or it has another number of axes.
+    TypeError
+        A name is no string, or it is that of no array.
     """
-    if name not in state:
-        raise ValueError(f"the state dict must have {name!r}, got {len(state)} other names")
-    shape = tuple(state[name].shape)
-    if len(shape) != axes:
-        raise ValueError(f"{name!r} must have {axes} axes, got shape {shape}")
-    return shape
+    found = dict(_leaves(tree))
+    return {name.removeprefix("params/"): a for name, a in found.items()}
 
 
-def depth_of(state: State, prefix: str) -> int:
-    """How many layers there are, numbered from 0 behind a prefix.
-
-    Raises
-    ------
-    ValueError
-        There are none, or one is left out.
-    """
-    starts = {name[len(prefix) :].split(".", 1)[0] for name in state if name.startswith(prefix)}
-    numbers = sorted(int(start) for start in starts if start.isdecimal())
-    if not numbers or numbers != list(range(len(numbers))):
-        raise ValueError(f"the layers {prefix}0, {prefix}1, … must be numbered without gaps, got {numbers}")
-    return len(numbers)
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if not isinstance(name, str):
+            raise TypeError(f"names of parameters must be strings, got {name!r}")
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}/")
+        elif not hasattr(value, "shape"):
+            raise TypeError(f"{prefix + name!r} must be an array, got {type(value).__name__}")
+        else:
+            yield prefix + name, value
 
 
-def require_shapes(state: State, wanted: Mapping[str, tuple[int, ...]]) -> None:
-    """Every name there with its shape, and no other.
+def require_shapes(state: State, wanted: Mapping[str, tuple[int, ...]], *, alone: bool = True) -> None:
+    """Every name there with its shape, and if ``alone`` no other.
 
     Raises
     ------
@@ -52,5 +46,5 @@ def require_shapes(state: State, wanted: Mapping[str, tuple[int, ...]]) -> None:
         if tuple(state[name].shape) != shape:
             raise ValueError(f"{name!r} must have shape {shape}, got {tuple(state[name].shape)}")
     for name in state:
-        if name not in wanted:
+        if alone and name not in wanted:
             raise ValueError(f"the state dict must have no {name!r}, got one of shape {tuple(state[name].shape)}")

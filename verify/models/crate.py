@@ -26,13 +26,22 @@ class Patches(nn.Module):
 class PreNorm(nn.Module):
     """A half behind its LayerNorm."""
 
-    def __init__(self, dim: int, fn: nn.Module) -> None:
+    def __init__(self, dim: int, fn: nn.Module, *, norm_floor: float = 1e-5) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(dim)
+        self.norm = nn.LayerNorm(dim, eps=norm_floor)
         self.fn = fn
 
     def forward(self, z: Tensor) -> Tensor:
         return self.fn(self.norm(z))
+
+
+def attend(w: Tensor, heads: int, *, causal: bool = False) -> Tensor:
+    """[softmax(p^−½ Y_kY_kᵀ) Y_k]_k of the projected tokens ``(b, n, K p)``, head beside head."""
+    y = w.unflatten(-1, (heads, -1)).transpose(1, 2)
+    gram = y.shape[-1] ** -0.5 * y @ y.mT
+    if causal:
+        gram = gram.masked_fill(torch.ones_like(gram, dtype=torch.bool).triu(1), -torch.inf)
+    return (torch.softmax(gram, dim=-1) @ y).transpose(1, 2).flatten(2)
 
 
 class Attention(nn.Module):
@@ -47,9 +56,7 @@ class Attention(nn.Module):
         self.to_out = nn.Identity() if identity else nn.Sequential(nn.Linear(heads * dim_head, dim, bias=bias))
 
     def forward(self, z: Tensor) -> Tensor:
-        y = self.qkv(z).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        weights = torch.softmax(self.scale * y @ y.mT, dim=-1)
-        return self.to_out((weights @ y).transpose(1, 2).flatten(2))
+        return self.to_out(attend(self.qkv(z), self.heads))
 
 
 class Ista(nn.Module):
@@ -70,7 +77,9 @@ class Ista(nn.Module):
 class Trunk(nn.Module):
     """The layers: Z + attention, then ISTA, which adds to nothing."""
 
-    def __init__(self, dim: int, depth: int, heads: int, dim_head: int, *, step_size: float, lambd: float) -> None:
+    def __init__(
+        self, dim: int, depth: int, heads: int, dim_head: int, *, step_size: float = 0.1, lambd: float = 0.1
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
             nn.ModuleList(
@@ -83,8 +92,8 @@ class Trunk(nn.Module):
         )
 
     def forward(self, z: Tensor) -> Tensor:
-        for attend, sparsify in self.layers:
-            z = sparsify(attend(z) + z)
+        for compress, sparsify in self.layers:
+            z = sparsify(compress(z) + z)
         return z
 
 

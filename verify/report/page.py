@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from derivations.mathml import mathml
 from verify.figure import inline
-from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Claim, Ledger, Verdict
+from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Claim, Ledger, Verdict, by_origin
 from verify.notation import NOTATION
 from verify.results import Result, Run
 
@@ -29,14 +27,8 @@ MARKS = {
 """A sign beside each verdict word, so that nothing is told by colour alone."""
 
 
-def render(ledger: Ledger, run: Run, folder: Path) -> str:
-    """The report as one HTML text: no clock, no network, nothing outside the file.
-
-    Parameters
-    ----------
-    folder
-        Where the page will lie; its links to the source of the checks are relative to it.
-    """
+def render(ledger: Ledger, run: Run) -> str:
+    """The report as one HTML text: no clock, no network, and no link that leads out of it, so it can be sent."""
     claims = {c.slug: c for c in ledger}
     entries = [(claims[r.slug], r) for r in run.results]
     themes = list(dict.fromkeys(c.theme for c, _ in entries))
@@ -47,11 +39,12 @@ def render(ledger: Ledger, run: Run, folder: Path) -> str:
         verdicts=[v for v, number in run.tally().items() if number],
         themes=themes,
         table=[(theme, _tally(r for c, r in entries if c.theme == theme)) for theme in themes],
+        refuted=by_origin(c for c, r in entries if r.verdict == REFUTED),
         differing=[r for r in run.results if not r.as_expected],
         results={r.slug: r for r in run.results},
         derivations=_derivations(c for c, _ in entries),
         proved=_proved(c for c, _ in entries),
-        link=lambda claim: quote(os.path.relpath(claim.file, folder)),
+        premises={c.slug: _premises(c) for c, _ in entries},
     )
 
 
@@ -117,6 +110,17 @@ def _proved(claims: Iterable[Claim]) -> dict[str, Markup]:
     from derivations.plain import statement
 
     return {name: prose(statement(catalogue()[name])) for name in names}
+
+
+def _premises(claim: Claim) -> list[Markup]:
+    """Facts from outside on which the derivations that prove it rest."""
+    if not claim.proof:
+        return []
+    from derivations import catalogue
+    from derivations.page import prose
+    from derivations.plain import premises
+
+    return [prose(premise) for premise in premises(catalogue()[name] for name in claim.proof)]
 
 
 def _tally(results: Any) -> dict[Verdict, int]:

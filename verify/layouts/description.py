@@ -1,0 +1,174 @@
+"""A layout from a few lines: the sheet of its names, and what each half of a layer is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from verify.layouts.layout import LayerParts, Layout, Operator, State
+from verify.layouts.names import Names
+from verify.layouts.placed import placed_layers
+from verify.layouts.reading import require_shapes
+from verify.layouts.stack import Stack
+
+NORM_FORMS = {1e-5: "norm.torch", 1e-6: "norm.flax", 1e-12: "norm.bert"}
+"""Forms of LayerNorm by their floors."""
+
+
+def describe(
+    name: str,
+    *stacks: Stack,
+    source: str,
+    sheet: str,
+    constants: Mapping[str, Any],
+    told: Mapping[str, Callable[[State], Any]] | None = None,
+    build: Callable[[State, Mapping[str, int], Mapping[str, Any]], Any] | None = None,
+    trunk: str = "",
+    bases: Callable[[Mapping[str, Any], Mapping[str, Any]], Any] | None = None,
+    check: Callable[[State, Mapping[str, int]], None] = lambda state, sizes: None,
+) -> Layout:
+    """A layout described by the sheet of its names and the halves of its layers.
+
+    Parameters
+    ----------
+    name, source, trunk
+        As in `Layout`.
+    stacks : Stack
+        The layers in order.
+    sheet : str
+        As in `Names`.
+    constants : mapping
+        What a state dict does not tell: keyword arguments of the layout, and their defaults, None for one that must be
+        given. A function of the state dict is called for the default.
+    told : mapping, optional
+        Functions of the state dict for those that it does tell; another value is refused.
+    build : callable, optional
+        ``build(state, sizes, constants)``: a torch module of these names, whose tensors are replaced. ``sizes`` are the
+        letters of the sheet, and ``"depth"``, ``"depth1"``, … for the stacks.
+    bases : callable, optional
+        ``bases(parts, constants)``: U ``(K, d, p)``, where it is not the projection of the compression by heads.
+    check : callable, optional
+        ``check(state, sizes)`` raises ValueError for what no sheet can say.
+
+    Returns
+    -------
+    Layout
+
+    Examples
+    --------
+    Your own network, `nn.ModuleList` of blocks with ``norm``, ``attend.U``, ``attend.out`` and ``code.D``, whose
+    sparsification has no LayerNorm:
+
+    >>> MINE = describe(
+    ...     "mine",
+    ...     Stack(
+    ...         "blocks.{i}.",
+    ...         (
+    ...             Half(
+    ...                 "compress",
+    ...                 "attention",
+    ...                 Tap("", "input"),
+    ...                 "attend",
+    ...                 lambda w: {"projection": w["attend.U"], "output": w["attend.out"]},
+    ...                 {"heads": "heads"},
+    ...                 norm="norm",
+    ...             ),
+    ...             Half(
+    ...                 "sparsify",
+    ...                 "ista",
+    ...                 Tap("code", "input"),
+    ...                 "code",
+    ...                 lambda w: {"D": w["code.D"]},
+    ...                 {"eta": "eta", "lam": "lam"},
+    ...                 skip=False,
+    ...             ),
+    ...         ),
+    ...         layer=lambda c, s: srr.layers.official(c["U"], s["D"], output=c["output"], eta=s["eta"], lam=s["lam"]),
+    ...     ),
+    ...     source="us",
+    ...     sheet='''
+    ...         blocks.{i}.norm.weight  d
+    ...         blocks.{i}.norm.bias    d
+    ...         blocks.{i}.attend.U     m d
+    ...         blocks.{i}.attend.out   d m
+    ...         blocks.{i}.code.D       d d
+    ...         head.*
+    ...     ''',
+    ...     constants={"heads": None, "eta": 0.1, "lam": 0.1},
+    ... )
+    """
+    names = Names(sheet)
+    norm_form = NORM_FORMS.get(constants.get("norm_floor", 1e-5), "")
+
+    def shapes(state: State, heads: int | None = None) -> Mapping[str, tuple[int, ...]]:
+        wanted = names.shapes(state)
+        check(state, names.sizes(state))
+        return wanted
+
+    def resolved(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
+        require_shapes(state, shapes(state), alone=False)
+        return _known(state, constants, told or {}, given)
+
+    def operators(state: State, **given: Any) -> tuple[Operator, ...]:
+        known = resolved(state, given)
+        return tuple(
+            operator
+            for layer in placed_layers(names, stacks, state, trunk, norm_form)
+            for operator in layer.operators(known)
+        )
+
+    def layers(state: State, **given: Any) -> tuple[LayerParts, ...]:
+        known = resolved(state, given)
+        found = placed_layers(names, stacks, state, trunk, norm_form)
+        return tuple(layer.parts(index, known, bases or _projected) for index, layer in enumerate(found))
+
+    def built(state: State, **given: Any) -> Any:
+        if build is None:
+            raise ValueError(f"the layout {name} has no network of srr's own, only that of its state dict")
+        import torch
+
+        known = resolved(state, given)
+        depths = {
+            f"depth{number or ''}": len(names.depth(state, stack.prefix.split("{i}")[0]))
+            for number, stack in enumerate(stacks)
+        }
+        placed = tuple(placed_layers(names, stacks, state, trunk, norm_form))
+        placed[0].parts(0, known, bases or _projected)  # where heads that do not fit are named
+        with torch.device("meta"):
+            model = build(state, names.sizes(state) | depths, known)
+        model.load_state_dict({key: torch.as_tensor(state[key]) for key in names.judged(state)}, assign=True)
+        for operator in (operator for layer in placed for operator in layer.operators(known)):
+            if operator.kind == "layer_norm":
+                model.get_submodule(operator.gives.module).eps = operator.constants["floor"]
+        return model
+
+    return Layout(name, source, shapes, operators, layers, built, trunk, names)
+
+
+def heads_of(projection: Any, heads: int) -> Any:
+    """U ``(K, d, p)`` of a projection ``(K p, d)``, head by head."""
+    if heads < 1 or projection.shape[0] % heads:
+        raise ValueError(f"heads must divide the {projection.shape[0]} rows of the projection, got {heads}")
+    return projection.unflatten(0, (heads, -1)).mT
+
+
+def _projected(parts: Mapping[str, Any], constants: Mapping[str, Any]) -> Any:
+    return heads_of(parts["projection"], parts["heads"])
+
+
+def _known(
+    state: State, constants: Mapping[str, Any], told: Mapping[str, Callable[[State], Any]], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    for name in given:
+        if name not in (*told, *constants):
+            raise ValueError(f"constants must be among {', '.join((*told, *constants))}, got {name!r}")
+    known = {name: given.get(name, default) for name, default in constants.items()}
+    for name, value in known.items():
+        if value is None:
+            raise ValueError(f"{name} must be given, the state dict does not tell it")
+        known[name] = value(state) if callable(value) else value
+    for name, of in told.items():
+        known[name] = of(state)
+        if given.get(name, known[name]) != known[name]:
+            raise ValueError(f"{name} must be {known[name]}, as the state dict tells, got {given[name]}")
+    return known
