@@ -66,7 +66,7 @@ def quadratic_forms(d: int, c2: Fraction) -> int:
 
     d = 2^m, |cos| ≤ 2⁻ᵗ. For even m the Delsarte-Goethals codes: 2^((m−1)(m/2−t+1)+m) lines. For odd m the forms
     Tr(ax + Σ_{j≤s} b_j x^(1+2^j)), s = (m+1)/2 − t: 2^(m(s+1)) lines; their radical is the kernel of a polynomial of
-    degree 2^(2s), and of odd dimension, so 2s − 1 at most. A smaller d keeps the first d signs, a larger one adds zeros.
+    degree 2^(2s), and of odd dimension, so 2s − 1 at most. A smaller d keeps the first d signs, a larger adds zeros.
 
     Notes
     -----

@@ -118,8 +118,8 @@ def verdict(rows: Sequence[Row]) -> str:
         last, name = mine[-1], "softmax" if threshold == "softmax" else f"threshold {threshold:g}"
         where = f"fails first in layer {failed[0]}" if failed else f"holds in all {len(mine)} layers"
         said.append(
-            f"{name}, noise {noise:g}: the equality {where}; SNR {last['SNR'] / last['SNR at 0']:.3g} times that at the "
-            f"start, the signal {last['signal']:.3g} times and the noise {last['rest']:.3g} times as long"
+            f"{name}, noise {noise:g}: the equality {where}; SNR {last['SNR'] / last['SNR at 0']:.3g} times that at "
+            f"the start, the signal {last['signal']:.3g} times and the noise {last['rest']:.3g} times as long"
         )
     return ". ".join(said) + "."
 

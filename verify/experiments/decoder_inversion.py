@@ -56,8 +56,8 @@ def run(given: Parameters) -> Iterator[Row]:
     """A row for each flow and number of layers.
 
     "error" is ‖decoded − Z‖ / ‖Z‖, and "times L" that error times L: constant, if it is halved as the depth is doubled.
-    "SNR" is that of the tokens, "SNR encoded" behind the encoder, "SNR decoded" behind the decoder: the ratio of what the
-    tokens have in their own subspaces to what they have beside them.
+    "SNR" is that of the tokens, "SNR encoded" behind the encoder, "SNR decoded" behind the decoder: the ratio of what
+    the tokens have in their own subspaces to what they have beside them.
     """
     n, d = given.K * given.tokens, given.K * given.p
     mixture = srr.mixtures.sample(n=n, d=d, K=given.K, p=given.p, noise=given.noise, seed=given.seed)
@@ -119,7 +119,7 @@ def figure(rows: Sequence[Row]) -> Figure:
         points=tuple(points),
         x_log=True,
         y_log=True,
-        caption="L layers of the encoder, then L of the decoder with the other sign; the lines go through the last points.",
+        caption="L layers of the encoder, then L of the decoder with the other sign; lines through the last points.",
     )
 
 
@@ -134,8 +134,8 @@ def verdict(rows: Sequence[Row]) -> str:
         gain = last["SNR encoded"] / last["SNR"]
         word = "less" if gain > 1.01 else "more" if gain < 0.99 else "as"
         said.append(
-            f"{flow}: the error of the round trip {falls} ({last['error']:.2g} with {last['layers']} layers); the encoder "
-            f"makes the tokens {word} noisy (SNR times {gain:.3g}) and "
+            f"{flow}: the error of the round trip {falls} ({last['error']:.2g} with {last['layers']} layers); the "
+            f"encoder makes the tokens {word} noisy (SNR times {gain:.3g}) and "
             f"{'lowers' if last['Rc encoded'] < last['Rc'] else 'raises'} Rc, and the decoder brings the SNR back to "
             f"{last['SNR decoded'] / last['SNR']:.3f} times what it was"
         )

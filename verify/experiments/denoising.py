@@ -49,9 +49,10 @@ class Parameters:
 def run(given: Parameters) -> Iterator[Row]:
     """A row for each number of tokens, dimensions beside the subspaces, and γ.
 
-    "gradient" and "score" are mean cosines of −∇Rᶜ and ∇log q with the direction to the nearest subspace; "shrinks" that
-    of −∇Rᶜ with −z. The SNR is ‖U_sU_sᵀ z‖ / ‖(I − U_sU_sᵀ) z‖ over all tokens; "step" is after the exact step 1/γ, "mean"
-    after the posterior mean. "theory" is the cosine in the window 1/λ ≪ γ ≪ 1/(nσ²), λ the spectrum of a class.
+    "gradient" and "score" are mean cosines of −∇Rᶜ and ∇log q with the direction to the nearest subspace; "shrinks"
+    that of −∇Rᶜ with −z. The SNR is ‖U_sU_sᵀ z‖ / ‖(I − U_sU_sᵀ) z‖ over all tokens; "step" is after the exact step
+    1/γ, "mean" after the posterior mean. "theory" is the cosine in the window 1/λ ≪ γ ≪ 1/(nσ²), λ the spectrum of a
+    class.
     """
     for each in given.tokens:
         for beside in given.beside:

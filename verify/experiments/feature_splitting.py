@@ -60,10 +60,14 @@ class Parameters:
 def run(given: Parameters) -> Iterator[Row]:
     """A row for each method, law of coefficients and width.
 
-    A feature is *live* if it is active on at least 0.1 % of the tokens and carries at least a tenth of its fair share of
-    the whole ‖code‖₁. It is *of* a subspace if that keeps 90 % of the square of its direction. Of features less than 18°
-    apart (|cos| > 0.95; cos for the autoencoder, whose codes have no sign) only one is counted.
+    A feature is *live* if it is active on at least 0.1 % of the tokens and carries at least a tenth of its fair share
+    of the whole ‖code‖₁. It is *of* a subspace if that keeps 90 % of the square of its direction. Of features less than
+    18° apart (|cos| > 0.95; cos for the autoencoder, whose codes have no sign) only one is counted.
     """
+    for name, known in (("methods", METHODS), ("coefficients", KINDS)):
+        for value in getattr(given, name):
+            if value not in known:
+                raise ValueError(f"{name} must be of {', '.join(known)}, got {value!r}")
     for kind in given.coefficients:
         rng = _generator(given.seed, KINDS.index(kind))
         U = np.linalg.qr(rng.standard_normal((given.d, given.K * given.p)))[0].T.reshape(given.K, given.p, given.d)
@@ -92,13 +96,7 @@ def total(given: Parameters) -> int:
 
 
 def tokens(kind: str, n: int, U: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """n tokens, each in one of the subspaces with bases in the rows of U ``(K, p, d)``.
-
-    Raises
-    ------
-    ValueError
-        There is no such law of coefficients.
-    """
+    """n tokens, each in one of the subspaces with bases in the rows of U ``(K, p, d)``."""
     K, p, _ = U.shape
     labels = rng.integers(K, size=n)
     if kind == "gaussian":
@@ -109,15 +107,13 @@ def tokens(kind: str, n: int, U: np.ndarray, rng: np.random.Generator) -> np.nda
         a = rng.exponential(np.sqrt(1 / 2), size=(n, p))
     elif kind == "sparse":
         a = rng.standard_normal((n, p)) * (rng.random((n, p)) < 1 / p) * np.sqrt(p)
-    elif kind == "single":
-        a = rng.standard_normal((n, 1)) * np.eye(p)[rng.integers(p, size=n)] * np.sqrt(p)
     else:
-        raise ValueError(f"coefficients must be one of {', '.join(KINDS)}, got {kind!r}")
+        a = rng.standard_normal((n, 1)) * np.eye(p)[rng.integers(p, size=n)] * np.sqrt(p)
     return np.einsum("np,npd->nd", a, U[labels])
 
 
 def distinct(code: np.ndarray, W: np.ndarray, U: np.ndarray, *, signed: bool) -> list[int]:
-    """How many distinct live features each subspace has; ``code`` is ``(n, m)``, features are the rows of W ``(m, d)``."""
+    """How many distinct live features each subspace has: rows of W ``(m, d)``, with codes ``(n, m)``."""
     W = W / np.linalg.norm(W, axis=1, keepdims=True)
     mass = np.abs(code).sum(axis=0)
     live = (np.mean(code != 0, axis=0) >= ACTIVE) & (mass >= FAIR * mass.mean()) & (mass > 0)
@@ -152,7 +148,7 @@ def figure(rows: Sequence[Row]) -> Figure:
             Curve("all the room is used", widths, widths),
         ),
         points=tuple(points),
-        caption=f"Subspaces of dimension p = {p}, {'signed codes of dictionary learning' if method == 'dictionary' else 'an autoencoder'}; "
+        caption=f"Subspaces of dimension p = {p}; {method}; "
         "a line for each law of the coefficients. Directions within 18° count once.",
     )
 
@@ -184,8 +180,6 @@ def _learned(
     if method == "autoencoder":
         model = sparse_autoencoder.train(learn, m, lam=given.lam, steps=given.steps, rate=1e-2, seed=given.seed)
         return model.code(count), model.decode
-    if method != "dictionary":
-        raise ValueError(f"methods must be of {', '.join(METHODS)}, got {method!r}")
     try:
         from sklearn.decomposition import MiniBatchDictionaryLearning
         from sklearn.exceptions import ConvergenceWarning

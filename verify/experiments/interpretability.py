@@ -57,9 +57,9 @@ def run(given: Parameters) -> Iterator[Row]:
     """A row for each kind of tokens and bases, and λ; "… at 0" is before, the same name alone after.
 
     "nonzero": share of entries that are not zero. "inside": mean over tokens of the largest share of ‖z‖² in one of the
-    subspaces. "aligned": mean of the largest share in one coordinate. Tokens that are zero are left out of both. "moved":
-    the last layer's change of the tokens, relative. "minor" and "principal": for one subspace, K = 1, that is free to
-    turn, the share of the U of largest R − Rᶜ that lies in the p least and in the p first principal directions of Z at 0.
+    subspaces. "aligned": mean of the largest share in one coordinate. Tokens that are zero are left out of both.
+    "moved": the last layer's change of the tokens, relative. "minor" and "principal": for one subspace, K = 1, that is
+    free to turn, the share of the U of largest R − Rᶜ in the p least and in the p first principal directions of Z at 0.
     """
     for name, known in (("tokens", TOKENS), ("bases", BASES)):
         for value in getattr(given, name):
@@ -139,7 +139,7 @@ def measured(objective: srr.SparseRateReduction, Z: np.ndarray) -> dict[str, flo
 
 
 def best_single_subspace(Z: np.ndarray, p: int, *, eps: float, seed: int) -> tuple[float, float]:
-    """The U of one subspace that makes R(Z) − R(ZU) largest, by L-BFGS: its share in the minor and principal directions.
+    """The U that makes R(Z) − R(ZU) largest, by L-BFGS: its share in the p minor and in the p principal directions.
 
     Exactly: R(ZU) = ½ log det(I + β UᵀZᵀZU) lies between its values at the p least and at the p first principal
     directions, for every orthonormal U (the separation theorem of Poincaré). So R − Rᶜ is largest at the minor ones.
@@ -173,7 +173,7 @@ def figure(rows: Sequence[Row]) -> Figure:
         ),
         curves=(Curve("everything", (1.0, 1.0), (heights[-1], heights[0])),),
         y_ticks=tuple(zip(places, heights, strict=True)),
-        caption="Means over the tokens. Mixture: tokens of the subspaces; control: a Gaussian with the same second moment.",
+        caption="Means over tokens. Mixture: tokens of the subspaces; control: a Gaussian of equal second moment.",
     )
 
 
@@ -198,7 +198,7 @@ def verdict(rows: Sequence[Row]) -> str:
     elif min(row["principal"] for row in rows) > 0.99:
         pca = "For K = 1 the best subspace is that of PCA"
     else:
-        pca = f"For K = 1 the best subspace has a share of {minor:.2f} in the minor, at most {principal:.2f} in the principal"
+        pca = f"For K = 1 the best subspace is {minor:.2f} in the minor, at most {principal:.2f} in the principal one"
     return ". ".join(said) + f". {pca}."
 
 

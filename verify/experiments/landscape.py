@@ -18,7 +18,7 @@ from verify.figure import Curve, Figure, Points
 
 PROBLEMS = ("sphere", "regularised")
 NEAR, SEEN = 1e-5, 1e-3
-"""Relative distance to the optimum within which it counts as reached; share of a squared singular value that is seen."""
+"""Relative distance within which an optimum counts as reached; share of a squared singular value that is seen."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Parameters:
 def run(given: Parameters) -> Iterator[Row]:
     """A row for each problem, and precision, or λ and scale of the starts.
 
-    "reached" counts starts that end within 10⁻⁵ of the maximum that theory gives, relative to it; "local" those that end so
-    near to one of the local maxima of theory, in which class k has r_k equal singular values; "vanished" those that end
-    at tokens of zero. "equal" is the largest spread of the singular values of a class, at the best end.
+    "reached" counts starts that end within 10⁻⁵ of the maximum of theory, relative to it; "local" those that end so
+    near to one of the local maxima of theory, in which class k has r_k equal singular values; "vanished" those that
+    end at tokens of zero. "equal" is the largest spread of the singular values of a class, at the best end.
     """
     for problem in given.problems:
         if problem not in PROBLEMS:
@@ -196,8 +196,8 @@ def verdict(rows: Sequence[Row]) -> str:
         never = [row for row in mine if not row["reached"]]
         differ = [row for row in mine if row["reached"] and row["ranks"] != row["ranks theory"]]
         name = "eps" if problem == "sphere" else "lam"
-        text = f"{problem}: {reached} of {starts} starts reach the maximum of theory, {above} exceed it, {local} end at one "
-        text += "of its local maxima"
+        text = f"{problem}: {reached} of {starts} starts reach the maximum of theory, {above} exceed it, {local} end "
+        text += "at one of its local maxima"
         if never:
             text += f"; none reaches it at {name} = " + ", ".join(dict.fromkeys(f"{row[name]:g}" for row in never))
         if differ:

@@ -16,8 +16,8 @@ from verify.experiments.experiment import Experiment, Row
 from verify.figure import Figure, Points
 
 CLASSIFIERS = ("redunet", "estimated", "subspace", "affine", "logistic")
-"""The nearest subspace of ReduNet's features, the memberships that its next layer would estimate, the nearest subspace of
-the tokens, the nearest affine subspace (means and principal directions of the classes), logistic regression."""
+"""The nearest subspace of ReduNet's features, the memberships that its next layer would estimate, the nearest subspace
+of the tokens, the nearest affine subspace (means and principal directions of the classes), logistic regression."""
 ENERGY, RUIN = 0.95, -0.1
 
 
@@ -166,7 +166,7 @@ def _logistic(X: np.ndarray, labels: np.ndarray, Y: np.ndarray) -> np.ndarray:
 
 
 def figure(rows: Sequence[Row]) -> Figure:
-    """Accuracy over the samples of a class, for the last kind of data: a line for each classifier, and for each step."""
+    """Accuracy over the samples of a class, for the last kind of data: a line for each classifier and step."""
     data = rows[-1]["data"]
     mine = [row for row in rows if row["data"] == data]
     points = []
@@ -187,8 +187,8 @@ def figure(rows: Sequence[Row]) -> Figure:
         y_label="accuracy on tokens held out",
         points=tuple(points),
         x_log=True,
-        caption=f"Mean over {mine[0]['draws']} draws of the labelled tokens. ReduNet is built forward from them, without "
-        "training; its features go to the nearest subspace.",
+        caption=f"Mean over {mine[0]['draws']} draws of the labelled tokens. ReduNet is built forward from them, "
+        "without training; its features go to the nearest subspace.",
     )
 
 
@@ -205,8 +205,8 @@ def verdict(rows: Sequence[Row]) -> str:
         said.append(
             f"{data}, {'safe step' if step == 'safe' else f'step {step:g}'}: the layers change the accuracy of the "
             f"nearest subspace by {min(gains.values()):+.3f} to {max(gains.values()):+.3f}, to the better with "
-            f"{_listed(helped)} labelled tokens a class, and ruin it with {_listed(ruined)}; with {last['samples']} the "
-            f"rank of a class goes from {last['rank at 0']:.3g} to {last['rank']:.3g}; the largest membership is "
+            f"{_listed(helped)} labelled tokens a class, and ruin it with {_listed(ruined)}; with {last['samples']} "
+            f"the rank of a class goes from {last['rank at 0']:.3g} to {last['rank']:.3g}; the largest membership is "
             f"{last['sharp']:.3f} on average and no class is given more than {crowded['crowd']:.0%} of the tokens"
         )
     return ". ".join(said) + "."

@@ -126,9 +126,9 @@ def verdict(rows: Sequence[Row]) -> str:
         )
         least = min(row["bound"] / row["rate"] for row in mine)
         said.append(
-            f"{kind}: it is a bound {where} (without noise on {sum(row['holds'] for row in clean)} of {len(clean)}; least "
-            f"ratio {least:.3f}); the safe step lowered it on {sum(row['bound fell'] for row in mine)} and the rate on "
-            f"{sum(row['rate fell'] for row in mine)} of {len(mine)}"
+            f"{kind}: it is a bound {where} (without noise on {sum(row['holds'] for row in clean)} of {len(clean)}; "
+            f"least ratio {least:.3f}); the safe step lowered it on {sum(row['bound fell'] for row in mine)} and the "
+            f"rate on {sum(row['rate fell'] for row in mine)} of {len(mine)}"
         )
     return ". ".join(said) + "."
 

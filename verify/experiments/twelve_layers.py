@@ -74,14 +74,11 @@ def run(given: Parameters) -> Iterator[Row]:
             raise ValueError(f"halves must be of {', '.join(HALVES)}, got {halves!r}")
     for rule, halves in product(given.rules, given.halves):
         problem = _problem(rule, given)
-        Z, depth = problem.Z, 0
-        start = measures(problem, Z)
-        for layer in problem.layers:
-            if depth + 1 > max(given.depths):
-                break
-            if start is not None and Z is not None:
+        Z: np.ndarray | None = problem.Z
+        start = measures(problem, problem.Z)
+        for depth, layer in enumerate(problem.layers, 1):
+            if Z is not None:
                 Z = _after(layer, Z, halves)
-            depth += 1
             if depth in given.depths:
                 now = measures(problem, Z) if Z is not None else dict.fromkeys(start)
                 yield {"rule": rule, "halves": halves, "depth": depth, **_beside(start, now)}
@@ -185,10 +182,11 @@ def verdict(rows: Sequence[Row]) -> str:
         falls = [rule for rule, (measure, rate) in pairs.items() if measure < 1 <= rate]
         hides = [rule for rule, (measure, rate) in pairs.items() if rate < 1 <= measure]
         said.append(
-            f"{'First halves' if halves == 'compress' else 'Whole layers'}: {len(lowered)} of {len(mine)} rules lowered "
-            f"Rc over {deepest} layers, {len(gone)} of them by shrinking the tokens below {GONE:.0%} of their norm; "
-            f"the official measure has a value for {len(pairs)}; it fell though Rc did not for {len(falls)} "
-            f"({', '.join(falls) or 'none'}), and Rc fell though it did not for {len(hides)} ({', '.join(hides) or 'none'})"
+            f"{'First halves' if halves == 'compress' else 'Whole layers'}: {len(lowered)} of {len(mine)} rules "
+            f"lowered Rc over {deepest} layers, {len(gone)} of them by shrinking the tokens below {GONE:.0%} of their "
+            f"norm; the official measure has a value for {len(pairs)}; it fell though Rc did not for {len(falls)} "
+            f"({', '.join(falls) or 'none'}), and Rc fell though it did not for {len(hides)} "
+            f"({', '.join(hides) or 'none'})"
         )
     return ". ".join(said) + "."
 
