@@ -89,8 +89,8 @@ def total(given: Parameters) -> int:
 
 
 def figure(rows: Sequence[Row]) -> Figure:
-    """SNR over depth, of the largest noise: a line of theory for each threshold, and what was measured."""
-    noise = max(row["noise"] for row in rows)
+    """SNR over depth, of the least noise: a line of theory for each threshold, and what was measured."""
+    noise = min(row["noise"] for row in rows)
     curves, points = [], []
     for threshold in dict.fromkeys(row["threshold"] for row in rows):
         mine = [row for row in rows if (row["threshold"], row["noise"]) == (threshold, noise)]
@@ -105,6 +105,7 @@ def figure(rows: Sequence[Row]) -> Figure:
         curves=tuple(curves),
         points=tuple(points),
         y_log=True,
+        y_ticks=tuple((f"{y:g}", y) for y in (1.0, 3.0, 10.0, 30.0, 100.0)),
         caption=f"Tokens of the theorem with noise δ = {noise:g}. For the softmax theory is drawn with τ = 1.",
     )
 
