@@ -170,6 +170,13 @@ def test_which_features_are_counted():
     assert feature_splitting.distinct(code, W, U, signed=False) == [2, 1]
 
 
+def test_whether_more_features_pay_is_read_from_the_losses():
+    row = {"method": "dictionary", "coefficients": "single", "p": 2, "features": 4.0, "most": 4}
+    for losses, word in (((0.2, 0.1), "single"), ((0.1, 0.2), "none")):
+        rows = [{**row, "width": width, "loss": loss} for width, loss in zip((2, 4), losses, strict=True)]
+        assert f"with a lower loss for {word}" in feature_splitting.verdict(rows)
+
+
 def test_one_more_feature_than_the_dimension_helps_where_two_coefficients_are_there_at_once():
     """The least of ½‖x − Dc‖² + λ‖c‖₁ at x = (t, t): 2λt − λ² with the axes, √2 λt − λ²/2 with the diagonal as well."""
     from sklearn.decomposition import sparse_encode

@@ -159,7 +159,7 @@ def bound(row: Row) -> int:
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """For each method, for which coefficients the widest dictionary has no more features than the conjecture allows."""
+    """For which coefficients the widest dictionary has more features than conjectured, and whether it pays."""
     said = []
     for method in dict.fromkeys(row["method"] for row in rows):
         mine = [row for row in rows if row["method"] == method]
@@ -167,10 +167,17 @@ def verdict(rows: Sequence[Row]) -> str:
         beyond = [row for row in widest if row["most"] > bound(row)]
         within = [row["coefficients"] for row in widest if row["most"] <= bound(row)]
         counts = ", ".join(f"{row['coefficients']} {row['features']:g} > {bound(row)}" for row in beyond)
-        parts = [f"goes on beyond the dimension ({counts})"] if beyond else []
+        pays = ", ".join(row["coefficients"] for row in beyond if row["loss"] < _enough(row, mine))
+        parts = [f"goes on beyond the dimension ({counts}), with a lower loss for {pays or 'none'}"] if beyond else []
         parts += [f"stops for {', '.join(within)}"] if within else []
         said.append(f"{method}: splitting {'; '.join(parts)}")
     return ". ".join(said) + "."
+
+
+def _enough(row: Row, rows: Sequence[Row]) -> float:
+    """The loss of the narrowest dictionary with room for as many features as the conjecture allows."""
+    same = [other for other in rows if other["coefficients"] == row["coefficients"] and other["width"] >= bound(row)]
+    return float(min(same, key=lambda other: other["width"])["loss"])
 
 
 def _learned(
