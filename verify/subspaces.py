@@ -34,6 +34,13 @@ def kept(Z: np.ndarray, U: np.ndarray) -> float:
     return float(np.sum(_energies(Z, U).max(axis=0))) / total if total else 1.0
 
 
+def own_part(Z: np.ndarray, U: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Each token projected onto the subspace of its label, U_sU_sᵀz, ``(n, d)``; the bases are orthonormal."""
+    own = U[labels]
+    inside: np.ndarray = np.einsum("ndp,np->nd", own, np.einsum("ndp,nd->np", own, Z))
+    return inside
+
+
 def _one_start(Z: np.ndarray, K: int, p: int, rng: np.random.Generator) -> np.ndarray:
     U = np.linalg.qr(rng.standard_normal((K, Z.shape[1], p)))[0]
     before = -1.0

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from verify.experiments.experiment import Experiment
 
-NAMES = ("phase-diagram",)
+NAMES = (
+    "phase-diagram",
+    "feature-splitting",
+    "room",
+    "twelve-layers",
+    "denoising",
+    "redunet",
+    "landscape",
+    "interpretability",
+    "attention-only",
+    "tost-bound",
+    "decoder-inversion",
+)
 """An experiment ``some-name`` is ``SOME_NAME`` in ``verify/experiments/some_name.py``."""
 
 

@@ -1,0 +1,301 @@
+"""Experiments: repeatable, complete, and with verdicts that follow their numbers."""
+
+import json
+
+import numpy as np
+import pytest
+
+import srr
+from verify import sparse_autoencoder
+from verify.experiments import (
+    NAMES,
+    attention_only,
+    denoising,
+    feature_splitting,
+    interpretability,
+    landscape,
+    load,
+    room,
+)
+from verify.experiments.results import to_json
+
+TINY = {
+    "phase-diagram": {"eps": (0.5,), "rules": ("exact", "residual"), "n": 8, "d": 4, "K": 2, "p": 2, "draws": 2},
+    "feature-splitting": {"coefficients": ("single",), "widths": (2, 4), "p": 2, "d": 4, "n": 512, "steps": 300},
+    "room": {"d": (300, 1000), "readings": ("|cos| <= 0.004", "sin >= 0.996")},
+    "twelve-layers": {"rules": ("exact", "residual", "conceptual"), "n": 12, "d": 8, "K": 2, "p": 4},
+    "denoising": {"gammas": (1e-4, 1e3), "tokens": (8, 64), "beside": (0,), "K": 3, "p": 32},
+    "redunet": {"data": ("mixture",), "samples": (2, 8), "d": 12, "K": 3, "layers": 5, "draws": 1, "held_out": 60},
+    "landscape": {"eps": (2.0,), "lam": (0.5,), "scales": (1.0,), "sizes": (4, 3), "d": 3, "starts": 3},
+    "interpretability": {"lam": (0.03,), "n": 12, "K": 2, "p": 2, "layers": 100},
+    "attention-only": {"thresholds": (0.55, 0.0), "noise": (0.05,), "layers": 3, "n": 12, "K": 3, "p": 32},
+    "tost-bound": {"eps": (0.3,), "noise": (0.0, 0.5), "n": 24, "d": 8, "K": 2},
+    "decoder-inversion": {"layers": (8, 16), "tokens": 4, "K": 2, "p": 8},
+}
+"""Parameters with which each takes about a second."""
+
+
+@pytest.fixture(scope="module")
+def results():
+    """Each experiment at its tiny size, run when it is first asked for."""
+    kept = {}
+
+    def result(name):
+        if name not in kept:
+            chosen = load(name)
+            kept[name] = chosen, chosen.with_parameters(TINY[name]), list(chosen.run(chosen.parameters(**TINY[name])))
+        return kept[name]
+
+    return result
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_runs_the_same_twice_and_says_all_it_promises(name, results):
+    assert name in NAMES
+    chosen, given, rows = results(name)
+    assert len(rows) == chosen.total(given) > 0
+    again = list(chosen.run(given))
+    assert to_json(chosen, given, rows) == to_json(chosen, given, again)
+    assert json.loads(to_json(chosen, given, rows))["rows"] == rows  # numbers, words, truth values and None alone
+    assert all(set(row) == set(rows[0]) for row in rows)
+    assert set(chosen.columns) <= set(rows[0])
+    assert chosen.with_parameters(dict(chosen.full)) == chosen.parameters(**chosen.full)
+    assert chosen.figure(rows).caption or name == "phase-diagram"
+    assert chosen.verdict(rows).endswith(".")
+
+
+OPPOSITE = {
+    "phase-diagram": ({"Rc fell": 0}, {"Rc fell": 2}, "never lowered", "always lowered"),
+    "feature-splitting": (
+        {"features": 2.0, "most": 2},
+        {"features": 9.0, "most": 9},
+        "stops for single",
+        "goes on beyond the dimension (single 9",
+    ),
+    "room": (
+        {"certain": True, "impossible": False},
+        {"certain": False, "impossible": True},
+        "at d = 1000 true",
+        "at d = 1000 false",
+    ),
+    "twelve-layers": (
+        {"Rc": 0.5, "Rc at 0": 1.0, "measure": 2.0, "measure at 0": 1.0},
+        {"Rc": 2.0, "Rc at 0": 1.0, "measure": 0.5, "measure at 0": 1.0},
+        "fell though Rc did not for 0",
+        "fell though Rc did not for 3",
+    ),
+    "denoising": ({"gradient": 0.9}, {"gradient": 0.1}, "Rc points to the nearest", "Rc never points to the nearest"),
+    "redunet": (
+        {"redunet": 0.2, "subspace": 0.9},
+        {"redunet": 0.9, "subspace": 0.2},
+        "ruin it with 2, 8",
+        "to the better with 2, 8",
+    ),
+    "landscape": ({"reached": 3}, {"reached": 0}, "3 of 3 starts reach", "none reaches it"),
+    "interpretability": (
+        {"inside at 0": 0.2, "inside": 0.9, "minor": 1.0},
+        {"inside at 0": 0.9, "inside": 0.2, "minor": 0.0, "principal": 1.0},
+        "one subspace rises",
+        "one subspace falls",
+    ),
+    "attention-only": ({"equal": True}, {"equal": False}, "holds in all 3 layers", "fails first in layer 1"),
+    "tost-bound": ({"holds": True}, {"holds": False}, "a bound always", "a bound never"),
+    "decoder-inversion": (
+        {"SNR": 1.0, "SNR encoded": 2.0, "Rc": 2.0, "Rc encoded": 1.0},
+        {"SNR": 1.0, "SNR encoded": 0.5, "Rc": 1.0, "Rc encoded": 2.0},
+        "less noisy (SNR times 2) and lowers",
+        "more noisy (SNR times 0.5) and raises",
+    ),
+}
+"""Rows changed one way and the other, and what the verdict then says."""
+
+
+@pytest.mark.parametrize("name", OPPOSITE)
+def test_the_verdict_follows_the_rows(name, results):
+    chosen, _, rows = results(name)
+    one, other, first, second = OPPOSITE[name]
+    said, opposite = (chosen.verdict([{**row, **change} for row in rows]) for change in (one, other))
+    assert first in said
+    assert second not in said
+    assert second in opposite
+    assert first not in opposite
+
+
+def test_wrong_words_are_named():
+    for name, parameter in (
+        ("feature-splitting", "coefficients"),
+        ("feature-splitting", "methods"),
+        ("room", "readings"),
+        ("twelve-layers", "rules"),
+        ("twelve-layers", "halves"),
+        ("redunet", "data"),
+        ("landscape", "problems"),
+        ("interpretability", "tokens"),
+        ("interpretability", "bases"),
+        ("tost-bound", "memberships"),
+        ("decoder-inversion", "flows"),
+    ):
+        chosen = load(name)
+        with pytest.raises(ValueError, match=f"{parameter} must be .*'nonesuch'"):
+            list(chosen.run(chosen.parameters(**{**TINY[name], parameter: ("nonesuch",)})))
+
+
+# --- feature splitting ------------------------------------------------------------------------------------------
+
+
+def test_the_gradient_of_the_autoencoder():
+    rng = np.random.default_rng(0)
+    X, shapes = rng.standard_normal((20, 3)), ((3, 5), (5,), (5, 3), (3,))
+    weights = [rng.standard_normal(shape) for shape in shapes]
+    slopes = sparse_autoencoder.gradient(sparse_autoencoder.SparseAutoencoder(*weights), X, lam=0.3)
+    for i, slope in enumerate(slopes):
+        direction = rng.standard_normal(shapes[i])
+        values = []
+        for h in (1e-6, -1e-6):
+            moved = [w + h * direction if j == i else w for j, w in enumerate(weights)]
+            values.append(sparse_autoencoder.loss(sparse_autoencoder.SparseAutoencoder(*moved), X, lam=0.3))
+        assert (values[0] - values[1]) / 2e-6 == pytest.approx(np.sum(slope * direction), rel=1e-6)
+
+
+def test_which_features_are_counted():
+    U = np.stack([np.eye(4)[:2], np.eye(4)[2:]])  # bases in rows
+    near = [np.cos(0.1), np.sin(0.1), 0, 0]
+    W = np.array([[1.0, 0, 0, 0], [-1, 0, 0, 0], near, [0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 1, 0], [0, 0, 0, 1]])
+    code = np.ones((2000, 7))
+    code[:, 6] = 0
+    code[0, 6] = 1  # active on too few tokens
+    assert feature_splitting.distinct(code, W, U, signed=True) == [2, 1]
+    assert feature_splitting.distinct(code, W, U, signed=False) == [3, 1]
+    code[:, 3] = 0.01  # far below its fair share
+    assert feature_splitting.distinct(code, W, U, signed=False) == [2, 1]
+
+
+def test_whether_more_features_pay_is_read_from_the_losses():
+    row = {"method": "dictionary", "coefficients": "single", "p": 2, "features": 4.0, "most": 4}
+    for losses, word in (((0.2, 0.1), "single"), ((0.1, 0.2), "none")):
+        rows = [{**row, "width": width, "loss": loss} for width, loss in zip((2, 4), losses, strict=True)]
+        assert f"with a lower loss for {word}" in feature_splitting.verdict(rows)
+
+
+def test_one_more_feature_than_the_dimension_helps_where_two_coefficients_are_there_at_once():
+    """The least of ½‖x − Dc‖² + λ‖c‖₁ at x = (t, t): 2λt − λ² with the axes, √2 λt − λ²/2 with the diagonal as well."""
+    from sklearn.decomposition import sparse_encode
+
+    lam, x = 0.1, np.array([[1.0, 1.0]])
+
+    def least(D):
+        code = sparse_encode(x, D, algorithm="lasso_cd", alpha=lam, max_iter=100000)
+        return float(np.sum((x - code @ D) ** 2) / 2 + lam * np.abs(code).sum())
+
+    axes = np.eye(2)
+    assert least(axes) == pytest.approx(2 * lam - lam**2, abs=1e-6)
+    with_diagonal = least(np.vstack([axes, np.ones((1, 2)) / np.sqrt(2)]))
+    assert with_diagonal == pytest.approx(np.sqrt(2) * lam - lam**2 / 2, abs=1e-6)
+    assert with_diagonal < least(axes) - 0.01
+
+
+def test_splitting_stops_for_single_coefficients_and_not_for_gaussian_ones():
+    given = feature_splitting.Parameters(
+        methods=("dictionary",), coefficients=("single", "gaussian"), widths=(6,), p=2, d=4, n=1024
+    )
+    single, gaussian = feature_splitting.run(given)
+    assert (single["least"], single["most"]) == (2, 2)
+    assert gaussian["least"] > 2
+
+
+# --- the others -------------------------------------------------------------------------------------------------
+
+
+def test_room_for_a_thousand_and_not_for_billions(results):
+    _, _, rows = results("room")
+    cosine = next(row for row in rows if row["d"] == 1000 and row["reading"] == "|cos| <= 0.004")
+    assert cosine["impossible"]
+    assert cosine["log10 most"] == pytest.approx(np.log10(1016))  # d(1 − c²)/(1 − dc²) = 1016.24
+    sine = next(row for row in rows if row["d"] == 1000 and row["reading"] == "sin >= 0.996")
+    assert sine["least"] == 2**28
+    assert not sine["certain"]
+    assert not sine["impossible"]
+    assert float(room.READINGS["angle >= 89.64 degrees"]()) == pytest.approx(np.cos(np.deg2rad(89.64)) ** 2, rel=1e-12)
+    assert cosine["random"] < 0.2 < 0.99 < sine["random"]
+
+
+def test_the_official_measure_falls_where_attention_raises_the_rate(results):
+    _, _, rows = results("twelve-layers")
+    halves = {row["rule"]: row for row in rows if row["halves"] == "compress"}
+    assert halves["exact"]["Rc"] < halves["exact"]["Rc at 0"]
+    assert halves["conceptual"]["Rc"] > halves["conceptual"]["Rc at 0"]
+    assert halves["conceptual"]["measure"] < halves["conceptual"]["measure at 0"]
+
+
+def test_the_gradient_reaches_the_cosine_of_theory_in_its_window_alone(results):
+    _, _, rows = results("denoising")
+    few = {row["gamma"]: row for row in rows if row["tokens"] == 8}
+    assert few[1e3]["theory"] == pytest.approx(np.sqrt(2 * 24 / 64))
+    assert few[1e3]["gradient"] == pytest.approx(few[1e3]["theory"], abs=0.05)
+    assert few[1e3]["SNR step"] == pytest.approx(few[1e3]["SNR theory"], rel=0.1)
+    assert few[1e-4]["gradient"] < 0.1 < 0.99 < few[1e-4]["shrinks"]
+    many = [row["gradient"] for row in rows if row["tokens"] == 64]
+    assert max(many) < 0.1
+    assert min(row["score"] for row in rows) > 0.99
+    assert denoising.gain(8, 0, 3, 8) == 1
+
+
+def test_ends_of_ascent_are_local_maxima_of_theory(results):
+    _, _, rows = results("landscape")
+    assert all(row["local"] == row["starts"] for row in rows)
+    assert not any(row["above"] for row in rows)
+    best = landscape.unconstrained_ranks((4, 3), 3, 2.0)
+    assert best.value == pytest.approx(max(landscape.local_maxima((4, 3), 3, eps=2.0, lam=None)))
+
+
+def test_the_control_has_the_second_moment_of_the_mixture_and_not_its_structure():
+    given = interpretability.Parameters()
+    mixture, control = (interpretability._drawn(given, kind, "rotated") for kind in ("mixture", "control"))
+    assert np.allclose(mixture[1].T @ mixture[1], control[1].T @ control[1], atol=1e-12)
+    objective = srr.SparseRateReduction(mixture[0], 0.5, 0.1)
+    inside = [interpretability.measured(objective, Z)["inside"] for _, Z in (mixture, control)]
+    assert inside[0] > 0.9 > 0.6 > inside[1]
+    reductions = [interpretability.measured(objective, Z)["dR"] for _, Z in (mixture, control)]
+    assert reductions[0] == pytest.approx(reductions[1])
+
+
+def test_one_free_subspace_ends_in_the_minor_directions(results):
+    _, _, rows = results("interpretability")
+    assert min(row["minor"] for row in rows) > 0.999
+    assert max(row["principal"] for row in rows) < 1e-3
+    assert rows[0]["nonzero"] < rows[0]["nonzero at 0"]
+
+
+def test_snr_grows_as_the_theorem_says_in_the_first_layer_and_not_with_the_softmax(results):
+    _, _, rows = results("attention-only")
+    thresholded = [row for row in rows if row["threshold"] == 0.55]
+    assert thresholded[0]["equal"]
+    assert thresholded[0]["SNR"] == pytest.approx(thresholded[0]["theory"])
+    assert thresholded[0]["rest"] == pytest.approx(1)
+    assert thresholded[0]["signal"] == pytest.approx(1.275)
+    assert not next(row for row in rows if row["threshold"] == "softmax")["equal"]
+    Z = np.array([[3.0, 0, 4.0]])
+    U = np.eye(3)[None, :, :2]
+    assert attention_only.parts(Z, U, np.array([0])) == (3, 4)
+
+
+def test_the_bound_of_tost_needs_labels_and_no_noise(results):
+    _, _, rows = results("tost-bound")
+    for row in rows:
+        assert row["holds"] == (row["memberships"] == "labels" and row["noise"] == 0)
+
+
+def test_a_round_trip_costs_half_with_twice_the_layers(results):
+    _, _, rows = results("decoder-inversion")
+    for before, after in ((rows[0], rows[1]), (rows[2], rows[3])):
+        assert before["flow"] == after["flow"]
+        assert after["error"] == pytest.approx(before["error"] / 2, rel=0.15)
+
+
+def test_redunet_and_its_baselines_on_separable_tokens():
+    chosen = load("redunet")
+    given = chosen.parameters(**{**TINY["redunet"], "noise": 0.01, "coherence": "orthogonal", "samples": (12,)})
+    for row in chosen.run(given):
+        assert row["subspace"] == row["affine"] == row["redunet"] == 1
+        assert row["reduction"] > row["reduction at 0"]
+        assert row["rank at 0"] <= 4
