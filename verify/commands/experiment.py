@@ -50,11 +50,13 @@ def experiment(
     from verify.terminal import page, progress
 
     if name is None:
+        from rich.padding import Padding
+
         with page() as console:
             for each in NAMES:
                 found = load(each)
                 console.print(f"{each}: {found.title}")
-                console.print(f"  {found.question}")
+                console.print(Padding(found.question, (0, 0, 0, 2)))
         return 0
     with user_input():
         chosen = load(name)
@@ -99,7 +101,7 @@ def _print(console: Console, chosen: Experiment, rows: list[Row]) -> None:
     console.print(chosen.question)
     table = Table(box=None, pad_edge=False)
     for column in chosen.columns:
-        table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
+        table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right", overflow="fold")
     for row in rows:
         table.add_row(*(_short(row[column]) for column in chosen.columns))
     console.print(table)
