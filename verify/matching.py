@@ -184,7 +184,8 @@ class _Search:
                 return other._found(*found, also=tuple(changed))
         for precision in PRECISIONS.values():
             if precision.unit > self.precision.unit and (found := self._in_lower(precision)):
-                return self._found(*found, also=(f"computed in {precision.name} (not: {self.precision.name})",))
+                low = f"computed in {precision.name}, or off by no more than that (not: {self.precision.name})"
+                return self._found(*found, also=(low,))
         near = self.wanted or min(self.kind.named, key=lambda near: self._gap(near.form))
         return self._match("unknown", near, near.form, (), ())
 
@@ -210,6 +211,8 @@ class _Search:
         return others if self.wanted is None else (self.wanted, *others)
 
     def _candidates(self, first: Form | None, departures: int) -> Iterator[tuple[Named, Form]]:
+        if self.wanted is not None:
+            yield self.wanted, self.wanted.form
         if first is not None:
             yield min(self._named(), key=lambda near: len(first.differences(near.form))), first
         for count in range(departures + 1):
