@@ -157,7 +157,10 @@ def crosscheck(
     if isinstance(target, Subject):
         target = (target,)
     if isinstance(target, Iterable) and not hasattr(target, "state_dict"):
-        return CrossCheck("operators", None, tuple(_checked(subject, seed) for subject in target))
+        findings = tuple(_checked(subject, seed) for subject in target)
+        if not findings:
+            raise ValueError("target must have at least one operator, got none")
+        return CrossCheck("operators", None, findings)
     from verify.comparison_torch import network
 
     return network(target, layout=layout, constants=dict(constants or {}), inputs=inputs, seed=seed)

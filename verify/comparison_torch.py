@@ -16,6 +16,7 @@ from verify.capture import CaptureError, capture, given_by, refuse_compiled
 from verify.comparison import CrossCheck, Finding, tokens
 from verify.forms import KINDS, Form
 from verify.layouts import LAYOUTS, constants_of, recognise
+from verify.layouts.description import heads_of
 from verify.layouts.layout import Layout, Operator
 from verify.matching import Example, match
 
@@ -36,6 +37,8 @@ def network(
     for name, a in state.items():
         if a.is_floating_point() and not torch.isfinite(a).all():
             raise ValueError(f"target must have finite weights, got {a[~torch.isfinite(a)][0]} in {name}")
+    if isinstance(layout, str) and layout not in LAYOUTS:
+        raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
     plan = recognise(state) if layout is None else LAYOUTS[layout] if isinstance(layout, str) else layout
     constants = {**constants_of(model), **constants}
     exact = _in_float64(model)
@@ -43,6 +46,9 @@ def network(
     for operator in operators:
         if operator.kind not in KINDS:
             raise ValueError(f"layout must have operators of known kinds, got {operator.kind} in {plan.name}")
+        projection = operator.weights.get("projection", operator.weights.get("value"))
+        if projection is not None and "heads" in operator.constants:
+            heads_of(projection, int(operator.constants["heads"]))  # where heads that do not fit are named
     trunk = exact.get_submodule(plan.trunk)
     fed = _trunk_inputs(operators, _longest(plan, state), inputs, seed)
     taps = [tap for operator in operators for tap in (*operator.reads, operator.gives)]

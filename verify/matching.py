@@ -192,12 +192,12 @@ class _Search:
     def _in_lower(self, precision: Precision) -> tuple[Named, Form] | None:
         """A named form from which rounding in a lower precision explains the distance.
 
-        Its bound says nothing about some examples; it must hold on those that it does say something about, and over all
+        Its bound says nothing about some examples; it must hold on those that it does say something about, and on each
         of them the difference must be of the size that rounding usually has.
         """
         lower = replace(self, precision=precision)
         for near in self._named():
-            gap = self._gap(near.form)
+            gap = max(replace(self, examples=(example,))._gap(near.form) for example in self.examples)
             telling = [e for e in self.examples if np.isfinite(gap) and lower._bound_share(near.form, e) < 0.1]
             if gap < 16 * precision.unit and telling and replace(lower, examples=tuple(telling))._agrees(near.form):
                 return near, near.form
@@ -275,7 +275,7 @@ class _Search:
         try:
             given = tuple(exact(a, precision or self.precision) for a in example.reads)
             value = form(*given, weights=self.weights, constants=self.constants)
-        except (ValueError, KeyError, IndexError):
+        except (ValueError, KeyError, IndexError, ZeroDivisionError):
             return None  # shapes that this form cannot have
         return value.value, value.error
 
