@@ -144,8 +144,9 @@ def moments(Z: Iterable[Array], *, method: str = "gram") -> Moments:
     if not parts:
         raise ValueError("Z must have at least one token, got none")
     whole = reduce(merge, parts)
-    if not bool(array_namespace(whole.matrix).all(array_namespace(whole.matrix).isfinite(whole.matrix))):
-        raise ValueError(f"Z must have second moments that {whole.matrix.dtype} can hold, got some beyond; scale Z down")
+    xp = array_namespace(whole.matrix)
+    if not bool(xp.all(xp.isfinite(whole.matrix))):
+        raise ValueError(f"Z must have second moments that {whole.matrix.dtype} can hold, got some that overflow")
     return whole
 
 
@@ -210,7 +211,11 @@ def second_moments(S: Array, n: int) -> Moments:
         raise ValueError(f"S must be symmetric, got entries {float(off):.2g} apart from their transposes")
     if float(xp.min(xp.linalg.diagonal(S))) < 0:
         raise ValueError(f"S must have no negative diagonal, got {float(xp.min(xp.linalg.diagonal(S))):.2g}")
-    return Moments(count(n, "n"), "gram", (S + S.T) / 2, n)
+    whole = Moments(count(n, "n"), "gram", (S + S.T) / 2, n)
+    least = float(xp.min(xp.linalg.eigvalsh(whole.matrix)))
+    if least < -16 * (S.shape[0] + math.sqrt(whole.n)) * _arrays.unit_roundoff(S) * float(size) * S.shape[0]:
+        raise ValueError(f"S must be positive semidefinite, got an eigenvalue {least:.2g}")
+    return whole
 
 
 # --- rates ------------------------------------------------------------------------------------------------------
