@@ -123,12 +123,15 @@ def moments(Z: Iterable[Array], *, method: str = "gram") -> Moments:
         raise TypeError(f"Z must be an iterable of blocks, got {type(Z).__name__}")
     # Like the digits of a binary counter: at place i the moments of 2^i blocks, if any.
     digits: list[Moments | None] = []
+    first = None
     for index, block in enumerate(Z):
-        namespace(**{f"Z[{index}]": block})
+        name = f"Z[{index}]"
+        namespace(**{name: block} if first is None else {"Z[0]": first, name: block})
         if len(block.shape) == 2 and block.shape[0] == 0:
             continue
-        require_shape(block, ("n", "d"), f"Z[{index}]")
-        require_finite(block, f"Z[{index}]")
+        require_shape(block, ("n", "d" if first is None else first.shape[1]), name)
+        require_finite(block, name)
+        first = block[:1, :] if first is None else first
         carried = _of_block(block, method)
         for place, waiting in enumerate(digits):
             if waiting is None:
@@ -140,7 +143,11 @@ def moments(Z: Iterable[Array], *, method: str = "gram") -> Moments:
     parts = [part for part in digits if part is not None]
     if not parts:
         raise ValueError("Z must have at least one token, got none")
-    return reduce(merge, parts)
+    whole = reduce(merge, parts)
+    xp = array_namespace(whole.matrix)
+    if not bool(xp.all(xp.isfinite(whole.matrix))):
+        raise ValueError(f"Z must have second moments that {whole.matrix.dtype} can hold, got some that overflow")
+    return whole
 
 
 def _of_block(block: Array, method: str) -> Moments:
@@ -204,7 +211,11 @@ def second_moments(S: Array, n: int) -> Moments:
         raise ValueError(f"S must be symmetric, got entries {float(off):.2g} apart from their transposes")
     if float(xp.min(xp.linalg.diagonal(S))) < 0:
         raise ValueError(f"S must have no negative diagonal, got {float(xp.min(xp.linalg.diagonal(S))):.2g}")
-    return Moments(count(n, "n"), "gram", (S + S.T) / 2, n)
+    whole = Moments(count(n, "n"), "gram", (S + S.T) / 2, n)
+    least = float(xp.min(xp.linalg.eigvalsh(whole.matrix)))
+    if least < -16 * (S.shape[0] + math.sqrt(whole.n)) * _arrays.unit_roundoff(S) * float(size) * S.shape[0]:
+        raise ValueError(f"S must be positive semidefinite, got an eigenvalue {least:.2g}")
+    return whole
 
 
 # --- rates ------------------------------------------------------------------------------------------------------
@@ -305,6 +316,9 @@ def rate_reduction(
         raise ValueError(f"exactly one of U and parts must be given, got {'neither' if U is None else 'both'}")
     if parts is not None:
         whole = _whole(parts)
+        if Z is not None and (_required(Z, "Z").n, Z.matrix.shape) != (whole.n, whole.matrix.shape):
+            wanted = f"the {whole.n} tokens of dimension {whole.matrix.shape[0]} of its parts"
+            raise ValueError(f"Z must be {wanted}, got {Z.n} of dimension {Z.matrix.shape[0]}")
         (value, error), (inner, also) = _coding(whole if Z is None else Z, eps), _partition(parts, whole.n, eps)
     else:
         (value, error), (inner, also) = _coding(Z, eps), _subspaces(Z, U, eps)

@@ -15,10 +15,10 @@ from verify.models.crate import Crate
 DIM, HEADS = 12, 3
 
 
-def network(*, dtype: torch.dtype = torch.float64, depth: int = 2) -> Crate:
+def network(*, dtype: torch.dtype = torch.float64, depth: int = 2, size: int = 4) -> Crate:
     """A small CRATE without a fault."""
     torch.manual_seed(0)
-    return Crate(image_size=4, patch_size=2, channels=1, num_classes=3, dim=DIM, depth=depth, heads=HEADS).to(dtype)
+    return Crate(image_size=size, patch_size=2, channels=1, num_classes=3, dim=DIM, depth=depth, heads=HEADS).to(dtype)
 
 
 @dataclass(frozen=True)
@@ -177,6 +177,44 @@ def _subtracted(self, z):
     return z
 
 
+def _scaled(self, z):
+    return type(self).forward(self, 2 * z)
+
+
+def _normed_at_the_end(self, z):
+    return F.layer_norm(type(self).forward(self, z), z.shape[-1:])
+
+
+def _clipped(self, z):
+    for attend, sparsify in self.layers:
+        z = sparsify((attend(z) + z).clamp(-10, 10))
+    return z
+
+
+def _few_keys(self, z):
+    y = _heads(self, z)
+    logits = self.scale * y @ y.mT
+    logits[..., 6:] = -torch.inf
+    return _out(self, torch.softmax(logits, dim=-1) @ y)
+
+
+def _almost(self, z):
+    return (1 + 1e-7) * type(self).forward(self, z)
+
+
+def _seventh_unseen() -> nn.Module:
+    model = network(size=8)
+    for attend, _ in model.transformer.layers:
+        attend.fn.forward = types.MethodType(_few_keys, attend.fn)
+    return model
+
+
+def _hooked() -> nn.Module:
+    model = network()
+    model.transformer.register_forward_hook(lambda module, args, result: 2 * result)
+    return model
+
+
 def _functional_weights(self, z):
     for attend, sparsify in self.layers:
         half, W = attend(z) + z, sparsify.fn.weight
@@ -276,6 +314,12 @@ FAULTS = {
     "half precision inside": Fault(_attention(_half_inside), "computed in float16"),
     "single precision inside": Fault(_attention(_float_inside), "computed in float32"),
     "LayerNorm behind the half": Fault(_post_norm, "passed on as it is"),
+    "the trunk scales what comes in": Fault(_trunk(_scaled), "input of transformer to input of transformer.layers.0.0"),
+    "the trunk adds a LayerNorm": Fault(_trunk(_normed_at_the_end), "transformer.layers.1.1 to output of transformer"),
+    "a hook on the trunk": Fault(_hooked, "transformer.layers.1.1 to output of transformer"),
+    "large tokens are clipped": Fault(_trunk(_clipped), "the skip"),
+    "the seventh token is not seen": Fault(_seventh_unseen, "is no known form"),
+    "off by the rounding of another precision": Fault(_attention(_almost), "float32, or off by no more than that"),
     "dropout in evaluation": Fault(_attention(_dropout), "must give the same for the same input", refused=True),
     "its input changed in place": Fault(_ista(_in_place), "changed in place", refused=True),
     "weights taken without a call": Fault(

@@ -1,6 +1,7 @@
 """The cross-check: a right network is recognised, a wrong one is named or refused, and nothing wrong passes."""
 
 import json
+import types
 
 import networks
 import numpy as np
@@ -15,6 +16,7 @@ from verify.comparison import tokens
 from verify.forms import KINDS, named
 from verify.layouts import LAYOUTS, Tap, constants_of
 from verify.matching import Example, match
+from verify.models.crate import Crate
 
 DICTIONARY = np.random.default_rng(0).standard_normal((DIM, DIM)) / 3
 
@@ -118,6 +120,96 @@ def test_two_faults_in_one_operator_are_both_named():
     ]
 
 
+@pytest.mark.parametrize("name", ["crate_alpha", "vit", "bert", "tost", "cbsa", "depict", "redunet"])
+@pytest.mark.parametrize("end", ["in", "out"])
+def test_what_is_done_at_the_ends_of_a_trunk_is_found(name, end):
+    def forward(trunk, z):
+        once = type(trunk).forward
+        return once(trunk, 2 * z) if end == "in" else 2 * once(trunk, z)
+
+    model = networks.network(name)
+    trunk = model.get_submodule(LAYOUTS[name].trunk)
+    trunk.forward = types.MethodType(forward, trunk)
+    wrong = [finding.operator for finding in crosscheck(model).findings if not finding.match.passes]
+    assert len(wrong) == 1
+
+
+def test_a_scale_that_is_right_for_six_tokens_alone_is_found():
+    """n^-1/2 for p^-1/2: heads of dimension 6, and sets of 6 tokens."""
+    model = networks.network(
+        "crate", make=lambda: Crate(image_size=8, patch_size=2, num_classes=5, dim=12, depth=1, heads=2)
+    )
+    attend = model.transformer.layers[0][0].fn
+
+    def forward(self, z):
+        y = self.qkv(z).unflatten(-1, (2, -1)).transpose(1, 2)
+        return self.to_out((torch.softmax(z.shape[1] ** -0.5 * y @ y.mT, dim=-1) @ y).transpose(1, 2).flatten(2))
+
+    attend.forward = types.MethodType(forward, attend)
+    assert not crosscheck(model).passes
+
+
+def test_a_fault_that_one_token_alone_shows_is_found_between_submodules():
+    model = networks.network("bert")
+    for layer in model.encoder.layer:
+        layer.attention.self.forward = types.MethodType(
+            lambda self, z: type(self).forward(self, z) * (2 if z.shape[1] == 1 else 1), layer.attention.self
+        )
+    assert not crosscheck(model).passes
+
+
+def test_a_function_that_writes_to_its_input_is_judged_by_what_it_was_given():
+    def forward(Z):
+        Z += 1
+        return np.maximum(Z + 0.1 * (Z - Z @ DICTIONARY.T) @ DICTIONARY - 0.01, 0)
+
+    subject = Subject(forward, "ista", {"D": DICTIONARY}, {"eta": 0.1, "lam": 0.1})
+    assert not crosscheck(subject).passes
+
+
+def test_complex_results_are_refused():
+    subject = Subject(lambda Z: np.maximum(Z, 0) + 1j, "ista", {"D": DICTIONARY}, {"eta": 0.1, "lam": 0.1}, name="mine")
+    with pytest.raises(ValueError, match="mine must give real numbers, got complex128"):
+        crosscheck(subject)
+
+
+def test_an_operator_that_takes_more_than_its_tokens_is_called_again_with_all():
+    def attend(self, z, mask):
+        return type(self).forward(self, z) + mask, None
+
+    def half(self, z):
+        return self.output(self.self(z, torch.zeros(1, dtype=z.dtype))[0], z)
+
+    model = networks.network("bert")
+    for layer in model.encoder.layer:
+        layer.attention.self.forward = types.MethodType(attend, layer.attention.self)
+        layer.attention.forward = types.MethodType(half, layer.attention)
+    assert crosscheck(model).passes
+
+
+def test_a_layer_that_is_right_is_not_called_after_the_fault_of_the_last():
+    """The first leaves out its bias; the second has none to leave out."""
+
+    def forward(self, z):
+        return type(self).forward(self, z) - self.to_out[0].bias
+
+    model = network()
+    first, second = (attend.fn for attend, _ in model.transformer.layers)
+    with torch.no_grad():
+        first.to_out[0].bias.fill_(1)
+        second.to_out[0].bias.zero_()
+    first.forward = types.MethodType(forward, first)
+    verdicts = [f.match.verdict for f in crosscheck(model).findings if f.match.kind == "attention"]
+    assert verdicts[1] == "known"
+
+
+def test_a_network_that_does_not_run_is_refused_in_one_sentence():
+    model = network()
+    model.transformer.forward = lambda z: z.unflatten(1, (5, -1))
+    with pytest.raises(CaptureError, match=r"must run on tokens \(2, 6, 12\) in float64, .*; got RuntimeError"):
+        crosscheck(model)
+
+
 def test_a_fault_in_one_layer_of_many_is_found_there():
     model = network(depth=4)
     bad = model.transformer.layers[2][1].fn
@@ -217,6 +309,26 @@ def test_what_has_no_forms_yet_is_refused(name):
         crosscheck(networks.network(name), inputs=networks.feed(name))
 
 
+@pytest.mark.parametrize(
+    ("check", "message"),
+    [
+        (lambda: crosscheck([]), "target must have at least one operator"),
+        (lambda: crosscheck(network(), layout="nope"), "layout must be one of crate, "),
+        (
+            lambda: crosscheck(network(), constants={"heads": 5}),
+            "heads must divide the 12 rows of the projection, got 5",
+        ),
+        (
+            lambda: crosscheck(network(), constants={"heads": 0}),
+            "heads must divide the 12 rows of the projection, got 0",
+        ),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(check, message):
+    with pytest.raises(ValueError, match=message):
+        check()
+
+
 # --- capture ---
 
 
@@ -282,7 +394,10 @@ def test_the_command_names_what_it_finds(somewhere, capsys):
     )
     assert main(["crosscheck", "nets_one:network"]) == 0
     out = capsys.readouterr().out
-    assert "23 operators: 23 known" in out
+    assert "25 operators: 25 known" in out
+    assert "Not judged, outside the layers: pos_embedding, cls_token, to_patch_embedding, mlp_head." in " ".join(
+        out.split()
+    )
     assert max(map(len, out.splitlines())) <= 80
     assert main(["crosscheck", "nets_one:bad", "--json"]) == 1
     data = json.loads(capsys.readouterr().out)

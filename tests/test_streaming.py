@@ -193,7 +193,9 @@ GOOD = moments([tokens()])
         (lambda: moments([tokens()], method="svd"), ValueError, "method must be"),
         (lambda: moments([tokens(), [1.0]]), TypeError, r"Z\[1\] must be"),
         (lambda: moments([tokens()[0]]), ValueError, r"Z\[0\] must have shape"),
-        (lambda: moments([tokens(), tokens(d=4)]), ValueError, "second must have shape"),
+        (lambda: moments([tokens(), tokens(d=4)]), ValueError, r"Z\[1\] must have shape \(n, 6\)"),
+        (lambda: streaming.rate_reduction(GOOD, parts=[moments([tokens()[:9]])], eps=0.5), ValueError, "the 9 tokens"),
+        (lambda: second_moments(np.array([[1.0, 2.0], [2.0, 1.0]]), 4), ValueError, "S must be positive semidefinite"),
         (lambda: moments([tokens(), np.full((2, d), np.nan)]), ValueError, r"Z\[1\] must be finite"),
         (lambda: moments([tokens(), tokens().astype(np.float32)]), TypeError, "dtype"),
         (lambda: blocks(np.ones(3)), ValueError, r"Z must have shape \(n, d\)"),
@@ -229,3 +231,11 @@ def test_no_warning_where_nothing_is_lost():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         streaming.coding_rate(GOOD, eps=0.5)
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(np.float64, 1e200), (np.float32, 1e25)])
+def test_moments_that_overflow_are_refused(dtype, scale):
+    Z = (scale * tokens()).astype(dtype)
+    with np.errstate(over="ignore"), pytest.raises(ValueError, match=f"second moments that {dtype.__name__} can hold"):
+        moments([Z])
+    assert streaming.coding_rate(moments([Z], method="qr"), eps=0.5) > 0

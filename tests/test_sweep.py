@@ -120,12 +120,13 @@ def test_a_cell_that_fails_is_kept_with_its_error_and_the_rest_goes_on(tmp_path,
     assert [cell["error"] is None for cell in cells] == [True, False, True, False]
 
 
-def test_other_parameters_and_another_version_are_other_cells(monkeypatch):
+def test_other_parameters_and_other_code_are_other_cells(monkeypatch):
     first = sweep.key_of("phase-diagram", {"seed": 0})
     assert first != sweep.key_of("phase-diagram", {"seed": 1})
     assert first != sweep.key_of("other", {"seed": 0})
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "other")
-    assert first != sweep.key_of("phase-diagram", {"seed": 0})
+    monkeypatch.setattr(sweep, "_code", lambda: "other")
+    other = sweep.key_of("phase-diagram", {"seed": 0})
+    assert first != other
 
 
 # --- what is killed ---
@@ -281,3 +282,58 @@ def test_bad_options_are_refused(tmp_path, monkeypatch, capsys, options, message
     monkeypatch.chdir(tmp_path)
     assert main(["sweep", str(design(tmp_path, 2)), *options]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[grid]\nseed = [" + "1, " * 400 + "]\nn = [" + "1, " * 400 + "]",
+            "line 2: grid must have at most 100000 cells",
+        ),
+        ("[random]\nsamples = 1000000000\nseed = 1\nnoise = {low = 0.0, high = 1.0}", "samples must be at most 100000"),
+        ("[random]\nsamples = 3\nnoise = {low = 0.0, high = inf}", "noise must have log true or false and ends below"),
+        (
+            "[random]\nsamples = 3\nn = {low = 1, high = 100000000000000000000}",
+            "n must have log true or false and ends",
+        ),
+        ('[random]\nsamples = 3\nnoise = {low = 0.1, high = 1.0, log = "x"}', "noise must have log true or false"),
+        ("[grid]\neps = [[1" + "0" * 400 + "]]", "must be a number"),
+        ("[grid]\neps = [[inf]]", "must be a number, got inf"),
+        ("[fixed]\nseed = 3\n[grid]\nseed = [1, 2]", "seed must be fixed or varied, got it in both"),
+    ],
+)
+def test_what_would_fill_the_memory_or_mean_nothing_is_refused(tmp_path, text, message):
+    path = tmp_path / "bad.toml"
+    path.write_text(f'experiment = "phase-diagram"\n{text}\n')
+    with pytest.raises(ValueError, match=message):
+        sweep.read(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [(float("nan"), "ValueError: Out of range float"), (1j, "TypeError"), ("\udcff", "UnicodeEncodeError")],
+)
+def test_rows_that_cannot_be_kept_are_the_error_of_their_cell(monkeypatch, value, error):
+    class Odd:
+        def with_parameters(self, given):
+            return given
+
+        def run(self, given):
+            return [{"x": value}]
+
+    monkeypatch.setattr(sweep, "experiment_named", lambda name: Odd())
+    rows, said = sweep.compute("odd", {})
+    assert rows == []
+    assert said.startswith(error)
+    assert said.encode()
+
+
+def test_a_journal_is_that_of_one_sweep_at_a_time(tmp_path):
+    plan = sweep.read(design(tmp_path, 4))
+    first = sweep.run(plan, tmp_path / "cells.jsonl", sweep.executor(0, None), workers=1)
+    next(first)
+    with pytest.raises(ValueError, match="another is writing to"):
+        next(sweep.run(plan, tmp_path / "cells.jsonl", sweep.executor(0, None), workers=1))
+    assert len(list(first)) == 3
+    assert list(sweep.run(plan, tmp_path / "cells.jsonl", sweep.executor(0, None), workers=1)) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +15,16 @@ from verify.layouts.layout import Tap
 
 class CaptureError(ValueError):
     """What was captured is not what the network computes, or cannot be captured."""
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of a submodule: all that it was given, a copy of the tensor that came first, and of the one it gave."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    start: Tensor
+    result: Tensor
 
 
 def capture(
@@ -53,7 +64,7 @@ def capture(
             raise CaptureError(f"the model must have a submodule {tap.module!r}, got none of that name")
     names = tuple(dict.fromkeys(tap.module for tap in taps))
     _refuse_shared(modules, names)
-    seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in names}
+    seen: dict[str, list[Call]] = {name: [] for name in names}
     starts: dict[str, list[Tensor]] = {name: [] for name in names}
 
     def before(name: str) -> Callable[..., None]:
@@ -67,10 +78,7 @@ def capture(
             start = starts[name].pop()
             if not torch.equal(_comparable(start), _comparable(_tensor(args, kwargs, name))):
                 raise CaptureError(f"{name} must leave its input as it is, got one that it changed in place")
-            given = result[0] if isinstance(result, tuple) else result
-            if not isinstance(given, Tensor):
-                raise CaptureError(f"{name} must give a tensor, got {type(given).__name__}")
-            seen[name].append((start, given.detach().clone()))
+            seen[name].append(Call(args, dict(kwargs), start, given_by(result, name).detach().clone()))
 
         return hook
 
@@ -92,8 +100,27 @@ def capture(
                 raise CaptureError(f"{name} must be called {_times(calls)} in one run, {_why(len(found))}")
         handles.close()
         for name, found in seen.items() if replay else ():
-            _replay(modules[name], name, *found[0])
-    return {tap: seen[tap.module][0][tap.side == "output"] for tap in taps}
+            _replay(modules[name], name, found[0])
+    calls_of = {name: found[0] for name, found in seen.items()}
+    return {tap: calls_of[tap.module].start if tap.side == "input" else calls_of[tap.module].result for tap in taps}
+
+
+def given_by(result: Any, name: str) -> Tensor:
+    """The tensor that a module gives: what it returns, or the first of several.
+
+    Raises
+    ------
+    CaptureError
+        That is no tensor.
+    """
+    given = result
+    if isinstance(result, tuple | list) and result:
+        given = result[0]
+    elif isinstance(result, Mapping) and result:
+        given = next(iter(result.values()))
+    if not isinstance(given, Tensor):
+        raise CaptureError(f"{name} must give a tensor, got {type(given).__name__}")
+    return given
 
 
 def refuse_compiled(model: nn.Module) -> None:
@@ -121,12 +148,20 @@ def _refuse_shared(modules: Mapping[str, nn.Module], names: tuple[str, ...]) -> 
             raise CaptureError(f"{name} must be a submodule of its own, got one that is shared with {owner}")
 
 
-def _replay(module: nn.Module, name: str, given: Tensor, result: Tensor) -> None:
-    again = module(given.clone())
-    again = again[0] if isinstance(again, tuple) else again
+def _replay(module: nn.Module, name: str, call: Call) -> None:
+    args, kwargs = _first_replaced(call.args, call.kwargs, call.start.clone())
+    again, result = given_by(module(*args, **kwargs), name), call.result
     if not torch.equal(_comparable(again), _comparable(result)):
         gap = float((again.double() - result.double()).abs().max())
         raise CaptureError(f"{name} must give the same for the same input, got another by up to {gap:.2g}")
+
+
+def _first_replaced(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any], first: Tensor
+) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    if args:
+        return (first, *args[1:]), kwargs
+    return (), {name: first if index == 0 else value for index, (name, value) in enumerate(kwargs.items())}
 
 
 def _comparable(a: Tensor) -> Tensor:

@@ -79,12 +79,15 @@ class CrossCheck:
     own_precision : mapping
         For a network that is not in float64: operator to whether what it gives in its own precision is within the
         bound on rounding there of the form that it was found to be.
+    not_judged : tuple of str
+        Parts of the network that have weights and belong to no operator, such as the embedding and the head.
     """
 
     target: str
     layout: str | None
     findings: tuple[Finding, ...]
     own_precision: Mapping[str, bool] = field(default_factory=dict)
+    not_judged: tuple[str, ...] = ()
 
     @property
     def passes(self) -> bool:
@@ -99,6 +102,7 @@ class CrossCheck:
             "passes": self.passes,
             "operators": [_data(finding) for finding in self.findings],
             "own_precision": dict(self.own_precision),
+            "not_judged": list(self.not_judged),
         }
 
     def __str__(self) -> str:
@@ -123,6 +127,9 @@ def crosscheck(
 ) -> CrossCheck:
     """Compare every operator of an implementation with every known form of it.
 
+    A network is judged in evaluation mode, by its forward pass, and from the tokens that enter its trunk to those that
+    leave it.
+
     Parameters
     ----------
     target : torch Module, state dict, Subject or iterable of Subject
@@ -134,7 +141,7 @@ def crosscheck(
     constants : mapping, optional
         What the layout asks for and the network does not say, such as ``heads``.
     inputs : tensor, optional
-        What the network's trunk is run on, ``(b, n, d)``; by default tokens drawn from ``seed``.
+        What the network's trunk is run on, ``(b, n, d)``; by default `tokens`, drawn from ``seed``.
     seed : int
 
     Returns
@@ -157,14 +164,19 @@ def crosscheck(
         plan = recognise(target) if layout is None else LAYOUTS[layout] if isinstance(layout, str) else layout
         target, layout = plan.build(target, **(constants or {})), None
     if isinstance(target, Iterable) and not hasattr(target, "state_dict"):
-        return CrossCheck("operators", None, tuple(_checked(subject, seed) for subject in target))
+        findings = tuple(_checked(subject, seed) for subject in target)
+        if not findings:
+            raise ValueError("target must have at least one operator, got none")
+        return CrossCheck("operators", None, findings)
     from verify.comparison_torch import network
 
     return network(target, layout=layout, constants=dict(constants or {}), inputs=inputs, seed=seed)
 
 
-def tokens(kind: str, weights: Mapping[str, Any], *, n: int = 6, seed: int = 0) -> tuple[tuple[np.ndarray, ...], ...]:
-    """Tokens for an operator that tell forms apart: of unit size, small, large, one far out, alike, and one alone.
+def tokens(
+    kind: str, weights: Mapping[str, Any], *, n: int = 6, longest: int = 37, seed: int = 0
+) -> tuple[tuple[np.ndarray, ...], ...]:
+    """Tokens for an operator that tell forms apart: of unit size, small, large, one far out, alike, one alone, many.
 
     Parameters
     ----------
@@ -173,6 +185,8 @@ def tokens(kind: str, weights: Mapping[str, Any], *, n: int = 6, seed: int = 0) 
         Of the operator; they tell the dimension.
     n : int
         Tokens of a set.
+    longest : int
+        Tokens of the last set.
     seed : int
 
     Returns
@@ -183,13 +197,15 @@ def tokens(kind: str, weights: Mapping[str, Any], *, n: int = 6, seed: int = 0) 
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
     d = _dimension(kind, weights)
-    n = math.isqrt(n) ** 2 + 1 if kind == "cbsa" else n
+    if kind == "cbsa":
+        n, longest = (math.isqrt(m - 1) ** 2 + 1 for m in (n, longest))
     unit = rng.standard_normal((2, n, d))
     outlier = unit.copy()
     outlier[:, 0] *= 30
     sets = [unit, 1e-2 * rng.standard_normal((2, n, d)), 4 * rng.standard_normal((2, n, d)), outlier]
     if kind not in ("cbsa", "tssa", "coding_rate"):
         sets += [np.repeat(unit[:, :1], n, axis=1), unit[:, :1]]
+    sets.append(rng.standard_normal((2, longest, d)))
     if kind == "redunet":
         sets = [(a / np.linalg.norm(a, axis=-1, keepdims=True)).reshape(-1, d) for a in (unit, outlier)]
     return tuple((a,) for a in sets)
@@ -207,11 +223,19 @@ def _checked(subject: Subject, seed: int) -> Finding:
     if not isinstance(subject, Subject):
         raise TypeError(f"target must be a torch Module or Subjects, got {type(subject).__name__}")
     inputs = tokens(subject.kind, subject.weights, seed=seed) if subject.inputs is None else subject.inputs
-    examples = [Example(tuple(reads), np.asarray(subject.function(*reads), dtype=np.float64)) for reads in inputs]
+    examples = [_example(subject, reads) for reads in inputs]
     found = match(
         subject.kind, examples, subject.weights, subject.constants, wanted=subject.form, precision=subject.precision
     )
     return Finding(subject.name, found, len(examples))
+
+
+def _example(subject: Subject, reads: Iterable[Any]) -> Example:
+    given = tuple(np.array(a, dtype=np.float64) for a in reads)
+    result = np.asarray(subject.function(*(a.copy() for a in given)))  # it may write to what it is given
+    if result.dtype.kind not in "biuf":
+        raise ValueError(f"{subject.name} must give real numbers, got {result.dtype}")
+    return Example(given, result.astype(np.float64))  # a copy: it may give the same memory again
 
 
 def said(form: Named) -> str:

@@ -41,6 +41,8 @@ def rendered(check: CrossCheck) -> Iterator[RenderableType]:
         yield Text(f"In its own precision rounding does not explain what these give: {_listed(off)}")
     elif check.own_precision:
         yield Text("In its own precision too, each is within the bound on rounding of that form.")
+    if check.not_judged:
+        yield Text(f"Not judged, outside the layers: {', '.join(check.not_judged)}.")
     counts = {verdict: sum(f.match.verdict == verdict for f in check.findings) for verdict in MARKS}
     said = {
         "known": "known",

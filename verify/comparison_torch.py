@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from verify.bounded import PRECISIONS
-from verify.capture import CaptureError, capture, refuse_compiled
+from verify.capture import CaptureError, capture, given_by, refuse_compiled
 from verify.comparison import CrossCheck, Finding, tokens
 from verify.forms import KINDS, Form
 from verify.layouts import LAYOUTS, constants_of, recognise
+from verify.layouts.description import heads_of
 from verify.layouts.layout import Layout, Operator
 from verify.matching import Example, match
 
 TOKENS = 6
 """Tokens of a set that operators are fed."""
+LONGEST = 37
+"""Of the longest set that the network is fed: more than one class token and a square, and no square of pools."""
 
 
 def network(
@@ -33,6 +37,8 @@ def network(
     for name, a in state.items():
         if a.is_floating_point() and not torch.isfinite(a).all():
             raise ValueError(f"target must have finite weights, got {a[~torch.isfinite(a)][0]} in {name}")
+    if isinstance(layout, str) and layout not in LAYOUTS:
+        raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
     plan = recognise(state) if layout is None else LAYOUTS[layout] if isinstance(layout, str) else layout
     constants = {**constants_of(model), **constants}
     exact = _in_float64(model)
@@ -40,16 +46,23 @@ def network(
     for operator in operators:
         if operator.kind not in KINDS:
             raise ValueError(f"layout must have operators of known kinds, got {operator.kind} in {plan.name}")
+        projection = operator.weights.get("projection", operator.weights.get("value"))
+        if projection is not None and "heads" in operator.constants:
+            heads_of(projection, int(operator.constants["heads"]))  # where heads that do not fit are named
     trunk = exact.get_submodule(plan.trunk)
-    given = _trunk_input(operators, trunk, plan, inputs, seed)
+    fed = _trunk_inputs(operators, _longest(plan, state), inputs, seed)
     taps = [tap for operator in operators for tap in (*operator.reads, operator.gives)]
-    passed = capture(exact, lambda: trunk(given), taps)
+    runs = [capture(exact, partial(_run, trunk, Z), taps) for Z in fed]
     modules = dict(exact.named_modules(remove_duplicate=False))
     findings, last = [], {}
     for operator in operators:
-        examples = [Example(tuple(_plain(passed[tap]) for tap in operator.reads), _plain(passed[operator.gives]))]
+        examples = [
+            Example(tuple(_plain(passed[tap]) for tap in operator.reads), _plain(passed[operator.gives]))
+            for passed in runs
+        ]
         if _alone(operator):
-            examples += _fed(modules[operator.gives.module], operator, seed)
+            longest = max(example.reads[0].shape[-2] for example in examples)
+            examples += _fed(modules[operator.gives.module], operator, longest, seed)
         found = match(
             operator.kind,
             examples,
@@ -60,8 +73,8 @@ def network(
         )
         last[operator.kind] = found.form
         findings.append(Finding(operator.name, found, len(examples)))
-    own = _own_precision(model, plan, operators, {finding.operator: finding.match.form for finding in findings}, given)
-    return CrossCheck(type(model).__name__, plan.name, tuple(findings), own)
+    own = _own_precision(model, plan, operators, {finding.operator: finding.match.form for finding in findings}, fed[0])
+    return CrossCheck(type(model).__name__, plan.name, tuple(findings), own, _not_judged(state, plan, operators))
 
 
 def _in_float64(model: nn.Module) -> nn.Module:
@@ -81,13 +94,45 @@ def _accepted(plan: Layout, constants: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in constants.items() if name in known}
 
 
-def _trunk_input(operators: tuple[Operator, ...], trunk: nn.Module, plan: Layout, inputs: Any, seed: int) -> Tensor:
-    dtype = torch.float64
+def _longest(plan: Layout, state: Mapping[str, Tensor]) -> int:
+    """No more tokens than the network has places for, if its sheet tells them."""
+    places = None if plan.names is None else plan.names.sizes(state).get("n")
+    return LONGEST if places is None else min(LONGEST, places)
+
+
+def _trunk_inputs(operators: tuple[Operator, ...], longest: int, inputs: Any, seed: int) -> list[Tensor]:
+    """What was given, or tokens of every size: a fault between operators may show in some alone."""
     if inputs is not None:
         given = inputs if isinstance(inputs, Tensor) else torch.as_tensor(np.asarray(inputs))
-        return given.to(dtype) if given.is_floating_point() else given
-    first = next(operator for operator in operators if _alone(operator))
-    return torch.as_tensor(tokens(first.kind, first.weights, n=TOKENS, seed=seed)[0][0], dtype=dtype)
+        return [given.double() if given.is_floating_point() else given]
+    alone = [operator for operator in operators if _alone(operator)]
+    first = next((operator for operator in alone if operator.kind != "layer_norm"), alone[0])
+    sets = tokens(first.kind, first.weights, n=TOKENS, longest=longest, seed=seed)
+    return [torch.as_tensor(Z) for (Z,) in sets]
+
+
+def _run(trunk: nn.Module, given: Tensor) -> None:
+    try:
+        trunk(given)
+    except CaptureError:
+        raise
+    except Exception as error:
+        what = f"{tuple(given.shape)} in {str(given.dtype).removeprefix('torch.')}"
+        raise CaptureError(
+            f"the network must run on tokens {what}, or on inputs that are given; got {type(error).__name__}: {error}"
+        ) from error
+
+
+def _not_judged(state: Mapping[str, Tensor], plan: Layout, operators: tuple[Operator, ...]) -> tuple[str, ...]:
+    """The parts with weights that no operator is in, each by the shortest name that says so."""
+    places = {tap.module for operator in operators for tap in (*operator.reads, operator.gives)} - {"", plan.trunk}
+    judged = {name for name in state if any(name.startswith(f"{place}.") for place in places)}
+    found = {}
+    for name in (name for name in state if name not in judged):
+        parts = name.split(".")
+        starts = [".".join(parts[:k]) for k in range(1, len(parts) + 1)]
+        found[next((s for s in starts if not any(f"{j}.".startswith(f"{s}.") for j in judged)), name)] = True
+    return tuple(found)
 
 
 def _alone(operator: Operator) -> bool:
@@ -99,18 +144,17 @@ def _alone(operator: Operator) -> bool:
     )
 
 
-def _fed(module: nn.Module, operator: Operator, seed: int) -> list[Example]:
+def _fed(module: nn.Module, operator: Operator, longest: int, seed: int) -> list[Example]:
     examples = []
-    for (Z,) in tokens(operator.kind, operator.weights, n=TOKENS, seed=seed):
+    for (Z,) in tokens(operator.kind, operator.weights, n=TOKENS, longest=longest, seed=seed):
         with torch.no_grad():
             try:
-                result = module(torch.as_tensor(Z))
+                result = module(torch.tensor(Z))
             except Exception as error:
                 raise CaptureError(
                     f"{operator.name} must take tokens {Z.shape} in float64, got {type(error).__name__}: {error}"
                 ) from error
-        result = result[0] if isinstance(result, tuple) else result
-        examples.append(Example((Z,), _plain(result)))
+        examples.append(Example((Z,), _plain(given_by(result, operator.name))))
     return examples
 
 
@@ -126,7 +170,7 @@ def _own_precision(
         return {}
     taps = [tap for operator in operators for tap in (*operator.reads, operator.gives)]
     trunk = model.get_submodule(plan.trunk)
-    passed = capture(model, lambda: trunk(given.to(dtype) if given.is_floating_point() else given), taps)
+    passed = capture(model, lambda: _run(trunk, given.to(dtype) if given.is_floating_point() else given), taps)
     from verify.bounded import exact
 
     within = {}
@@ -140,4 +184,4 @@ def _own_precision(
 
 
 def _plain(a: Tensor) -> np.ndarray:
-    return a.detach().cpu().double().numpy()
+    return a.detach().cpu().double().numpy().copy()  # it may be a buffer that the next call writes to

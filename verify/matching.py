@@ -182,19 +182,20 @@ class _Search:
                 return other._found(*found, also=tuple(changed))
         for precision in PRECISIONS.values():
             if precision.unit > self.precision.unit and (found := self._in_lower(precision)):
-                return self._found(*found, also=(f"computed in {precision.name} (not: {self.precision.name})",))
+                low = f"computed in {precision.name}, or off by no more than that (not: {self.precision.name})"
+                return self._found(*found, also=(low,))
         near = self.wanted or min(self.kind.named, key=lambda near: self._gap(near.form))
         return self._match("unknown", near, near.form, (), ())
 
     def _in_lower(self, precision: Precision) -> tuple[Named, Form] | None:
         """A named form from which rounding in a lower precision explains the distance.
 
-        Its bound says nothing about some examples; it must hold on those that it does say something about, and over all
+        Its bound says nothing about some examples; it must hold on those that it does say something about, and on each
         of them the difference must be of the size that rounding usually has.
         """
         lower = replace(self, precision=precision)
         for near in self._named():
-            gap = self._gap(near.form)
+            gap = max(replace(self, examples=(example,))._gap(near.form) for example in self.examples)
             telling = [e for e in self.examples if np.isfinite(gap) and lower._bound_share(near.form, e) < 0.1]
             if gap < 16 * precision.unit and telling and replace(lower, examples=tuple(telling))._agrees(near.form):
                 return near, near.form
@@ -208,6 +209,8 @@ class _Search:
         return others if self.wanted is None else (self.wanted, *others)
 
     def _candidates(self, first: Form | None, departures: int) -> Iterator[tuple[Named, Form]]:
+        if self.wanted is not None:
+            yield self.wanted, self.wanted.form
         if first is not None:
             yield min(self._named(), key=lambda near: len(first.differences(near.form))), first
         for count in range(departures + 1):
@@ -270,7 +273,7 @@ class _Search:
         try:
             given = tuple(exact(a, precision or self.precision) for a in example.reads)
             value = form(*given, weights=self.weights, constants=self.constants)
-        except (ValueError, KeyError, IndexError):
+        except (ValueError, KeyError, IndexError, ZeroDivisionError):
             return None  # shapes that this form cannot have
         return value.value, value.error
 

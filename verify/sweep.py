@@ -1,6 +1,6 @@
 """An experiment over many values of its parameters, on any executor; a cell that is done is never lost or done twice.
 
-Finished cells are lines of a file, each appended at once and named by a hash of the experiment, the version of srr and
+Finished cells are lines of a file, each appended at once and named by a hash of the experiment, the code of srr and
 the cell's parameters. A line that was cut off by the end of the process is not a line, and its cell is done again.
 """
 
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,10 @@ import numpy as np
 from verify.experiments import load as experiment_named
 from verify.experiments.experiment import Row
 
+CELLS = 10**5
+"""The most that one design may have: each is held in memory."""
+LARGEST = 2**62
+"""Above the moduli between which numbers are drawn."""
 ATTEMPTS = 3
 """How often a cell is given to a worker that dies before it is called failed."""
 
@@ -91,7 +97,11 @@ def _design(data: Mapping[str, Any]) -> Design:
     found.with_parameters(fixed)
     if ("grid" in data) == ("random" in data):
         raise ValueError(f"grid must be there, or random, and not both; got {'both' if 'grid' in data else 'neither'}")
-    choices = _grid(_table(data, "grid")) if "grid" in data else _random(_table(data, "random"))
+    varied = _table(data, "grid" if "grid" in data else "random")
+    for both in fixed:
+        if both in varied:
+            raise ValueError(f"{both} must be fixed or varied, got it in both")
+    choices = _grid(varied) if "grid" in data else _random(varied)
     cells = []
     for chosen in choices:
         parameters = asdict(found.with_parameters({**fixed, **chosen}))
@@ -112,6 +122,9 @@ def _grid(grid: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for name, values in grid.items():
         if not isinstance(values, list) or not values:
             raise ValueError(f"{name} must be a list of at least one value, got {values!r}")
+    cells = math.prod(map(len, grid.values()))
+    if cells > CELLS:
+        raise ValueError(f"grid must have at most {CELLS} cells, got {cells}")
     return (dict(zip(grid, values, strict=True)) for values in product(*grid.values()))
 
 
@@ -120,6 +133,8 @@ def _random(given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for name, value, least in (("samples", samples, 1), ("seed", seed, 0)):
         if type(value) is not int or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    if samples > CELLS:
+        raise ValueError(f"samples must be at most {CELLS}, got {samples}")
     ranges = {name: value for name, value in given.items() if name not in ("samples", "seed")}
     if not ranges:
         raise ValueError("random must have at least one parameter, got none")
@@ -135,6 +150,8 @@ def _drawn(name: str, spec: Any, samples: int, rng: np.random.Generator) -> list
     if not numbers or not all(type(spec[end]) in (int, float) for end in ("low", "high")):
         raise ValueError(f"{name} must be {{low, high}} or {{choices}}, got {spec!r}")
     low, high, log = spec["low"], spec["high"], spec.get("log", False)
+    if type(log) is not bool or not all(abs(end) < LARGEST for end in (low, high)):
+        raise ValueError(f"{name} must have log true or false and ends below 2^62, got {spec!r}")
     if not low < high or (log and low <= 0):
         raise ValueError(f"{name} must have low < high, above 0 with log, got {spec!r}")
     if type(low) is int and type(high) is int and not log:
@@ -153,15 +170,16 @@ def _line(text: str, message: str) -> int:
 
 
 def key_of(name: str, parameters: Mapping[str, Any]) -> str:
-    """A hash of an experiment, the version of srr and parameters."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        installed = version("srr")
-    except PackageNotFoundError:
-        installed = "unknown"
-    content = json.dumps([name, installed, parameters], sort_keys=True)
+    """A hash of an experiment, the code of srr and parameters."""
+    content = json.dumps([name, _code(), parameters], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+@cache
+def _code() -> str:
+    from verify.journal import version
+
+    return version()
 
 
 # --- the run ----------------------------------------------------------------------------------------------------
@@ -187,8 +205,33 @@ def run(
     Raises
     ------
     ValueError
-        The journal is of another kind.
+        The journal is of another kind, or another sweep writes to it.
     """
+    with _alone(journal):
+        yield from _remaining(design, journal, executor, workers)
+
+
+@contextmanager
+def _alone(journal: Path) -> Iterator[None]:
+    """No other process has the journal, where the system has locks; this one goes with the process."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with journal.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{journal} must be that of one sweep, got one that another is writing to") from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+
+
+def _remaining(
+    design: Design, journal: Path, executor: Callable[[], AbstractContextManager[Executor]], workers: int
+) -> Iterator[Done]:
     done = load(journal)
     left = [cell for cell in design.cells if cell.key not in done]
     deaths: dict[str, int] = {}
@@ -243,9 +286,11 @@ def compute(name: str, parameters: dict[str, Any]) -> tuple[list[Row], str | Non
     """The rows of one cell, or none and the error that it raised. Runs in the workers."""
     try:
         found = experiment_named(name)
-        return list(found.run(found.with_parameters(parameters))), None
+        rows = list(found.run(found.with_parameters(parameters)))
+        json.dumps(rows, ensure_ascii=False, allow_nan=False).encode()  # or they could not be kept
+        return rows, None
     except Exception as error:
-        return [], f"{type(error).__name__}: {error}"
+        return [], f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()
 
 
 # --- the journal ------------------------------------------------------------------------------------------------
@@ -269,7 +314,7 @@ def load(journal: Path) -> dict[str, Done]:
             data = json.loads(line)
             cell = Cell(data["experiment"], data["parameters"], data["key"])
             found[cell.key] = Done(cell, tuple(data["rows"]), data["error"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             if not _is_cut_off(journal, line):
                 raise ValueError(f"{journal} must be a journal of sweeps, got line {number}: {line[:60]!r}") from error
     return found

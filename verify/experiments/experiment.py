@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from verify.figure import Figure
@@ -56,12 +58,17 @@ class Experiment:
         ValueError
             One that it does not have, or of another type; the message names it, and what it may be.
         """
-        hints = get_type_hints(self.parameters)
+        hints = _hints(self.parameters)
         names = [field.name for field in fields(self.parameters)]
         for name in given:
             if name not in names:
                 raise ValueError(f"{name} must be a parameter of {self.name}: {', '.join(names)}; got {given[name]!r}")
         return self.parameters(**{name: converted(value, hints[name], name) for name, value in given.items()})
+
+
+@cache
+def _hints(parameters: type) -> Mapping[str, Any]:
+    return get_type_hints(parameters)
 
 
 def converted(value: Any, hint: Any, name: str) -> Any:
@@ -84,9 +91,9 @@ def converted(value: Any, hint: Any, name: str) -> Any:
         if not isinstance(value, list | tuple) or not value:
             raise ValueError(f"{name} must be a list of at least one {_said(kind)}, got {value!r}")
         return tuple(converted(item, kind, f"{name}[{index}]") for index, item in enumerate(value))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1023:
         value = float(value)
-    if type(value) is not hint or value != value:
+    if type(value) is not hint or (hint is float and not math.isfinite(value)):
         raise ValueError(f"{name} must be {_said(hint)}, got {value!r}")
     return value
 

@@ -62,4 +62,5 @@ DEPICT = describe(
     sheet=SHEET,
     constants={"heads": None, "norm_floor": 1e-5},
     build=_build,
+    alone=True,
 )

@@ -24,6 +24,7 @@ def describe(
     told: Mapping[str, Callable[[State], Any]] | None = None,
     build: Callable[[State, Mapping[str, int], Mapping[str, Any]], Any] | None = None,
     trunk: str = "",
+    alone: bool | None = None,
     bases: Callable[[Mapping[str, Any], Mapping[str, Any]], Any] | None = None,
     check: Callable[[State, Mapping[str, int]], None] = lambda state, sizes: None,
 ) -> Layout:
@@ -45,6 +46,9 @@ def describe(
     build : callable, optional
         ``build(state, sizes, constants)``: a torch module of these names, whose tensors are replaced. ``sizes`` are the
         letters of the sheet, and ``"depth"``, ``"depth1"``, … for the stacks.
+    alone : bool, optional
+        Whether the trunk is its layers and nothing else: what goes in is what the first one reads, and what the last
+        one gives comes out. By default it is if it is not the model itself.
     bases : callable, optional
         ``bases(parts, constants)``: U ``(K, d, p)``, where it is not the projection of the compression by heads.
     check : callable, optional
@@ -98,6 +102,7 @@ def describe(
     ... )
     """
     names = Names(sheet)
+    alone = bool(trunk) if alone is None else alone
     norm_form = NORM_FORMS.get(constants.get("norm_floor", 1e-5), "")
 
     def shapes(state: State, heads: int | None = None) -> Mapping[str, tuple[int, ...]]:
@@ -113,13 +118,13 @@ def describe(
         known = resolved(state, given)
         return tuple(
             operator
-            for layer in placed_layers(names, stacks, state, trunk, norm_form)
+            for layer in placed_layers(names, stacks, state, trunk, norm_form, alone=alone)
             for operator in layer.operators(known)
         )
 
     def layers(state: State, **given: Any) -> tuple[LayerParts, ...]:
         known = resolved(state, given)
-        found = placed_layers(names, stacks, state, trunk, norm_form)
+        found = placed_layers(names, stacks, state, trunk, norm_form, alone=alone)
         return tuple(layer.parts(index, known, bases or _projected) for index, layer in enumerate(found))
 
     def built(state: State, **given: Any) -> Any:
@@ -132,7 +137,7 @@ def describe(
             f"depth{number or ''}": len(names.depth(state, stack.prefix.split("{i}")[0]))
             for number, stack in enumerate(stacks)
         }
-        placed = tuple(placed_layers(names, stacks, state, trunk, norm_form))
+        placed = tuple(placed_layers(names, stacks, state, trunk, norm_form, alone=alone))
         placed[0].parts(0, known, bases or _projected)  # where heads that do not fit are named
         with torch.device("meta"):
             model = build(state, names.sizes(state) | depths, known)

@@ -25,8 +25,10 @@ class PlacedLayer:
     weights: State
     end: Tap
     following: Tap | None
-    """Where the tokens of the next layer come in."""
+    """Where the tokens of the next layer come in, or those of the last one come out of the trunk."""
     norm_form: str
+    preceding: Tap | None = None
+    """Where the tokens of the first layer come into the trunk."""
 
     def tap(self, module: str, side: str) -> Tap:
         return Tap((self.prefix + module).rstrip("."), side)  # type: ignore[arg-type]
@@ -40,6 +42,8 @@ class PlacedLayer:
 
     def operators(self, known: Mapping[str, Any]) -> Iterator[Operator]:
         places = self.places()
+        if self.preceding is not None:
+            yield from _passed_on(self.preceding, places[0])
         for half, before, after in zip(self.stack.halves, places[:-1], places[1:], strict=True):
             seen = before
             if half.norm:
@@ -119,15 +123,20 @@ class PlacedLayer:
 
 
 def placed_layers(
-    names: Names, stacks: tuple[Stack, ...], state: State, trunk: str, norm_form: str
+    names: Names, stacks: tuple[Stack, ...], state: State, trunk: str, norm_form: str, *, alone: bool
 ) -> Iterator[PlacedLayer]:
-    """All layers in order."""
+    """All layers in order; ``alone`` in the trunk, which then passes on what comes in and what they give."""
+    start, whole = Tap(trunk, IN), Tap(trunk, OUT)  # type: ignore[arg-type]
     for stack in stacks:
         depth = names.depth(state, stack.prefix.split("{i}")[0])
         for i in depth:
             prefix = stack.prefix.replace("{i}", str(i))
             weights = {key[len(prefix) :]: a for key, a in state.items() if key.startswith(prefix)}
-            layer = PlacedLayer(stack, prefix, weights, Tap(trunk, OUT), None, norm_form)  # type: ignore[arg-type]
+            layer = PlacedLayer(stack, prefix, weights, whole, None, norm_form)
+            if alone and stack is stacks[0] and i == depth[0]:
+                layer = replace(layer, preceding=start)
+            if alone and stack is stacks[-1] and i == depth[-1]:
+                layer = replace(layer, following=whole)
             if i + 1 in depth:
                 following = replace(layer, prefix=stack.prefix.replace("{i}", str(i + 1))).places()[0]
                 layer = replace(layer, end=following, following=following)

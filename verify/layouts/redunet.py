@@ -101,6 +101,7 @@ REDUNET = describe(
     sheet=SHEET,
     constants={"eta": 0.5, "lmbda": 500.0, "eps": 0.1**0.5, "rank": _rank},
     build=_build,
+    alone=True,
     bases=_subspaces,
     check=require_classes,
 )
