@@ -81,6 +81,7 @@ def _mixture_with_spectrum(case: Case, **given: Any) -> Instance:
     expect=HOLDS,
     twin="kappa drawn above 2/L_c",
     proof=("exact-step-descends",),
+    derivations=("projections-on-orthogonal-subspaces", "exact-step-of-length-one-over-l"),
     uses=(
         "rates.gradient-subspace",
         "curvature.subspace-rate",
@@ -144,6 +145,7 @@ def exact_step_limit_is_sharp(case: Case) -> Outcome:
     expect=HOLDS_UNDER,
     twin="any step size",
     proof=("exact-step-compresses-full-heads",),
+    derivations=("exact-step-on-singular-values",),
     uses=("compression.exact-step-descends",),
     instances=150,
     witness={
@@ -186,6 +188,7 @@ def exact_step_on_full_heads(case: Case) -> Outcome:
     expect=HOLDS,
     twin="the attention step in place of the exact one",
     proof=("exact-step-is-one-linear-map", "exact-step-commutes-with-token-rotations"),
+    derivations=("exact-step-outside-the-subspaces",),
     instances=100,
     uses=(
         "rates.push-through",
@@ -224,6 +227,7 @@ def exact_step_is_one_linear_map(case: Case) -> Outcome:
     expect=HOLDS,
     twin="X in place of X^2",
     proof=("remainder-of-the-first-order-neumann-inverse",),
+    derivations=("first-order-neumann-is-too-small",),
     instances=100,
 )
 def neumann_remainder(case: Case) -> Outcome:
@@ -256,6 +260,7 @@ def neumann_remainder(case: Case) -> Outcome:
     expect=HOLDS_UNDER,
     twin="kappa beta above 2",
     proof=("neumann-step-compresses-below-one",),
+    derivations=("neumann-direction-descends-below-one", "neumann-gradient-before-the-turn"),
     uses=("compression.neumann-remainder",),
     witness={
         "coherence": "orthogonal",
@@ -432,6 +437,7 @@ def neumann_series_from_one(case: Case) -> Outcome:
     expect=HOLDS,
     twin="the same direction with the other sign",
     proof=("second-order-step-expands",),
+    derivations=("second-order-term-alone-expands",),
     instances=100,
 )
 def second_order_term_ascends(case: Case) -> Outcome:
@@ -485,6 +491,7 @@ def neumann_regime(case: Case) -> Outcome:
     hypotheses="orthogonal subspaces that span the space, tokens of norm 1, kappa beta <= 1",
     expect=REFUTED,
     twin="eps^2 above p, for which it is true",
+    derivations=("neumann-gradient-turns-around",),
     uses=("compression.neumann-step-descends", "compression.neumann-regime"),
     instances=100,
     witness={
@@ -567,6 +574,7 @@ def derived_step_is_neumann(case: Case) -> Outcome:
     hypotheses="orthogonal subspaces, beta drawn away from 1",
     expect=REFUTED,
     twin="beta Z - beta MSSA(Z), the MSSA having its own beta",
+    derivations=("prefactor-of-attention-in-the-gradient",),
     instances=50,
     witness={
         "coherence": "orthogonal",
@@ -675,6 +683,7 @@ def derived_step_descends(case: Case) -> Outcome:
     expect=HOLDS,
     twin="S_k without its weight beta",
     proof=("gradient-of-the-compression-rate", "slope-of-the-attention-step"),
+    derivations=("attention-step-descends-to-first-order",),
     uses=("compression.residual-slope", "curvature.subspace-rate"),
 )
 def derived_step_first_order(case: Case) -> Outcome:

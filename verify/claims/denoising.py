@@ -147,6 +147,7 @@ def unit_spectrum(case: Case) -> Outcome:
     hypotheses="unit variances, equal weights, subspaces of one dimension p in any position; every x",
     expect=HOLDS,
     twin="third order, sigma^3 for sigma^2",
+    derivations=("filter-of-the-attention-denoiser", "logits-of-the-attention-denoiser"),
     uses=("denoising.unit-spectrum",),
     instances=100,
 )
@@ -208,6 +209,7 @@ def attention_any_spectrum(case: Case) -> Outcome:
     hypotheses="any x and noise",
     expect=REFUTED,
     twin="tanh(x/t^2)",
+    derivations=("tweedie-formula-of-points",),
     instances=60,
     witness={"x": 1.0, "t": 1.0},
 )

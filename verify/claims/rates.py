@@ -332,6 +332,7 @@ def gradient_subspace(case: Case) -> Outcome:
     expect=HOLDS,
     twin="the weights n_k/n of the classes forgotten",
     proof=("gradient-of-the-rate-of-all-classes",),
+    derivations=("gradient-of-the-partition-rate",),
     instances=100,
 )
 def gradient_partition(case: Case) -> Outcome:
@@ -485,6 +486,7 @@ def exercise_gradient(case: Case) -> Outcome:
     hypotheses="one or two whole-numbered tokens, repeated; a hundred times as many halve the distance at least",
     expect=REFUTED,
     twin="a tenth of the precision in place of a hundred times the tokens",
+    derivations=("redunet-expansion-and-the-number-of-tokens",),
     uses=("rates.gradient",),
     instances=50,
     witness={"m, d": (1, 1), "tokens": "e_1", "copies": 1, "eps": 1.0, "seed": 0},
@@ -560,6 +562,7 @@ def above_rate_distortion(case: Case) -> Outcome:
     expect=HOLDS,
     twin="the 1/2 of the gap forgotten",
     proof=("gap-to-reverse-water-filling",),
+    derivations=("gap-to-reverse-water-filling-is-not-negative",),
     uses=("rates.above-rate-distortion",),
     instances=100,
     figure=figures.rate_distortion_gap,
@@ -629,6 +632,7 @@ def tends_to_rate_distortion(case: Case) -> Outcome:
     expect=HOLDS,
     twin="d - r for d in the logarithm",
     proof=("gap-of-fewer-directions-than-dimensions",),
+    derivations=("gap-of-fewer-directions-from-below", "gap-of-fewer-directions-from-above"),
     uses=("rates.tends-to-rate-distortion",),
     instances=100,
 )
@@ -692,6 +696,7 @@ def at_total_variance(case: Case) -> Outcome:
     expect=HOLDS,
     twin="nine tenths of it",
     proof=("half-bit-bound-for-every-spectrum", "half-bit-bound-is-attained"),
+    derivations=("half-bit-bound",),
     uses=("rates.above-rate-distortion",),
     instances=100,
 )
@@ -934,6 +939,7 @@ def sampling(case: Case) -> Outcome:
     hypotheses="complete orthonormal family: the bases are orthogonal to one another and span the space",
     expect=REFUTED,
     twin="d for p in the constant of Rc",
+    derivations=("compression-rate-at-least-that-of-the-whole",),
     instances=100,
     witness={"seed": 0, "K, p": (2, 1), "n, d": (1, 2), "eps": 1.0, "scale": 1.0, "rank": "full"},
 )
@@ -962,6 +968,7 @@ def compression_bounds_rate(case: Case) -> Outcome:
     hypotheses="orthonormal bases, however they overlap",
     expect=HOLDS_UNDER,
     twin="p for d in the constant of Rc, as printed",
+    derivations=("compression-rate-at-least-that-of-the-whole",),
     uses=("rates.sylvester", "rates.orthogonal-invariance"),
     instances=150,
     witness={
@@ -1095,6 +1102,7 @@ def partition_below(case: Case) -> Outcome:
     expect=HOLDS,
     twin="the average of the parts, not their sum",
     proof=("coding-rate-at-most-sum-over-classes", "coding-rate-of-orthogonal-classes"),
+    derivations=("coding-rate-at-most-sum-over-all-classes", "coding-rate-of-classes-in-orthogonal-subspaces"),
     uses=("rates.partition-below",),
     instances=100,
 )
