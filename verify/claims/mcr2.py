@@ -83,7 +83,7 @@ def _share(case: Case) -> Fraction:
     figure=figures.what_a_singular_value_adds,
 )
 def shape_function(case: Case) -> Outcome:
-    """In rational arithmetic; the slope at either side of x_T is the same at equal ratios."""
+    """f″ has the sign of γ − α²x². In rational arithmetic; slopes are the same at equal ratios to x_T."""
     share, constant = _share(case), Fraction(case.log_uniform("alpha", 0.01, 100.0))
     turning = Fraction(math.isqrt(share.numerator), math.isqrt(share.denominator)) / constant
     turning = case.wrong(turning, share / constant)

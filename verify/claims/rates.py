@@ -320,6 +320,28 @@ def gradient_subspace(case: Case) -> Outcome:
 
 
 @claim(
+    "rates.gradient-subspace-is-bounded",
+    title="The gradient of Rc(Z|U) is at most beta times the tokens",
+    statement=r"\|\nabla R^c(Z\mid U_{[K]})\|_F\le\beta\,\|Z\|_F",
+    source=f"derived from {N23}, eq. 9",
+    relation="<=",
+    hypotheses="orthonormal bases of mutually orthogonal subspaces, any Z",
+    expect=HOLDS,
+    twin="half of it",
+    proof=("gradient-of-the-compression-rate-is-bounded",),
+    uses=("rates.gradient-subspace",),
+    instances=100,
+)
+def gradient_subspace_is_bounded(case: Case) -> Outcome:
+    """A head turns a singular value s into βs/(1 + βs²). So a step of 1/β is never longer than the tokens are."""
+    m = case.mixture(n=(1, 8), d=(1, 8), K=(1, 3), p=(1, 3), coherence=("orthogonal",))
+    gradient = srr.subspace_coding_rate_and_gradient(m.Z, m.U, eps=m.eps, method="svd")[1]
+    bound = m.p / (m.n * m.eps**2) * norm(m.Z)
+    length = array_namespace(gradient).linalg.vector_norm(gradient)
+    return at_most(length, case.wrong(1.0, 0.5) * bound, size=m.n + m.d, scale=bound)
+
+
+@claim(
     "rates.gradient-partition",
     title="The gradient of Rc(Z|Pi), memberships held fixed",
     statement=(
@@ -900,6 +922,31 @@ MARGINALS = {
     "logistic": (2.0, math.pi**2 / 3, math.inf),
 }
 """Entropy in nats, variance, width of the support; triangular being the sum of two uniform ones."""
+
+
+@claim(
+    "rates.two-tokens",
+    title="The rate of two tokens in closed form: largest when they are orthogonal",
+    statement=r"R([z,w])=\tfrac12\log\big((1+\alpha\|z\|^2)(1+\alpha\|w\|^2)-\alpha^2\langle z,w\rangle^2\big)",
+    source=f"derived from {N23}, eq. 7",
+    relation="=",
+    hypotheses="two tokens of dimension one to five",
+    expect=HOLDS,
+    twin="plus for minus",
+    derivations=("coding-rate-of-two-tokens",),
+    uses=("rates.sylvester",),
+    instances=60,
+)
+def two_tokens(case: Case) -> Outcome:
+    """det(I + G) = 1 + tr G + det G for the Gram matrix of two. In rational arithmetic; the logarithm as a ball."""
+    t = tokens(case, case.rng(), sizes=((2, 1), (2, 2), (2, 3), (2, 5)))
+    rate = srr.coding_rate_and_gradient(t.Z, eps=t.eps, method="svd")
+    z, w = ([fmpq(*float(x).as_integer_ratio()) for x in row] for row in to_numpy(t.Z))
+    alpha = fmpq(t.d, 2) / fmpq(*t.eps.as_integer_ratio()) ** 2
+    zz, ww, zw = (alpha * sum((x * y for x, y in zip(a, b, strict=True)), fmpq(0)) for a, b in ((z, z), (w, w), (z, w)))
+    with ctx.workprec(256):
+        closed = float((arb((1 + zz) * (1 + ww) - case.wrong(1, -1) * zw**2).log() / 2).mid())
+    return equal(rate[0], closed, size=2 + t.d, scale=sensitivity(t.Z, rate))
 
 
 @claim(

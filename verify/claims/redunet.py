@@ -286,7 +286,9 @@ def expansion_is_a_regression_residual(case: Case) -> Outcome:
     instances=100,
 )
 def operators_are_bounded(case: Case) -> Outcome:
-    """Inverses of I and a Gram matrix. C_k reaches α_k in every direction that class k leaves free."""
+    """Inverses of I and a Gram matrix; C_k is E of the tokens times the roots of their memberships, at α_k. It reaches
+    α_k in every direction that class k leaves free.
+    """
     rng = case.rng()
     t = tokens(case, rng, sizes=((2, 1), (3, 3), (2, 4), (5, 3)))
     Pi = memberships(case, rng, t.n, K=(2,))
