@@ -82,7 +82,7 @@ def tweedie_at_every_noise_level(case: Case) -> Outcome:
     "denoising.mixture-with-means",
     title="The denoiser of a mixture of Gaussians with means",
     statement=r"\mathbb E[z\mid x]=\sum_k\frac{\pi_k\,\phi(x;\alpha\mu_k,S_k)}{\sum_i\pi_i\,\phi(x;\alpha\mu_i,S_i)}"
-    r"\big\{\mu_k+\alpha\Sigma_kS_k^{-1}(x-\alpha\mu_k)\big\},\qquad "
+    r"\big(\mu_k+\alpha\Sigma_kS_k^{-1}(x-\alpha\mu_k)\big),\qquad "
     r"S_k=\alpha^2\Sigma_k+\sigma^2I,\ x=\alpha z+\sigma w",
     source=f"{BOOK}, eq. gmm_bayes_optimal_denoiser, also for general noise",
     relation="=",
@@ -333,7 +333,7 @@ def ddim_step_of_a_gaussian(case: Case) -> Outcome:
     statement=r"\frac{d}{dt}h(x_t)=t\,\mathbb E\|\nabla\log p_t(x_t)\|^2>0,\qquad x_t=z+tg",
     source=f"{BOOK}, on the entropy of noisy tokens; de Bruijn's identity",
     relation="=",
-    hypotheses="up to three points or Gaussians on a line, t from 0.3 to 3; to one part in 10^7",
+    hypotheses="up to three points or Gaussians on a line, t from 0.3 to 3; to one part in 10^6",
     expect=HOLDS,
     twin="t^2 for t",
     uses=("denoising.tweedie",),
@@ -345,11 +345,11 @@ def entropy_grows_with_noise(case: Case) -> Outcome:
     """
     line, t = _line(case)
     case.assume(not case.twin or abs(t - 1) > 0.01)
-    width = 1e-3 * t
+    width = 5e-3 * t  # rounding and what the differences leave out are alike, about 1e-8
     h = {k: line.entropy(t + k * width) for k in (-2, -1, 1, 2)}
     slope = (8 * (h[1] - h[-1]) - (h[2] - h[-2])) / (12 * width)
     rate = t ** case.wrong(1, 2) * line.fisher(t)
-    return at_most(abs(slope - rate), 1e-7 * rate, size=1, scale=rate)
+    return at_most(abs(slope - rate), 1e-6 * rate, size=1, scale=rate)
 
 
 @claim(
