@@ -298,8 +298,6 @@ def thresholding(X: Matrix, s: sympy.Expr, title: str) -> Proximal:
     return Proximal(new, G, step, hypotheses, inequality)
 
 
-SOFT_THRESHOLD = thresholding(A, eta, "soft-thresholding-step").inequality
-
 # --- orthonormal dictionaries -----------------------------------------------------------------------------------
 
 _O = Matrix("D", "d", "m", orthonormal=True)

@@ -278,6 +278,23 @@ def test_show_replays_what_a_run_recorded(capsys):
     assert "which holds none" in capsys.readouterr().err
 
 
+def test_show_says_what_the_last_run_found(somewhere, capsys):
+    assert main(["show", "faulty.false"]) == 0
+    assert "last run" not in capsys.readouterr().out
+    assert main(["verify", "--select", "faulty.false", "--jobs", "1", "--seed", "7"]) == 0
+    capsys.readouterr()
+    assert main(["show", "faulty.false"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "last run refuted, certified (quick tier, seed 7, numpy float64: srr-report/results.json)" in out
+    for slug, verdict in (("faulty.false", "refuted"), ("faulty.true", None)):  # the latter was not judged
+        assert main(["show", slug, "--json"]) == 0
+        last = json.loads(capsys.readouterr().out)["last_run"]
+        assert (last and last["verdict"]) == verdict
+    (somewhere / "srr-report" / "results.json").write_text("{}")
+    assert main(["show", "faulty.false"]) == 2
+    assert "results must be a file that `srr verify` wrote" in capsys.readouterr().err
+
+
 def test_show_exits_1_when_the_counterexample_no_longer_refutes(somewhere, capsys):
     assert main(["verify", "--select", "faulty.false", "--jobs", "1"]) == 0
     file = somewhere / "srr-report" / "results.json"

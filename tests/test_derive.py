@@ -84,6 +84,17 @@ def test_a_claim_that_is_proved_says_from_what(capsys):
     assert "used without proof" not in capsys.readouterr().out
 
 
+def test_what_stands_behind_a_claim_is_told_apart_from_its_proof(capsys):
+    assert main(["show", "redunet.increment-is-the-gradient"]) == 0
+    proof, behind = capsys.readouterr().out.split("derivations behind it, which do not prove it")
+    assert "proved by\n    gradient-of-the-rate-reduction\n" in proof
+    assert behind.startswith("\n    redunet-operators-are-the-gradient\n        D_Z")
+    assert "srr derive redunet-operators-are-the-gradient" in behind
+    assert main(["show", "compression.book-prefactor", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["proof"], shown["derivations"][0]["name"]) == ([], "prefactor-of-attention-in-the-gradient")
+
+
 def test_a_name_that_is_none_is_named(capsys):
     assert main(["derive", "curvature-of-the-coding-rate-from-bellow"]) == 2
     err = capsys.readouterr().err

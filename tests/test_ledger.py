@@ -335,6 +335,28 @@ def test_a_proof_that_uses_a_wrong_one_is_an_error(monkeypatch):
     assert examine(make(true, proof=(right.name,)), QUICK).verdict == ERROR
 
 
+def test_every_derivation_is_reached_by_a_claim():
+    """As a proof, as what stands behind a claim, or as what one of these uses."""
+    named = {name: catalogue()[name] for c in claims.ledger() for name in (*c.proof, *c.derivations)}
+    reached = {d.name for d in with_uses(named.values())}
+    assert [name for name in catalogue() if name not in reached] == []
+
+
+def test_what_stands_behind_a_claim_proves_nothing():
+    result = examine(make(true, derivations=("exact-step-descends",)), QUICK)
+    assert result.as_expected
+    assert result.evidence == Evidence.CERTIFIED
+    make(true, REFUTED, derivations=("exact-step-descends",))
+
+
+def test_what_stands_behind_a_claim_is_a_derivation_and_not_its_proof():
+    with pytest.raises(ValueError, match=r"^derivations of a\.b must be ones that exist, got no-such, none-either$"):
+        ledger(make(nothing, slug="a.b", derivations=("no-such", "exact-step-descends", "none-either")))
+    both = {"proof": ("exact-step-descends",), "derivations": ("exact-step-descends",)}
+    with pytest.raises(ValueError, match=r"^derivations of a\.b must not be in its proof too, got exact-"):
+        make(nothing, slug="a.b", **both)
+
+
 def test_what_is_false_has_no_proof():
     with pytest.raises(ValueError, match=r"proof of test\.claim must be of a claim that is expected to hold"):
         make(true, REFUTED, proof=("exact-step-descends",))
@@ -557,6 +579,7 @@ def test_a_claim_of_a_single_instance_is_a_claim_and_200_are_usual():
     usual = claim("a.b", title="t", statement="s", source="s", relation="=", hypotheses="h", expect=HOLDS, twin="t")
     assert usual(nothing).instances == 200
     assert (usual(nothing).uses, usual(nothing).witness, usual(nothing).proof) == ((), None, ())
+    assert usual(nothing).derivations == ()
 
 
 def test_a_claim_knows_its_theme_its_note_and_its_code():

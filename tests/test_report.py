@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 import verify.claims
+from derivations import catalogue
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Evidence, Ledger
 from verify.notation import NOTATION
 from verify.report import render
@@ -207,6 +208,12 @@ def test_the_whole_ledger_makes_a_page():
     text = render(ledger, as_if_judged(ledger))
     parsed = Page(text)
     assert [a["id"] for tag, a in parsed.tags if tag == "article"] == [c.slug for c in ledger]
+    links = {a["href"].removeprefix("#") for tag, a in parsed.tags if tag == "a"}
+    assert links <= set(parsed.ids)
+    assert {f"derivation-{name}" for name in catalogue()} <= links
+    behind = re.search('id="compression.book-prefactor".*?</article>', text, re.DOTALL).group()
+    assert '<dt>Behind it, no proof</dt><dd><a href="#derivation-prefactor-of-attention-in-the-gradient">' in behind
+    assert "<dt>Proof</dt>" not in behind
     assert len(text) < 3e6
 
 

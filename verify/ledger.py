@@ -99,6 +99,7 @@ class Claim:
     instances: int = 200
     witness: Mapping[str, Any] | None = None
     proof: tuple[str, ...] = ()
+    derivations: tuple[str, ...] = ()
     figure: Callable[[], Figure] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -113,6 +114,8 @@ class Claim:
             raise ValueError(f"expect of {self.slug} must be a verdict other than error, got {self.expect!r}")
         if self.proof and self.expect not in (HOLDS, HOLDS_UNDER):
             raise ValueError(f"proof of {self.slug} must be of a claim that is expected to hold, got {self.proof}")
+        if twice := [name for name in self.derivations if name in self.proof]:
+            raise ValueError(f"derivations of {self.slug} must not be in its proof too, got {', '.join(twice)}")
         if self.instances < 1:
             raise ValueError(f"instances of {self.slug} must be >= 1, got {self.instances}")
 
@@ -165,6 +168,7 @@ def claim(
     instances: int = 200,
     witness: Mapping[str, Any] | None = None,
     proof: tuple[str, ...] = (),
+    derivations: tuple[str, ...] = (),
     figure: Callable[[], Figure] | None = None,
 ) -> Callable[[Callable[[Case], Outcome]], Claim]:
     """Make the decorated check a `Claim`.
@@ -199,6 +203,9 @@ def claim(
     proof
         Names of the derivations (`derivations.catalogue`) that together prove the statement, under its
         hypotheses. They are checked in every run; a step that is not accepted is an error.
+    derivations
+        Names of those that stand behind it and do not prove it: a part, a special case, a formula that it uses, or
+        the right formula beside a false one.
     figure
         Of no arguments, to the `Figure` that shows the claim: computed in every run, in less than a second, under
         seeds of its own. One that raises is an error.
@@ -224,6 +231,7 @@ def claim(
             instances=instances,
             witness=None if witness is None else MappingProxyType(dict(witness)),
             proof=tuple(proof),
+            derivations=tuple(derivations),
             figure=figure,
         )
 
@@ -243,7 +251,8 @@ class Ledger:
     Raises
     ------
     ValueError
-        A slug given twice; a ``uses`` that names no claim, or a false one beneath a true one; a circle of ``uses``.
+        A slug given twice; a ``uses`` that names no claim, or a false one beneath a true one; a circle of ``uses``;
+        ``derivations`` that do not exist.
     """
 
     modules: tuple[str, ...]
@@ -274,10 +283,20 @@ class Ledger:
                 raise ValueError(f"uses of {c.slug} must name claims, got {', '.join(unknown)}")
             if c.expect in (HOLDS, HOLDS_UNDER) and (false := [u for u in c.uses if self[u].expect == REFUTED]):
                 raise ValueError(f"uses of {c.slug} must name claims that hold, as it does, got {', '.join(false)}")
+        self._require_derivations()
         try:
             TopologicalSorter({c.slug: c.uses for c in self.claims}).prepare()
         except CycleError as error:
             raise ValueError(f"uses must have no circle, got {' -> '.join(error.args[1])}") from None
+
+    def _require_derivations(self) -> None:
+        if not any(c.derivations for c in self.claims):
+            return
+        from derivations import catalogue
+
+        for c in self.claims:
+            if unknown := [name for name in c.derivations if name not in catalogue()]:
+                raise ValueError(f"derivations of {c.slug} must be ones that exist, got {', '.join(unknown)}")
 
     def __iter__(self) -> Iterator[Claim]:
         return iter(self.claims)

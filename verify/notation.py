@@ -48,6 +48,8 @@ VERDICTS = {
 EVIDENCE = {
     "proved": "derivations, every step of them checked by a machine, of the whole statement; what they take from "
     "outside without proof is named",
+    "behind it": "derivations of a part, of a special case, of a formula that it uses, or of the right formula beside "
+    "a false one: they do not prove it",
     "certified": "rigorous enclosures or exact arithmetic decide each instance",
     "checked": "in floating point, on as many instances as are named, drawn at random",
     "worst ratio": "the largest error over what is allowed, 30 times the rounding error to be expected: at most 1 "

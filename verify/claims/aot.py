@@ -169,6 +169,11 @@ def cost(case: Case) -> Outcome:
     hypotheses=f"{LAW}; in its own head the weight of a token for itself is above tau, in the others no weight is",
     expect=HOLDS,
     twin="1 + eta for 1 + eta tau",
+    proof=(
+        "signal-after-an-attention-only-layer",
+        "noise-after-an-attention-only-layer",
+        "signal-to-noise-ratio-after-an-attention-only-layer",
+    ),
 )
 def tokens_grow_and_do_not_mix(case: Case) -> Outcome:
     """The thresholded attention is τ on the diagonal of a class in its own head, and zero elsewhere. So no token is
@@ -250,6 +255,7 @@ def interval_is_not_empty(case: Case) -> Outcome:
     hypotheses=f"{LAW}; both ends of the interval",
     expect=REFUTED,
     twin="tokens with the margins of aot.own-token-wins, and no weight above 1/2 in a foreign head",
+    derivations=("attention-only-layer-if-some-tokens-attend-elsewhere",),
     uses=("aot.tokens-grow-and-do-not-mix", "aot.own-token-wins"),
     witness={"K, p, tokens each": (2, 8, 2), "noise over its limit": 1.0, "tau": "upper", "eta": 1.0, "seed": 0},
 )
@@ -323,6 +329,7 @@ def softmax_raises_snr(case: Case) -> Outcome:
     hypotheses=f"{LAW}; L = {DEPTH}, the good event in the first layer",
     expect=REFUTED,
     twin="every layer before the first that aot.first-failing-layer foretells",
+    derivations=("attention-only-layer-if-every-head-keeps-every-token",),
     uses=("aot.tokens-grow-and-do-not-mix", "aot.first-failing-layer"),
     instances=100,
     witness={

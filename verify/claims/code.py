@@ -74,6 +74,7 @@ def _steep(t: Tokens) -> float:
     hypotheses="any tokens",
     expect=HOLDS,
     twin="eps for eps^2",
+    derivations=("two-forms-of-the-coding-rate",),
     uses=("rates.sylvester",),
     instances=50,
 )
@@ -97,6 +98,7 @@ def coding_rate_value(case: Case) -> Outcome:
     hypotheses="any tokens",
     expect=HOLDS,
     twin="twice the formula",
+    derivations=("gradient-of-the-coding-rate",),
     uses=("rates.gradient",),
     instances=50,
 )
@@ -118,6 +120,7 @@ def coding_rate_gradient(case: Case) -> Outcome:
     hypotheses="any tokens, any bases",
     expect=HOLDS,
     twin="2p for p in beta",
+    derivations=("two-forms-of-the-compression-rate",),
     instances=50,
 )
 def subspace_rate(case: Case) -> Outcome:
@@ -142,6 +145,7 @@ def subspace_rate(case: Case) -> Outcome:
     hypotheses="any tokens, any bases",
     expect=HOLDS,
     twin="beta squared",
+    derivations=("gradient-of-the-compression-rate",),
     uses=("rates.gradient-subspace",),
     instances=50,
 )
@@ -182,6 +186,7 @@ def _classes(t: Tokens, Pi: Array, *, weighted: bool = True) -> dict[str, Any]:
     hypotheses="any tokens, hard or soft memberships, classes without tokens",
     expect=HOLDS,
     twin="eps for eps^2",
+    derivations=("gradient-of-the-rate-of-all-classes",),
     instances=50,
 )
 def partition_rate(case: Case) -> Outcome:
@@ -204,6 +209,7 @@ def partition_rate(case: Case) -> Outcome:
     hypotheses="any tokens, hard or soft memberships, classes without tokens",
     expect=HOLDS,
     twin="the weights n_k/n forgotten",
+    derivations=("gradient-of-the-rate-of-all-classes",),
     uses=("rates.gradient-partition",),
     instances=50,
 )
@@ -232,6 +238,7 @@ def _two_constants(t: Tokens, U: Array) -> dict[str, Fraction]:
     hypotheses="any tokens, any bases",
     expect=HOLDS,
     twin="the opposite sign",
+    derivations=("gradient-of-the-smooth-loss",),
     uses=("objective.gradient",),
     instances=50,
 )
@@ -256,6 +263,7 @@ def rate_reduction_gradient(case: Case) -> Outcome:
     hypotheses="any tokens, any bases, kappa beta from 0.1 to 2",
     expect=HOLDS,
     twin="the step taken uphill",
+    derivations=("exact-step-is-one-linear-map",),
     uses=("code.subspace-gradient",),
     instances=50,
 )
@@ -283,6 +291,7 @@ def exact_step(case: Case) -> Outcome:
     hypotheses="any tokens, any bases, kappa beta from 0.1 to 2",
     expect=HOLDS,
     twin="the remainder of the series added: the exact step",
+    derivations=("first-order-neumann-gradient",),
     uses=("compression.neumann-remainder",),
     instances=50,
 )
@@ -309,6 +318,7 @@ def neumann_step(case: Case) -> Outcome:
     hypotheses="n equal tokens, any bases",
     expect=HOLDS,
     twin="the factor beta left out",
+    derivations=("attention-on-equal-tokens",),
     instances=50,
 )
 def attention_on_equal_tokens(case: Case) -> Outcome:
@@ -333,6 +343,7 @@ def attention_on_equal_tokens(case: Case) -> Outcome:
     hypotheses="any tokens and dictionary, any code A >= 0",
     expect=HOLDS,
     twin="the 1/2 left out",
+    derivations=("lasso-with-and-without-the-half",),
     instances=50,
 )
 def lasso(case: Case) -> Outcome:
@@ -355,6 +366,7 @@ def lasso(case: Case) -> Outcome:
     hypotheses="any tokens and dictionary, codes of either sign",
     expect=HOLDS,
     twin="plus lambda",
+    derivations=("ista-step-of-the-lasso-without-the-half",),
     uses=("code.lasso",),
     instances=50,
 )
@@ -386,6 +398,12 @@ def _coding(case: Case, *, signed: bool = False) -> tuple[Tokens, Array, Array, 
     hypotheses="any sizes and precision",
     expect=HOLDS,
     twin="eps for eps^2",
+    derivations=(
+        "curvature-of-the-coding-rate-from-below",
+        "curvature-of-the-coding-rate-from-above",
+        "curvature-of-the-rate-of-all-classes-from-below",
+        "curvature-of-the-rate-of-all-classes-from-above",
+    ),
     uses=("curvature.coding-rate", "curvature.partition-rate"),
     instances=50,
 )
@@ -416,6 +434,7 @@ def curvature_bounds(case: Case) -> Outcome:
     hypotheses="tokens on the sphere, two or three classes, hard or soft; rate_reduction_bounds as well",
     expect=HOLDS,
     twin="eps for eps^2",
+    derivations=("curvature-of-the-rate-of-all-classes-from-above", "curvature-of-the-rate-reduction-from-above"),
     uses=("curvature.partition-rate", "curvature.rate-reduction"),
     instances=50,
 )
@@ -452,6 +471,7 @@ def safe_steps(case: Case) -> Outcome:
     hypotheses="any tokens, any bases",
     expect=HOLDS,
     twin="the step taken uphill",
+    derivations=("gradient-of-the-smooth-loss",),
     uses=("code.rate-reduction-gradient", "layers.descent-lowers-loss"),
     instances=50,
 )
@@ -478,6 +498,7 @@ def descent_step(case: Case) -> Outcome:
     hypotheses="one subspace, any variances, any noise",
     expect=HOLDS,
     twin="sigma for sigma^2",
+    derivations=("score-of-a-noisy-gaussian", "tweedie-formula-of-a-gaussian"),
     uses=("denoising.tweedie",),
     instances=50,
 )

@@ -18,6 +18,7 @@ from flint import fmpq, fmpq_mat
 
 from srr import (
     attention,
+    coding_rate,
     curvature,
     subspace_coding_rate,
     subspace_coding_rate_and_gradient,
@@ -25,7 +26,7 @@ from srr import (
 from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case, Instance
-from verify.claims._instances import norm
+from verify.claims._instances import complete_family, norm
 from verify.claims._sources import BOOK, HU, N23
 from verify.claims._steps import (
     assume_visible,
@@ -81,6 +82,7 @@ def _mixture_with_spectrum(case: Case, **given: Any) -> Instance:
     expect=HOLDS,
     twin="kappa drawn above 2/L_c",
     proof=("exact-step-descends",),
+    derivations=("projections-on-orthogonal-subspaces", "exact-step-of-length-one-over-l"),
     uses=(
         "rates.gradient-subspace",
         "curvature.subspace-rate",
@@ -144,6 +146,7 @@ def exact_step_limit_is_sharp(case: Case) -> Outcome:
     expect=HOLDS_UNDER,
     twin="any step size",
     proof=("exact-step-compresses-full-heads",),
+    derivations=("exact-step-on-singular-values",),
     uses=("compression.exact-step-descends",),
     instances=150,
     witness={
@@ -186,6 +189,7 @@ def exact_step_on_full_heads(case: Case) -> Outcome:
     expect=HOLDS,
     twin="the attention step in place of the exact one",
     proof=("exact-step-is-one-linear-map", "exact-step-commutes-with-token-rotations"),
+    derivations=("exact-step-outside-the-subspaces",),
     instances=100,
     uses=(
         "rates.push-through",
@@ -224,6 +228,7 @@ def exact_step_is_one_linear_map(case: Case) -> Outcome:
     expect=HOLDS,
     twin="X in place of X^2",
     proof=("remainder-of-the-first-order-neumann-inverse",),
+    derivations=("first-order-neumann-is-too-small",),
     instances=100,
 )
 def neumann_remainder(case: Case) -> Outcome:
@@ -256,6 +261,7 @@ def neumann_remainder(case: Case) -> Outcome:
     expect=HOLDS_UNDER,
     twin="kappa beta above 2",
     proof=("neumann-step-compresses-below-one",),
+    derivations=("neumann-direction-descends-below-one", "neumann-gradient-before-the-turn"),
     uses=("compression.neumann-remainder",),
     witness={
         "coherence": "orthogonal",
@@ -432,6 +438,7 @@ def neumann_series_from_one(case: Case) -> Outcome:
     expect=HOLDS,
     twin="the same direction with the other sign",
     proof=("second-order-step-expands",),
+    derivations=("second-order-term-alone-expands",),
     instances=100,
 )
 def second_order_term_ascends(case: Case) -> Outcome:
@@ -449,6 +456,71 @@ def second_order_term_ascends(case: Case) -> Outcome:
     gradient = _gradient(m)
     assume_visible(case, eta * inner(gradient, up), m.Z, after, norm(gradient))
     return decided(_change(m, after), ">=")
+
+
+@claim(
+    "compression.log-det-expansion",
+    title="The first terms of log det(I + X) bound it, in turn from above and from below",
+    statement=r"\operatorname{tr}X-\tfrac12\operatorname{tr}X^2\le\log\det(I+X)\le\min\big(\operatorname{tr}X,\ "
+    r"\operatorname{tr}X-\tfrac12\operatorname{tr}X^2+\tfrac13\operatorname{tr}X^3\big),\qquad X=\beta Y_k^\top Y_k",
+    source=f"{HU}, section 3: log det(I+X) = tr X - tr X^2/2 + ..., which it cuts off",
+    relation="<=",
+    hypotheses="any subspaces, any tokens, every head",
+    expect=HOLDS,
+    twin="a sixth of the third term",
+    proof=("log-det-at-most-trace", "log-det-at-least-two-terms", "log-det-at-most-three-terms"),
+    derivations=("compression-rate-at-most-the-energy", "compression-rate-to-second-order"),
+    instances=100,
+)
+def log_det_expansion(case: Case) -> Outcome:
+    """True at every size of X, though the series converges below 1 only. Summed over the heads, and halved, the same
+    holds of Rᶜ.
+    """
+    m = case.mixture(**SMALL)
+    Y = heads(m.Z, m.U)
+    xp = array_namespace(Y)
+    G = xp.matmul(xp.matrix_transpose(Y), Y) * _beta(m)
+    trace, square = xp.sum(Y**2, axis=(1, 2)) * _beta(m), xp.sum(G**2, axis=(1, 2))
+    cube = xp.sum(xp.matmul(G, G) * G, axis=(1, 2))
+    found = 2 * coding_rate(Y, eps=m.eps, method="svd")  # its error is relative: X may be tiny
+    size, third = m.n + m.d, case.wrong(1 / 3, 1 / 18) * cube
+    return all_of(
+        at_most(found, trace, size=size, scale=trace),
+        at_most(trace - square / 2, found, size=size, scale=trace + square),
+        at_most(found, trace - square / 2 + third, size=size, scale=trace + square + cube),
+    )
+
+
+@claim(
+    "compression.heads-of-two-dimensions",
+    title="In heads of two dimensions the exact gradient needs no factorisation",
+    statement=r"\nabla R^c(Z\mid U_{[K]})=\beta\sum_kU_k\,\frac{(1+\operatorname{tr}X_k)I-X_k}"
+    r"{1+\operatorname{tr}X_k+\det X_k}\,Y_k,\qquad X_k=\beta Y_kY_k^\top,\ p=2",
+    source=f"derived from {N23}, eq. 9, whose inverse it calls expensive; Cayley and Hamilton",
+    relation="=",
+    hypotheses="any subspaces of two dimensions, any tokens",
+    expect=HOLDS,
+    twin="the determinant left out: one term of the Neumann series, scaled",
+    derivations=("inverse-in-two-dimensions",),
+    uses=("rates.gradient-subspace",),
+    instances=60,
+)
+def heads_of_two_dimensions(case: Case) -> Outcome:
+    """True: two terms of a polynomial in X_k are its inverse, where Neumann's series asks for all. Their factors are
+    taken in rational arithmetic.
+    """
+    m = case.mixture(n=(1, 5), d=(2, 6), K=(1, 3), p=2, scale=(0.1, 10.0), eps=(0.1, 10.0))
+    Z, beta = rational(to_numpy(m.Z)), fmpq(2, m.n) / fmpq(*m.eps.as_integer_ratio()) ** 2
+    total = fmpq_mat(m.n, m.d)
+    for U in to_numpy(m.U):
+        Y = Z * rational(U)
+        X = beta * (Y.transpose() * Y)
+        trace = X[0, 0] + X[1, 1]
+        share = fmpq_mat(2, 2, [1 + trace, 0, 0, 1 + trace]) - X
+        total += Y * share * rational(U).transpose() * (beta / (1 + trace + case.wrong(X.det(), 0)))
+    closed = np.array([[int(x.p) / int(x.q) for x in row] for row in total.tolist()])
+    found = subspace_coding_rate_and_gradient(m.Z, m.U, eps=m.eps, method="svd")[1]
+    return equal(found, closed, size=m.n + m.d, scale=_beta(m) * m.K * norm(m.Z))
 
 
 @claim(
@@ -485,6 +557,7 @@ def neumann_regime(case: Case) -> Outcome:
     hypotheses="orthogonal subspaces that span the space, tokens of norm 1, kappa beta <= 1",
     expect=REFUTED,
     twin="eps^2 above p, for which it is true",
+    derivations=("neumann-gradient-turns-around",),
     uses=("compression.neumann-step-descends", "compression.neumann-regime"),
     instances=100,
     witness={
@@ -567,6 +640,7 @@ def derived_step_is_neumann(case: Case) -> Outcome:
     hypotheses="orthogonal subspaces, beta drawn away from 1",
     expect=REFUTED,
     twin="beta Z - beta MSSA(Z), the MSSA having its own beta",
+    derivations=("prefactor-of-attention-in-the-gradient",),
     instances=50,
     witness={
         "coherence": "orthogonal",
@@ -675,6 +749,7 @@ def derived_step_descends(case: Case) -> Outcome:
     expect=HOLDS,
     twin="S_k without its weight beta",
     proof=("gradient-of-the-compression-rate", "slope-of-the-attention-step"),
+    derivations=("attention-step-descends-to-first-order",),
     uses=("compression.residual-slope", "curvature.subspace-rate"),
 )
 def derived_step_first_order(case: Case) -> Outcome:
@@ -986,6 +1061,71 @@ def _own_mass(m: Instance) -> np.ndarray:
 def _own_share(m: Instance) -> np.ndarray:
     labels = to_numpy(m.labels)
     return np.mean(labels[:, None] == labels, axis=1)
+
+
+@claim(
+    "compression.softmax-cosine",
+    title="For unit tokens the softmax points ever further from the Gram matrix that it replaces, as dimensions grow",
+    statement=r"\cos\big([Y_kS_k]_k,\,[Y_kY_k^\top Y_k]_k\big)=\frac e{\sqrt{e^2+p-1+(K-1)\,p\,"
+    r"\big(1+\frac{e-1}{Kp}\big)^2}},\qquad Z=[U_1\cdots U_K]\otimes\mathbf 1_m^\top",
+    source=f"asked here of the heuristic step of {N23}, approximation 4: the Gram matrix replaced by its softmax",
+    relation="=",
+    hypotheses="unit tokens, m on every axis of each of K orthogonal subspaces that fill the space, in any position",
+    expect=HOLDS,
+    twin="one for e, as if the softmax were uniform",
+    uses=("compression.softmax-mass",),
+    instances=60,
+)
+def softmax_cosine(case: Case) -> Outcome:
+    """True, and it meets every hypothesis of the step: unit tokens that lie in the subspaces. A token weighs itself e
+    times as much as any other, and there are Kp − 1 axes to be heard: in 6 heads of 64 the cosine is 0.14. Repeating
+    the tokens m times changes nothing.
+    """
+    K, p, m = case.integer("K", 1, 6), case.integer("p", 1, 8), case.integer("tokens on each axis", 1, 3)
+    U = complete_family(case.rng(), K, p)
+    Z = np.repeat(U.swapaxes(1, 2).reshape(K * p, K * p), m, axis=0)
+    Z, U = case.asarray(Z), case.asarray(U)
+    Y = heads(Z, U)
+    xp = array_namespace(Y)
+    seen, gram = attention.ssa(Z, U), xp.matmul(Y, xp.matmul(xp.matrix_transpose(Y), Y))
+    cosine = xp.sum(seen * gram) / xp.linalg.vector_norm(seen) / xp.linalg.vector_norm(gram)
+    e = case.wrong(math.e, 1.0)
+    closed = e / math.sqrt(e**2 + p - 1 + (K - 1) * p * (1 + (e - 1) / (K * p)) ** 2)
+    return equal(cosine, closed, size=len(Z) + K * p, scale=1.0)
+
+
+@claim(
+    "compression.softmax-derivative",
+    title="When tokens move, softmax mass moves within a row, by the covariance of the scores with their change",
+    statement=r"\Big\langle F,\frac{dS_k}{dt}\Big\rangle=\sum_j\operatorname{Cov}_{S_{k,j}}(F_j,E_j),\qquad"
+    r"\mathbf 1^\top\frac{dS_k}{dt}=0,\qquad E=\frac{d}{dt}\,Y_k^\top Y_k",
+    source=f"derived; the softmax of {N23}, eq. 11",
+    relation="=",
+    hypotheses="any subspaces, any tokens that move in any direction, every head, any F; to one part in 10^7",
+    expect=HOLDS,
+    twin="second moments for covariances",
+    proof=("derivative-of-the-softmax", "derivative-of-the-softmax-is-symmetric"),
+    instances=60,
+)
+def softmax_derivative(case: Case) -> Outcome:
+    """True: the derivative is symmetric and positive semidefinite, so a token attends more to what its score grows for,
+    and pays with the rest of its row. By differences of fourth order in float64.
+    """
+    m = case.mixture(**SMALL, scale=(0.1, 3.0))
+    rng, Y = case.rng("direction"), to_numpy(heads(m.Z, m.U)).astype(np.float64)
+    H, F = rng.standard_normal(Y.shape), rng.standard_normal((m.K, m.n, m.n))
+    H = H / norm(H)
+    E, width = H @ Y.swapaxes(1, 2), 1e-3 / (1 + norm(Y))
+    E = E + E.swapaxes(1, 2)
+    S = {k: softmax(Y + k * width * H) for k in (-2, -1, 0, 1, 2)}
+    change = (8 * (S[1] - S[-1]) - (S[2] - S[-2])) / (12 * width)
+    moments = [np.sum(S[0] * A, axis=2) for A in (F * E, F, E)]
+    covariance = float(np.sum(moments[0] - case.wrong(1, 0) * moments[1] * moments[2]))
+    unit = 1e-7 * norm(F) * norm(E)
+    return all_of(
+        at_most(abs(float(np.sum(F * change)) - covariance), unit, size=1, scale=unit),
+        at_most(float(np.abs(change.sum(axis=2)).max()), unit, size=1, scale=unit),
+    )
 
 
 @claim(

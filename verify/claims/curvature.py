@@ -105,6 +105,12 @@ def nine_quarters(case: Case) -> Outcome:
     expect=HOLDS,
     twin="-alpha/10 below",
     proof=("curvature-of-the-coding-rate-from-above", "curvature-of-the-coding-rate-from-below"),
+    derivations=(
+        "hessian-beside-the-right-singular-vectors",
+        "hessian-beside-the-left-singular-vectors",
+        "least-eigenvalue-of-the-hessian",
+        "largest-eigenvalue-of-the-hessian",
+    ),
     instances=100,
 )
 def coding_rate_bounds(case: Case) -> Outcome:
@@ -211,6 +217,7 @@ def subspace_rate_bounds(case: Case) -> Outcome:
     hypotheses="any bases for the upper end; an orthonormal family for the lower",
     expect=HOLDS,
     twin="the lower end at beta s^2 = 1",
+    derivations=("curvature-of-the-compression-rate-at-zero",),
     uses=("curvature.subspace-rate", "curvature.ends-attained"),
     instances=60,
 )
@@ -250,6 +257,7 @@ def subspace_ends_attained(case: Case) -> Outcome:
     expect=HOLDS,
     twin="nine tenths of alpha above",
     proof=("curvature-of-the-rate-of-all-classes-from-above", "curvature-of-the-rate-of-all-classes-from-below"),
+    derivations=("curvature-of-the-partition-rate-from-above", "curvature-of-the-partition-rate-from-below"),
     uses=("curvature.coding-rate",),
     instances=100,
 )

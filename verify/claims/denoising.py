@@ -6,6 +6,7 @@ The density is also computed with dense covariances in ball arithmetic, from whi
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,76 @@ def tweedie(case: Case) -> Outcome:
         equal(mean, m.X + factor * gradient, size=size, scale=scale),
         equal(m.noise**2 * score, m.noise**2 * gradient, size=size, scale=scale),
     )
+
+
+@claim(
+    "denoising.tweedie-at-every-noise-level",
+    title="Tweedie's formula for tokens that are scaled and noisy",
+    statement=r"\mathbb E[z\mid x]=\frac1\alpha\big(x+\sigma^2\,\nabla\log q(x)\big),\qquad x=\alpha z+\sigma w",
+    source=f"{BOOK}, eq. gen_tweedie, whose gradient is to be read at x",
+    relation="=",
+    hypotheses="any mixture of Gaussian subspaces, alpha and sigma from 0.1 to 3",
+    expect=HOLDS,
+    twin="1 for 1/alpha",
+    derivations=("tweedie-formula-of-points",),
+    uses=("denoising.tweedie",),
+    instances=60,
+)
+def tweedie_at_every_noise_level(case: Case) -> Outcome:
+    """Of x/α it is `denoising.tweedie`, at the noise σ/α: that is how the mean is taken. q is the density of x itself,
+    of the spectra α²λ; its gradient a central difference in 400-bit arithmetic.
+    """
+    alpha, m = case.log_uniform("alpha", 0.1, 3.0), _mixture(case)
+    mean = m.law.posterior_mean(m.X / alpha, noise=m.noise / alpha)
+    scaled = Noisy(SubspaceMixture(m.law.U, alpha**2 * m.law.variances, m.law.weights), m.X, m.noise, m.K, m.d)
+    gradient = case.asarray(np.array([_density_gradient(scaled, to_numpy(m.X)[0])]))
+    found = case.wrong(1 / alpha, 1.0) * (m.X + m.noise**2 * gradient)
+    return equal(mean, found, size=m.d + m.K, scale=m.unit / alpha)
+
+
+@claim(
+    "denoising.mixture-with-means",
+    title="The denoiser of a mixture of Gaussians with means",
+    statement=r"\mathbb E[z\mid x]=\sum_k\frac{\pi_k\,\phi(x;\alpha\mu_k,S_k)}{\sum_i\pi_i\,\phi(x;\alpha\mu_i,S_i)}"
+    r"\big(\mu_k+\alpha\Sigma_kS_k^{-1}(x-\alpha\mu_k)\big),\qquad "
+    r"S_k=\alpha^2\Sigma_k+\sigma^2I,\ x=\alpha z+\sigma w",
+    source=f"{BOOK}, eq. gmm_bayes_optimal_denoiser, also for general noise",
+    relation="=",
+    hypotheses="one to three components of any mean and of covariance of any rank, in one to three dimensions",
+    expect=HOLDS,
+    twin="alpha left out before Sigma_k",
+    derivations=("posterior-of-a-gaussian",),
+    uses=("denoising.tweedie-at-every-noise-level",),
+    instances=60,
+)
+def mixture_with_means(case: Case) -> Outcome:
+    """Against Tweedie's formula, with the gradient of the density as in `denoising.tweedie`. In float64."""
+    rng, (K, d, rank) = case.rng(), case.choice("K, d, rank", ((2, 1, 0), (1, 1, 1), (2, 2, 1), (3, 2, 2), (3, 3, 1)))
+    alpha, sigma = case.log_uniform("alpha", 0.1, 3.0), case.log_uniform("sigma", 0.1, 3.0)
+    weights, means = 10 ** rng.uniform(-1, 1, size=K), 2 * rng.standard_normal((K, d))
+    roots = rng.standard_normal((K, d, rank))
+    clean = means[0] + roots[0] @ rng.standard_normal(rank)
+    x = alpha * clean + sigma * rng.standard_normal(d)
+    spreads = roots @ roots.swapaxes(1, 2)
+    S, beside = alpha**2 * spreads + sigma**2 * np.eye(d), x - alpha * means
+    whitened = np.linalg.solve(S, beside[..., None])[..., 0]
+    logits = np.log(weights) - (np.linalg.slogdet(S)[1] + np.sum(beside * whitened, axis=1)) / 2
+    share = np.exp(logits - logits.max())
+    parts = means + case.wrong(alpha, 1.0) * np.einsum("kij,kj->ki", spreads, whitened)
+    mean = share @ parts / share.sum()
+    with ctx.workprec(400):
+        noise = _diagonal([sigma] * d, square=True)
+        laws = [
+            (
+                weight,
+                [arb(alpha) * float(v) for v in mu],
+                arb(alpha) ** 2 * (_matrix(A) * _matrix(A).transpose()) + noise,
+            )
+            for weight, mu, A in zip(weights, means, roots, strict=True)
+        ]
+        gradient = np.array(_log_density_gradient(laws, x))
+    sizes = np.sum(np.abs(parts)) + np.linalg.norm(x) / alpha
+    return equal(mean, (x + sigma**2 * gradient) / alpha, size=d + K, scale=sizes * (1 + np.abs(logits).max()))
 
 
 @claim(
@@ -147,6 +218,7 @@ def unit_spectrum(case: Case) -> Outcome:
     hypotheses="unit variances, equal weights, subspaces of one dimension p in any position; every x",
     expect=HOLDS,
     twin="third order, sigma^3 for sigma^2",
+    derivations=("filter-of-the-attention-denoiser", "logits-of-the-attention-denoiser"),
     uses=("denoising.unit-spectrum",),
     instances=100,
 )
@@ -208,6 +280,7 @@ def attention_any_spectrum(case: Case) -> Outcome:
     hypotheses="any x and noise",
     expect=REFUTED,
     twin="tanh(x/t^2)",
+    derivations=("tweedie-formula-of-points",),
     instances=60,
     witness={"x": 1.0, "t": 1.0},
 )
@@ -252,6 +325,63 @@ def ddim_step_of_a_gaussian(case: Case) -> Outcome:
 
 
 # --- the compression gradient beside the score --------------------------------------------------------------
+
+
+@claim(
+    "denoising.entropy-grows-with-noise",
+    title="More noise, more entropy: at the rate of the noise times the mean square of the score",
+    statement=r"\frac{d}{dt}h(x_t)=t\,\mathbb E\|\nabla\log p_t(x_t)\|^2>0,\qquad x_t=z+tg",
+    source=f"{BOOK}, on the entropy of noisy tokens; de Bruijn's identity",
+    relation="=",
+    hypotheses="up to three points or Gaussians on a line, t from 0.3 to 3; to one part in 10^6",
+    expect=HOLDS,
+    twin="t^2 for t",
+    uses=("denoising.tweedie",),
+    instances=40,
+)
+def entropy_grows_with_noise(case: Case) -> Outcome:
+    """p_t solves the heat equation in t²/2, and the rest is integration by parts. Integrals by the trapezoidal rule, h
+    differentiated by differences of fourth order, in NumPy.
+    """
+    line, t = _line(case)
+    case.assume(not case.twin or abs(t - 1) > 0.01)
+    width = 5e-3 * t  # rounding and what the differences leave out are alike, about 1e-8
+    h = {k: line.entropy(t + k * width) for k in (-2, -1, 1, 2)}
+    slope = (8 * (h[1] - h[-1]) - (h[2] - h[-2])) / (12 * width)
+    rate = t ** case.wrong(1, 2) * line.fisher(t)
+    return at_most(abs(slope - rate), 1e-6 * rate, size=1, scale=rate)
+
+
+@claim(
+    "denoising.every-step-lowers-the-entropy",
+    title="Every denoising step lowers the entropy, however long and at any noise",
+    statement=r"h\big(\mathbb E[x_s\mid x_t]\big)\le h(x_t)-t(t-s)\,\mathbb E\|\nabla\log p_t(x_t)\|^2<h(x_t),"
+    r"\qquad0<s<t",
+    source=f"{BOOK}, whose text says so of all s < t and whose proof bounds t and asks for short steps; bound derived",
+    relation="<",
+    hypotheses="up to three points or Gaussians on a line, t from 0.3 to 3, s from 0.01 to 0.95 t; to 10^-8 nats",
+    expect=HOLDS,
+    twin="twice that bound",
+    uses=("denoising.ddim-step-of-a-gaussian", "denoising.entropy-grows-with-noise"),
+    instances=40,
+)
+def every_step_lowers_the_entropy(case: Case) -> Outcome:
+    """True of any z with a second moment, in any dimension: the step is f(x) = (s/t)x + (1 − s/t)E[z|x] =
+    x + t(t − s)∇log p_t(x), and Df = (s/t)I + (1 − s/t)Cov(z|x)/t² is positive definite. So f is one-to-one, and
+    h(f(x)) − h(x) = E log det Df ≤ E tr(Df − I) = t(t − s)E Δlog p_t = −t(t − s)E‖∇log p_t‖². Neither t nor s need be
+    bounded. Tried on a line, f differentiated by differences.
+    """
+    line, t = _line(case)
+    share = case.uniform("s/t", 0.01, 0.95)
+    x, width = line.grid(t), 1e-3 * t
+
+    def step(x: np.ndarray) -> np.ndarray:
+        return share * x + (1 - share) * line.posterior_mean(x, t)
+
+    slope = (8 * (step(x + width) - step(x - width)) - (step(x + 2 * width) - step(x - 2 * width))) / (12 * width)
+    change = _integral(line.density(x, t) * np.log(slope), x)
+    bound = -case.wrong(1, 2) * t**2 * (1 - share) * line.fisher(t)
+    return at_most(change, bound + 1e-8, size=1, scale=1.0)
 
 
 @claim(
@@ -565,22 +695,87 @@ def _attention_score(m: Noisy, *, prior: float, half: float = 1 / 2) -> np.ndarr
 
 
 def _density_gradient(m: Noisy, x: np.ndarray) -> list[float]:
-    """∇ log q(x) by central differences of step 2⁻⁶⁰ in 400-bit balls, with dense covariances."""
-    step = arb(2) ** -60
+    """∇ log q(x), with dense covariances."""
     with ctx.workprec(400):
         U, variances, weights = (to_numpy(a) for a in (m.law.U, m.law.variances, m.law.weights))
-        inverses = []
-        for basis, spectrum, weight in zip(U, variances, weights, strict=True):
-            B = _matrix(basis)
-            cov = B * _diagonal(spectrum) * B.transpose() + _diagonal([m.noise] * m.d, square=True)
-            inverses.append((arb(float(weight)) / cov.det().sqrt(), cov.inv()))
+        noise = _diagonal([m.noise] * m.d, square=True)
+        laws = [
+            (weight, [arb(0)] * m.d, _matrix(basis) * _diagonal(spectrum) * _matrix(basis).transpose() + noise)
+            for basis, spectrum, weight in zip(U, variances, weights, strict=True)
+        ]
+        return _log_density_gradient(laws, x)
 
-        def log_density(shift: int, sign: int) -> arb:
-            moved = [arb(float(v)) + (sign * step if i == shift else 0) for i, v in enumerate(x)]
-            column = arb_mat(m.d, 1, moved)
-            return sum(w * (-(column.transpose() * inv * column)[0, 0] / 2).exp() for w, inv in inverses).log()
 
-        return [float(((log_density(i, 1) - log_density(i, -1)) / (2 * step)).mid()) for i in range(m.d)]
+def _log_density_gradient(laws: Sequence[tuple[float, list[arb], arb_mat]], x: np.ndarray) -> list[float]:
+    """Of Gaussians (weight, mean, covariance) by central differences of step 2⁻⁶⁰, in the precision at hand."""
+    step, d = arb(2) ** -60, len(x)
+    known = [(arb(float(weight)) / cov.det().sqrt(), mean, cov.inv()) for weight, mean, cov in laws]
+
+    def log_density(shift: int, sign: int) -> arb:
+        moved = [arb(float(v)) + (sign * step if i == shift else 0) for i, v in enumerate(x)]
+        total = arb(0)
+        for weight, mean, inverse in known:
+            column = arb_mat(d, 1, [v - c for v, c in zip(moved, mean, strict=True)])
+            total += weight * (-(column.transpose() * inverse * column)[0, 0] / 2).exp()
+        return total.log()
+
+    return [float(((log_density(i, 1) - log_density(i, -1)) / (2 * step)).mid()) for i in range(d)]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Points and Gaussians on a line: what a clean token is drawn from. In NumPy."""
+
+    weights: np.ndarray
+    means: np.ndarray
+    variances: np.ndarray
+
+    def grid(self, t: float) -> np.ndarray:
+        """So fine and so long that the trapezoidal rule is exact to rounding."""
+        reach = 12 * math.sqrt(self.variances.max() + t**2)
+        return np.linspace(self.means.min() - reach, self.means.max() + reach, 8001)
+
+    def density(self, x: np.ndarray, t: float) -> np.ndarray:
+        return self._joint(x, t).sum(axis=0)
+
+    def posterior_mean(self, x: np.ndarray, t: float) -> np.ndarray:
+        """E[z | x_t = x], in logarithms: the density underflows far out."""
+        beside, spread = x - self.means[:, None], self.variances[:, None] + t**2
+        logits = np.log(self.weights / np.sqrt(spread[:, 0]))[:, None] - beside**2 / spread / 2
+        share = np.exp(logits - logits.max(axis=0))
+        parts = self.means[:, None] + self.variances[:, None] / spread * beside
+        return (share * parts).sum(axis=0) / share.sum(axis=0)
+
+    def entropy(self, t: float) -> float:
+        x = self.grid(t)
+        q = self.density(x, t)
+        return -_integral(q * np.log(np.where(q > 0, q, 1.0)), x)
+
+    def fisher(self, t: float) -> float:
+        """E(∇log p_t)², the slope of the density taken by hand."""
+        x = self.grid(t)
+        q = self.density(x, t)
+        slope = (-self._joint(x, t) * (x - self.means[:, None]) / (self.variances[:, None] + t**2)).sum(axis=0)
+        return _integral(slope**2 / np.where(q > 0, q, 1.0), x)
+
+    def _joint(self, x: np.ndarray, t: float) -> np.ndarray:
+        spread = self.variances[:, None] + t**2
+        heights = self.weights[:, None] / np.sqrt(2 * math.pi * spread)
+        return heights * np.exp(-((x - self.means[:, None]) ** 2) / spread / 2)
+
+
+def _integral(values: np.ndarray, x: np.ndarray) -> float:
+    """By the trapezoidal rule, of what vanishes at both ends."""
+    return float(values.sum() * (x[1] - x[0]))
+
+
+def _line(case: Case) -> tuple[Line, float]:
+    """A law on a line, and the noise."""
+    K, kind = case.integer("components", 1, 3), case.choice("kind", ("points", "Gaussians"))
+    t, rng = case.log_uniform("t", 0.3, 3.0), case.rng()
+    weights = rng.dirichlet(np.ones(K))
+    variances = np.zeros(K) if kind == "points" else 10 ** rng.uniform(-2, 1, size=K)
+    return Line(weights, 3 * rng.standard_normal(K), variances), t
 
 
 def _matrix(a: np.ndarray) -> arb_mat:

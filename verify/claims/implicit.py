@@ -98,6 +98,7 @@ def step_descends(case: Case) -> Outcome:
     hypotheses="as implicit.step-descends, scales from 0.1 to 100",
     expect=HOLDS,
     twin="twice as much, which a convex function would grant",
+    derivations=("implicit-euler-step-descends",),
     uses=("implicit.step-descends",),
 )
 def step_guarantee(case: Case) -> Outcome:
@@ -231,6 +232,7 @@ def step_is_nonexpansive(case: Case) -> Outcome:
     hypotheses="orthogonal subspaces, any tokens, kappa beta from 0.01 to 7",
     expect=HOLDS,
     twin="with twice the step",
+    derivations=("proximal-step-is-stationary",),
     uses=("implicit.step-is-the-least",),
     instances=100,
 )
@@ -263,6 +265,7 @@ def step_acts_on_singular_values(case: Case) -> Outcome:
     hypotheses="kappa beta from 0.01 to 8, beta s^2 within a factor 1.01 to 30 of the bound",
     expect=HOLDS,
     twin="at beta s^2 >= kappa beta",
+    derivations=("cubic-at-the-end-of-the-explicit-step",),
     uses=("implicit.step-is-the-least",),
 )
 def shrinks_more_than_explicit(case: Case) -> Outcome:

@@ -72,11 +72,18 @@ def _share(case: Case) -> Fraction:
     hypotheses="rational gamma < 1, alpha and x",
     expect=HOLDS,
     twin="gamma/alpha for the turning point",
+    proof=(
+        "slope-of-the-shape-function",
+        "shape-function-increases",
+        "symmetry-of-the-slope-of-the-shape-function",
+        "curvature-of-the-shape-function",
+    ),
+    derivations=("turning-point-of-the-shape-function",),
     instances=100,
     figure=figures.what_a_singular_value_adds,
 )
 def shape_function(case: Case) -> Outcome:
-    """In rational arithmetic; the slope at either side of x_T is the same at equal ratios."""
+    """f″ has the sign of γ − α²x². In rational arithmetic; slopes are the same at equal ratios to x_T."""
     share, constant = _share(case), Fraction(case.log_uniform("alpha", 0.01, 100.0))
     turning = Fraction(math.isqrt(share.numerator), math.isqrt(share.denominator)) / constant
     turning = case.wrong(turning, share / constant)
@@ -99,6 +106,11 @@ def shape_function(case: Case) -> Outcome:
     hypotheses="rational gamma < 1 and alpha; the root is enclosed within one part in 10^9",
     expect=HOLDS,
     twin="the turning point",
+    derivations=(
+        "slope-of-the-intercept-of-the-shape-function",
+        "tangent-point-of-a-quarter-from-below",
+        "tangent-point-of-a-quarter-from-above",
+    ),
     uses=("mcr2.shape-function",),
     instances=60,
 )
@@ -147,6 +159,7 @@ def _labels(case: Case, sizes: Sequence[int]) -> Array:
     hypotheses="two or three classes of Gaussian tokens, and orthogonal classes with the same singular values",
     expect=HOLDS,
     twin="n for n_k in the second logarithm",
+    derivations=("rate-reduction-at-most-sum-over-classes", "coding-rate-of-classes-in-orthogonal-subspaces"),
     uses=("rates.sandwich",),
     instances=80,
 )
@@ -595,6 +608,7 @@ def hard_labels_suffice(case: Case) -> Outcome:
     "its bound",
     expect=HOLDS,
     twin="the sign of the last term of eta",
+    derivations=("stationary-points-of-regularised-rate-reduction", "roots-of-the-stationary-quadratic"),
     instances=80,
     figure=figures.regularised_ends,
 )
@@ -638,6 +652,7 @@ def regularised_stationary(case: Case) -> Outcome:
     "itself",
     expect=REFUTED,
     twin="lambda below f_k'(x_S), k the largest class, for the bound f_k'(x_T)",
+    derivations=("regularised-rate-reduction-at-the-larger-root",),
     uses=("mcr2.regularised-stationary", "mcr2.tangent-point"),
     instances=80,
 )
@@ -683,6 +698,10 @@ def _is_used(size: int, sizes: Sequence[int], d: int) -> bool:
     hypotheses="rational alpha and root of gamma: everything is rational; against points up to 1 % below and above",
     expect=REFUTED,
     twin="lambda a hundredth below its bound",
+    derivations=(
+        "regularised-rate-reduction-falls-before-the-smaller-root",
+        "regularised-rate-reduction-falls-after-the-larger-root",
+    ),
     uses=("mcr2.regularised-stationary",),
     instances=60,
 )
@@ -742,6 +761,11 @@ def every_class_represented(case: Case) -> Outcome:
     "steps",
     expect=HOLDS,
     twin="half of the optimum",
+    derivations=(
+        "regularised-rate-reduction-grows-between-the-roots",
+        "regularised-rate-reduction-falls-after-the-larger-root",
+        "regularised-rate-reduction-at-the-larger-root",
+    ),
     uses=("mcr2.regularised-stationary", "mcr2.tangent-point"),
     instances=15,
 )
@@ -782,6 +806,7 @@ def regularised_optimum(case: Case) -> Outcome:
     "standard deviation of 0.01 to 10 times that of the smaller root",
     expect=REFUTED,
     twin="ascent never lowers F",
+    derivations=("regularised-rate-reduction-falls-before-the-smaller-root",),
     uses=("mcr2.regularised-optimum",),
     instances=30,
 )
@@ -858,6 +883,7 @@ def strict_saddle(case: Case) -> Outcome:
     hypotheses="ten classes of equal size: (100, 2000, 0.25), (100, 2000, 0.5), (128, 1000, 0.5)",
     expect=HOLDS,
     twin="eps for eps^2",
+    derivations=("bound-on-the-regulariser", "slope-of-the-shape-function-at-its-turning-point"),
     instances=9,
 )
 def weight_bounds(case: Case) -> Outcome:
@@ -889,6 +915,7 @@ def _pair(case: Case, rng: np.random.Generator) -> tuple[Array, Array, float, fl
     hypotheses="Gaussian tokens, as many in both",
     expect=HOLDS,
     twin="A + B, not its half",
+    derivations=("rate-reduction-of-two-samples",),
     instances=60,
 )
 def closed_loop_formula(case: Case) -> Outcome:
@@ -913,6 +940,7 @@ def closed_loop_formula(case: Case) -> Outcome:
     hypotheses="tokens and their negatives",
     expect=REFUTED,
     twin="only between equal second moments: at least what the distance of second moments asks for",
+    derivations=("gap-of-log-det-is-zero-for-equal-matrices-alone",),
     uses=("mcr2.closed-loop-formula",),
     instances=40,
 )

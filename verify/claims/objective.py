@@ -76,6 +76,7 @@ def gradient(case: Case) -> Outcome:
     hypotheses="complete orthonormal family, tokens of mean square norm one",
     expect=HOLDS,
     twin="the value of tokens in one of the subspaces alone, p for q",
+    derivations=("largest-rate-reduction-at-fixed-energy", "rate-reduction-in-a-direction-is-concave"),
     uses=("rates.compression-bounds-rate-common",),
     instances=100,
 )
@@ -108,6 +109,7 @@ def maximum(case: Case) -> Outcome:
     hypotheses="complete orthonormal family with K >= 2, tokens of mean square norm one, n >= d",
     expect=REFUTED,
     twin="isotropic tokens reach no more than the maximum",
+    derivations=("largest-rate-reduction-at-fixed-energy",),
     uses=("objective.maximum", "rates.gram-only"),
     instances=60,
     witness={"seed": 0, "K, p, n": (2, 1, 2), "eps": 1.0, "tokens": "ones", "subspaces": "axes"},
@@ -177,6 +179,7 @@ def sparsest(case: Case) -> Outcome:
     hypotheses="complete orthonormal family, tokens of any scale",
     expect=HOLDS,
     twin="nine tenths of it",
+    derivations=("rate-reduction-saturates",),
     uses=("objective.maximum",),
     instances=100,
 )

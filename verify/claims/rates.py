@@ -370,6 +370,28 @@ def gradient_subspace(case: Case) -> Outcome:
 
 
 @claim(
+    "rates.gradient-subspace-is-bounded",
+    title="The gradient of Rc(Z|U) is at most beta times the tokens",
+    statement=r"\|\nabla R^c(Z\mid U_{[K]})\|_F\le\beta\,\|Z\|_F",
+    source=f"derived from {N23}, eq. 9",
+    relation="<=",
+    hypotheses="orthonormal bases of mutually orthogonal subspaces, any Z",
+    expect=HOLDS,
+    twin="half of it",
+    proof=("gradient-of-the-compression-rate-is-bounded",),
+    uses=("rates.gradient-subspace",),
+    instances=100,
+)
+def gradient_subspace_is_bounded(case: Case) -> Outcome:
+    """A head turns a singular value s into βs/(1 + βs²). So a step of 1/β is never longer than the tokens are."""
+    m = case.mixture(n=(1, 8), d=(1, 8), K=(1, 3), p=(1, 3), coherence=("orthogonal",))
+    gradient = srr.subspace_coding_rate_and_gradient(m.Z, m.U, eps=m.eps, method="svd")[1]
+    bound = m.p / (m.n * m.eps**2) * norm(m.Z)
+    length = array_namespace(gradient).linalg.vector_norm(gradient)
+    return at_most(length, case.wrong(1.0, 0.5) * bound, size=m.n + m.d, scale=bound)
+
+
+@claim(
     "rates.gradient-partition",
     title="The gradient of Rc(Z|Pi), memberships held fixed",
     statement=(
@@ -382,6 +404,7 @@ def gradient_subspace(case: Case) -> Outcome:
     expect=HOLDS,
     twin="the weights n_k/n of the classes forgotten",
     proof=("gradient-of-the-rate-of-all-classes",),
+    derivations=("gradient-of-the-partition-rate",),
     instances=100,
 )
 def gradient_partition(case: Case) -> Outcome:
@@ -535,6 +558,7 @@ def exercise_gradient(case: Case) -> Outcome:
     hypotheses="one or two whole-numbered tokens, repeated; a hundred times as many halve the distance at least",
     expect=REFUTED,
     twin="a tenth of the precision in place of a hundred times the tokens",
+    derivations=("redunet-expansion-and-the-number-of-tokens",),
     uses=("rates.gradient",),
     instances=50,
     witness={"m, d": (1, 1), "tokens": "e_1", "copies": 1, "eps": 1.0, "seed": 0},
@@ -610,6 +634,7 @@ def above_rate_distortion(case: Case) -> Outcome:
     expect=HOLDS,
     twin="the 1/2 of the gap forgotten",
     proof=("gap-to-reverse-water-filling",),
+    derivations=("gap-to-reverse-water-filling-is-not-negative",),
     uses=("rates.above-rate-distortion",),
     instances=100,
     figure=figures.rate_distortion_gap,
@@ -679,6 +704,7 @@ def tends_to_rate_distortion(case: Case) -> Outcome:
     expect=HOLDS,
     twin="d - r for d in the logarithm",
     proof=("gap-of-fewer-directions-than-dimensions",),
+    derivations=("gap-of-fewer-directions-from-below", "gap-of-fewer-directions-from-above"),
     uses=("rates.tends-to-rate-distortion",),
     instances=100,
 )
@@ -742,6 +768,7 @@ def at_total_variance(case: Case) -> Outcome:
     expect=HOLDS,
     twin="nine tenths of it",
     proof=("half-bit-bound-for-every-spectrum", "half-bit-bound-is-attained"),
+    derivations=("half-bit-bound",),
     uses=("rates.above-rate-distortion",),
     instances=100,
 )
@@ -948,6 +975,31 @@ MARGINALS = {
 
 
 @claim(
+    "rates.two-tokens",
+    title="The rate of two tokens in closed form: largest when they are orthogonal",
+    statement=r"R([z,w])=\tfrac12\log\big((1+\alpha\|z\|^2)(1+\alpha\|w\|^2)-\alpha^2\langle z,w\rangle^2\big)",
+    source=f"derived from {N23}, eq. 7",
+    relation="=",
+    hypotheses="two tokens of dimension one to five",
+    expect=HOLDS,
+    twin="plus for minus",
+    derivations=("coding-rate-of-two-tokens",),
+    uses=("rates.sylvester",),
+    instances=60,
+)
+def two_tokens(case: Case) -> Outcome:
+    """det(I + G) = 1 + tr G + det G for the Gram matrix of two. In rational arithmetic; the logarithm as a ball."""
+    t = tokens(case, case.rng(), sizes=((2, 1), (2, 2), (2, 3), (2, 5)))
+    rate = srr.coding_rate_and_gradient(t.Z, eps=t.eps, method="svd")
+    z, w = ([fmpq(*float(x).as_integer_ratio()) for x in row] for row in to_numpy(t.Z))
+    alpha = fmpq(t.d, 2) / fmpq(*t.eps.as_integer_ratio()) ** 2
+    zz, ww, zw = (alpha * sum((x * y for x, y in zip(a, b, strict=True)), fmpq(0)) for a, b in ((z, z), (w, w), (z, w)))
+    with ctx.workprec(256):
+        closed = float((arb((1 + zz) * (1 + ww) - case.wrong(1, -1) * zw**2).log() / 2).mid())
+    return equal(rate[0], closed, size=2 + t.d, scale=sensitivity(t.Z, rate))
+
+
+@claim(
     "rates.sampling",
     title="Rates of samples underestimate, on average",
     statement=r"\frac1K\sum_kR(Z_k)\le R(Z),\qquad Z=[Z_1,\dots,Z_K]\text{ in parts of equal size}",
@@ -984,6 +1036,7 @@ def sampling(case: Case) -> Outcome:
     hypotheses="complete orthonormal family: the bases are orthogonal to one another and span the space",
     expect=REFUTED,
     twin="d for p in the constant of Rc",
+    derivations=("compression-rate-at-least-that-of-the-whole",),
     instances=100,
     witness={"seed": 0, "K, p": (2, 1), "n, d": (1, 2), "eps": 1.0, "scale": 1.0, "rank": "full"},
 )
@@ -1012,6 +1065,7 @@ def compression_bounds_rate(case: Case) -> Outcome:
     hypotheses="orthonormal bases, however they overlap",
     expect=HOLDS_UNDER,
     twin="p for d in the constant of Rc, as printed",
+    derivations=("compression-rate-at-least-that-of-the-whole",),
     uses=("rates.sylvester", "rates.orthogonal-invariance"),
     instances=150,
     witness={
@@ -1145,6 +1199,7 @@ def partition_below(case: Case) -> Outcome:
     expect=HOLDS,
     twin="the average of the parts, not their sum",
     proof=("coding-rate-at-most-sum-over-classes", "coding-rate-of-orthogonal-classes"),
+    derivations=("coding-rate-at-most-sum-over-all-classes", "coding-rate-of-classes-in-orthogonal-subspaces"),
     uses=("rates.partition-below",),
     instances=100,
 )

@@ -213,6 +213,8 @@ def _increment(case: Case, shares: str) -> Outcome:
     hypotheses="any Z, hard or soft memberships in two classes",
     expect=HOLDS,
     twin="without the shares gamma_k",
+    proof=("gradient-of-the-rate-reduction",),
+    derivations=("redunet-operators-are-the-gradient",),
     uses=("rates.gradient", "rates.gradient-partition"),
     instances=60,
 )
@@ -230,6 +232,7 @@ def increment_is_the_gradient(case: Case) -> Outcome:
     hypotheses="any Z, hard or soft memberships in two classes",
     expect=REFUTED,
     twin="n_k over the number of tokens",
+    derivations=("gradient-of-the-rate-reduction",),
     uses=("redunet.increment-is-the-gradient",),
     instances=60,
     witness={"seed": 2, "n, d": (2, 1), "eps": 1.0, "scale": 1.0, "rank": "full", "K": 2, "memberships": "hard"},
@@ -278,11 +281,14 @@ def expansion_is_a_regression_residual(case: Case) -> Outcome:
     hypotheses="any Z, hard or soft memberships in two classes",
     expect=HOLDS,
     twin="C_k at most alpha",
+    proof=("redunet-expansion-is-positive", "redunet-expansion-is-at-most-alpha"),
     uses=("redunet.increment-is-the-gradient",),
     instances=100,
 )
 def operators_are_bounded(case: Case) -> Outcome:
-    """Inverses of I and a Gram matrix. C_k reaches α_k in every direction that class k leaves free."""
+    """Inverses of I and a Gram matrix; C_k is E of the tokens times the roots of their memberships, at α_k. It reaches
+    α_k in every direction that class k leaves free.
+    """
     rng = case.rng()
     t = tokens(case, rng, sizes=((2, 1), (3, 3), (2, 4), (5, 3)))
     Pi = memberships(case, rng, t.n, K=(2,))
@@ -987,6 +993,7 @@ def shifts_written_out(case: Case) -> Outcome:
     expect=HOLDS,
     twin="one shift of one signal left out",
     proof=("gram-matrix-of-shifted-tokens", "redunet-expansion-commutes-with-shifts"),
+    derivations=("circulant-matrices-commute-with-the-shift",),
     uses=("redunet.operators-are-bounded",),
     instances=100,
 )
@@ -1048,6 +1055,7 @@ def network_is_shift_equivariant(case: Case) -> Outcome:
     hypotheses="one and two channels, on a cycle or a torus; given or estimated memberships",
     expect=HOLDS,
     twin="the scaling of the code",
+    derivations=("redunet-expansion-by-frequencies",),
     uses=("redunet.expansion-commutes-with-shifts",),
     instances=60,
 )
@@ -1073,6 +1081,7 @@ def fourier_evaluates_the_layer(case: Case) -> Outcome:
     hypotheses="two channels, on a cycle or a torus",
     expect=REFUTED,
     twin="where only one channel is not zero",
+    derivations=("gram-matrix-of-all-shifts",),
     uses=("redunet.fourier-evaluates-the-layer",),
     instances=40,
     witness={"n, C, size": (3, 2, (4,)), "seed": 0, "eps": 1.0},
@@ -1100,6 +1109,7 @@ def channels_are_coupled(case: Case) -> Outcome:
     hypotheses="one and two channels, on a cycle or a torus, two classes",
     expect=HOLDS,
     twin="the unitary transform in place of the un-normalised one",
+    derivations=("coding-rate-of-all-shifts",),
     uses=("redunet.fourier-evaluates-the-layer",),
     instances=60,
 )
@@ -1159,6 +1169,7 @@ def shift_invariant_increment_is_the_gradient(case: Case) -> Outcome:
     hypotheses="one and two channels, on a cycle or a torus",
     expect=REFUTED,
     twin="S times those of the paper at precision sqrt(S) eps",
+    derivations=("redunet-expansion-with-the-unitary-transform",),
     uses=("redunet.fourier-evaluates-the-layer",),
     instances=40,
     witness={"n, C, size": (2, 1, (3,)), "seed": 0, "eps": 1.0},

@@ -146,6 +146,7 @@ def ista_limit_is_sharp(case: Case) -> Outcome:
     expect=HOLDS,
     twin="steps of size 1/2",
     proof=("ista-step-of-size-one", "lasso-with-orthonormal-dictionary"),
+    derivations=("ista-step-with-orthonormal-dictionary",),
     instances=100,
 )
 def orthonormal_one_step(case: Case) -> Outcome:
@@ -173,6 +174,7 @@ def orthonormal_one_step(case: Case) -> Outcome:
     hypotheses="orthonormal D, one step of size 1, some entry of the code above lambda/2",
     expect=REFUTED,
     twin="the book's problem, with 1/2",
+    derivations=("lasso-with-and-without-the-half",),
     uses=("sparsification.orthonormal-one-step",),
     instances=50,
     witness={"n": 1, "d": 1, "lam": 1.0, "scale": 1.0, "seed": 1},
@@ -200,6 +202,7 @@ def solves_n23_objective(case: Case) -> Outcome:
     hypotheses="any dictionary, codes near the minimiser of the printed problem",
     expect=REFUTED,
     twin="the book's problem, with 1/2",
+    derivations=("lasso-with-and-without-the-half", "ista-step-of-the-lasso-without-the-half"),
     uses=("sparsification.ista-descends",),
     instances=100,
     witness={"n": 1, "d": 1, "lam": 1.0, "scale": 2.0, "seed": 1},

@@ -295,6 +295,7 @@ def variational_bound(case: Case) -> Outcome:
     expect=HOLDS,
     twin="axes that are rotated by half a radian",
     proof=("variational-rate-along-principal-axes",),
+    derivations=("variational-bound-is-attained",),
     uses=("tost.variational-bound",),
 )
 def bound_is_attained(case: Case) -> Outcome:
@@ -443,6 +444,11 @@ def gradient(case: Case) -> Outcome:
     expect=HOLDS,
     twin="three times the limit",
     proof=("tost-step-descends-by-its-largest-gain", "tost-step-descends"),
+    derivations=(
+        "quadratic-of-the-variational-rate",
+        "tangent-of-the-logarithm-to-the-right",
+        "tangent-of-the-logarithm-to-the-left",
+    ),
     uses=("tost.gradient",),
     figure=figures.step_limit,
 )
@@ -470,6 +476,7 @@ def step_descends(case: Case) -> Outcome:
     hypotheses="one token along its only head, short; steps above the limit by a thousandth up to a hundredfold",
     expect=HOLDS,
     twin="steps below the limit by the same factor",
+    derivations=("curvature-of-the-variational-rate-at-zero",),
     uses=("tost.step-descends",),
 )
 def step_limit_is_sharp(case: Case) -> Outcome:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from srr import attention, curvature, flops, prox, subspace_coding_rate_and_gradient
+from srr import attention, curvature, flops, prox, subspace_coding_rate, subspace_coding_rate_and_gradient
 from srr.layers import PreNorm, crate_causal, crate_causal_overcomplete, crate_variant, official, output_matrix
 from verify import decide
 from verify.arrays import to_numpy
@@ -579,6 +579,39 @@ def segmentation_map(case: Case) -> Outcome:
     case.assume(float(kept.min()) > 1e-6)
     scale = (1 + norm(Z) ** 2) / float(kept.min())
     return equal(shown, S[:, 0, 1:] / kept, size=n + d, scale=scale)
+
+
+@claim(
+    "variants.cls-counts-as-a-token",
+    title="With [CLS] in front, rate and attention of N patches have N + 1 in their constant",
+    statement=r"R^c([z_{CLS},Z]\mid U_{[K]})=\tfrac12\sum_k\log\det\Big(I_p+\frac p{(N+1)\varepsilon^2}"
+    r"\sum_{i=0}^Ny_{k,i}y_{k,i}^\top\Big),\qquad\mathrm{MSSA}=\frac p{(N+1)\varepsilon^2}\sum_kU_kY_kS_k",
+    source=f"{SEGMENTATION}, eq. 5 and 6; {N23}, eq. 8 and 12, for n columns",
+    relation="=",
+    hypotheses="any subspaces, N from 1 to 7 patches",
+    expect=HOLDS,
+    twin="N for N + 1",
+    uses=("variants.segmentation-map",),
+    instances=80,
+)
+def cls_counts_as_a_token(case: Case) -> Outcome:
+    """True: [CLS] is a column like any other, and n = N + 1. Moments are added up token by token."""
+    Z, U, n, d, p = _sequence(case)
+    eps, patches = case.log_uniform("eps", 0.1, 10.0), n - 1
+    constant = p / ((patches + case.wrong(1, 0)) * eps**2)
+    Y = to_numpy(heads(Z, U)).astype(np.float64)
+    rate = sum(float(np.linalg.slogdet(np.eye(p) + constant * sum(np.outer(y, y) for y in head))[1]) for head in Y) / 2
+    attended_to = constant * np.einsum("kij,kjp,kdp->id", softmax(Y), Y, to_numpy(U))
+    largest = 1 + norm(Z) ** 2
+    return all_of(
+        equal(subspace_coding_rate(Z, U, eps=eps), rate, size=n + d, scale=len(Y) * p * (1 + constant * largest)),
+        equal(
+            attention.mssa(Z, U, eps=eps),
+            attended_to,
+            size=n + d,
+            scale=constant * len(Y) * largest * math.sqrt(largest),
+        ),
+    )
 
 
 @claim(

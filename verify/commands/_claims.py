@@ -20,7 +20,7 @@ from verify.case import StaleWitness
 from verify.commands._table import STYLE
 from verify.ledger import REFUTED, Claim, by_origin
 from verify.notation import NOTATION
-from verify.results import Settings, from_json, plain
+from verify.results import Run, Settings, from_json, plain
 from verify.terminal import page
 from verify.usage import UsageError, user_input
 from verify.witness import Trial
@@ -28,6 +28,10 @@ from verify.witness import replay as judge_again
 
 if TYPE_CHECKING:
     from derivations.proof import Derivation
+
+BEHIND = "derivations behind it, which do not prove it"
+VERBATIM = ("statement", "check", "proved by", BEHIND)
+"""Formulas and paths, which are copied: no breaks in them."""
 
 
 def describe(claim: Claim) -> dict[str, Any]:
@@ -44,7 +48,8 @@ def describe(claim: Claim) -> dict[str, Any]:
         "twin": claim.twin,
         "uses": [*claim.uses],
         "proof": [*claim.proof],
-        "proved": _proofs(claim),
+        "proved": _stated(claim.proof),
+        "derivations": _stated(claim.derivations),
         "without_proof": _premises(claim),
         "instances": claim.instances,
         "witness": plain(claim.witness),
@@ -53,29 +58,58 @@ def describe(claim: Claim) -> dict[str, Any]:
     }
 
 
-def _derivations(claim: Claim) -> list[Derivation]:
-    """Those named as its proof."""
-    if not claim.proof:
+def _derivations(names: Sequence[str]) -> list[Derivation]:
+    if not names:
         return []
     from derivations import catalogue
 
-    return [catalogue()[name] for name in claim.proof]
+    return [catalogue()[name] for name in names]
 
 
-def _proofs(claim: Claim) -> list[dict[str, str]]:
-    """What the derivations named as its proof prove, to be read beside its statement."""
+def _stated(names: Sequence[str]) -> list[dict[str, str]]:
+    """What derivations prove, to be read beside the statement of a claim."""
     from derivations.plain import statement
 
     return [
-        {"name": d.name, "statement": statement(d), "hypotheses": "; ".join(d.hypotheses)} for d in _derivations(claim)
+        {"name": d.name, "statement": statement(d), "hypotheses": "; ".join(d.hypotheses)} for d in _derivations(names)
     ]
 
 
 def _premises(claim: Claim) -> list[str]:
-    """Facts from outside on which they rest."""
+    """Facts from outside on which its proof rests."""
     from derivations.plain import premises
 
-    return premises(_derivations(claim))
+    return premises(_derivations(claim.proof))
+
+
+def _written_out(names: Sequence[str]) -> str:
+    return "\n".join(f"{d['name']}\n    {d['statement']}\n    {d['hypotheses']}" for d in _stated(names))
+
+
+def last_run(claim: Claim, results: Path) -> dict[str, Any] | None:
+    """What the run in ``results`` found; None where there is no such file, or it did not judge this claim."""
+    if not results.is_file():
+        return None
+    run = _read(results)
+    found = next((r for r in run.results if r.slug == claim.slug), None)
+    if found is None:
+        return None
+    return plain(
+        {
+            "verdict": found.verdict,
+            "evidence": found.evidence,
+            "message": found.message,
+            "tier": run.settings.tier,
+            "seed": run.settings.seed,
+            "arrays": f"{run.settings.arrays.library} {run.settings.arrays.dtype}",
+            "results": str(results),
+        }
+    )
+
+
+def _read(results: Path) -> Run:
+    with user_input():
+        return from_json(results.read_text(encoding="utf-8"))
 
 
 def to_json(document: Any) -> str:
@@ -96,8 +130,8 @@ def print_list(claims: Sequence[Claim]) -> None:
         console.print("`srr show CLAIM` shows one in full.")
 
 
-def print_claim(claim: Claim) -> None:
-    """Everything that the ledger says of a claim."""
+def print_claim(claim: Claim, results: Path) -> None:
+    """Everything that the ledger says of a claim, and what its last run found."""
     twin = "the twin, true, must hold" if claim.expect == REFUTED else "the twin, wrong, must be refuted"
     with page() as console:
         console.print(Text(claim.slug, "bold"), soft_wrap=True)
@@ -109,19 +143,18 @@ def print_claim(claim: Claim) -> None:
             ("hypotheses", claim.hypotheses),
             ("source", claim.source),
             ("expected", claim.expect),
+            ("found in the last run", _found(last_run(claim, results))),
             (twin, claim.twin),
             ("rests on", ", ".join(claim.uses)),
-            (
-                "proved by",
-                "\n".join(f"{d['name']}\n    {d['statement']}\n    {d['hypotheses']}" for d in _proofs(claim)),
-            ),
+            ("proved by", _written_out(claim.proof)),
             ("used without proof", "\n".join(_premises(claim))),
+            (BEHIND, _written_out(claim.derivations)),
             ("counterexample", _parameters(claim.witness) if claim.witness else ""),
             ("check", f"{claim.file}:{claim.line}"),
         ):
             if text:
                 console.print(Text(name, "dim"))
-                if name in ("statement", "check", "proved by"):  # formulas and paths are copied: no breaks in them
+                if name in VERBATIM:
                     console.print(Text(indent(text, "    ")), soft_wrap=True)
                 else:
                     console.print(Padding(Text(text), (0, 0, 0, 4), expand=False))
@@ -133,7 +166,16 @@ def print_claim(claim: Claim) -> None:
             console.print(f"Replay the counterexample: srr show {claim.slug} --replay", soft_wrap=True)
         for name in claim.proof:
             console.print(f"Read its proof: srr derive {name}", soft_wrap=True)
+        for name in claim.derivations:
+            console.print(f"Read what stands behind it: srr derive {name}", soft_wrap=True)
         console.print("Letters, words and sources: srr show notation")
+
+
+def _found(last: Mapping[str, Any] | None) -> str:
+    if last is None:
+        return ""
+    said = ", ".join(last[key] for key in ("verdict", "evidence", "message") if last[key])
+    return f"{said} ({last['tier']} tier, seed {last['seed']}, {last['arrays']}: {last['results']})"
 
 
 def _paragraphs(docstring: str) -> list[str]:
@@ -198,8 +240,7 @@ def _recorded(claim: Claim, results: Path) -> tuple[Mapping[str, Any], Arrays, s
             f"results must be a file that `srr verify` wrote, got {results}, where there is none; "
             f"run `srr verify --select {claim.slug}` first"
         )
-    with user_input():
-        run = from_json(results.read_text(encoding="utf-8"))
+    run = _read(results)
     witness = next((r.witness for r in run.results if r.slug == claim.slug), None)
     if witness is None:
         raise UsageError(f"results must hold a counterexample to {claim.slug}, got {results}, which holds none")

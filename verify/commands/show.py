@@ -27,7 +27,7 @@ def show(
     figure
         Write its figures to this .svg, .png or .pdf, in a folder that exists; judges the claim for it.
     results
-        A results.json that `srr verify` wrote.
+        A results.json that `srr verify` wrote: where it is there, the verdict in it is shown too.
     json
         Print JSON.
 
@@ -54,9 +54,10 @@ def show(
         _claims.draw(found, figure)
     if not replay:
         if json:
-            print(_claims.to_json(_claims.describe(found)), end="")
+            last = _claims.last_run(found, results)
+            print(_claims.to_json({**_claims.describe(found), "last_run": last}), end="")
         else:
-            _claims.print_claim(found)
+            _claims.print_claim(found, results)
         return 0
     return _claims.replay(found, results, json=json)
 

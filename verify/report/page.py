@@ -43,7 +43,7 @@ def render(ledger: Ledger, run: Run) -> str:
         differing=[r for r in run.results if not r.as_expected],
         results={r.slug: r for r in run.results},
         derivations=_derivations(c for c, _ in entries),
-        proved=_proved(c for c, _ in entries),
+        derived=_derived(c for c, _ in entries),
         premises={c.slug: _premises(c) for c, _ in entries},
     )
 
@@ -90,8 +90,8 @@ def place(claim: Claim) -> str:
 
 
 def _derivations(claims: Iterable[Claim]) -> str:
-    """The sections of the derivations that prove claims, and of those that these use."""
-    names = dict.fromkeys(name for c in claims for name in c.proof)
+    """The sections of the derivations that prove claims or stand behind them, and of those that these use."""
+    names = dict.fromkeys(name for c in claims for name in (*c.proof, *c.derivations))
     if not names:
         return ""
     from derivations import catalogue
@@ -100,9 +100,9 @@ def _derivations(claims: Iterable[Claim]) -> str:
     return sections(with_uses(catalogue()[name] for name in names))
 
 
-def _proved(claims: Iterable[Claim]) -> dict[str, Markup]:
-    """What the derivations that prove claims say, to be read beside the claims' own statements."""
-    names = dict.fromkeys(name for c in claims for name in c.proof)
+def _derived(claims: Iterable[Claim]) -> dict[str, Markup]:
+    """What the derivations of claims say, to be read beside the claims' own statements."""
+    names = dict.fromkeys(name for c in claims for name in (*c.proof, *c.derivations))
     if not names:
         return {}
     from derivations import catalogue
