@@ -39,7 +39,7 @@ class Factored(NamedTuple):
     """Bound on the relative error of the value (and of the gradient, when asked for), ``(...)``."""
 
 
-def half_logdet(A: Array, root: float, *, method: str, gradient: bool) -> Factored:
+def half_logdet(A: Array, root: float, *, method: str, gradient: bool = False) -> Factored:
     """F and, on request, its gradient for a stack A ``(..., n, q)``, by the route ``method``.
 
     Raises

@@ -173,11 +173,34 @@ def test_a_warning_tells_the_worst_relative_error():
         _logdet.warn_where_imprecise(np.array([0.5, 0.0, 2.0]), np.array([0.125, 0.0, 0.25]))
 
 
+@pytest.mark.parametrize(("method", "accept"), [("cholesky", 1.0), ("auto", 2.0**-26.5)])
+def test_a_bound_is_accepted_up_to_the_promise(method, accept, monkeypatch):
+    """One hundred per cent of the value where no other route is allowed, √u where one is."""
+    bound = np.array([accept / 2, accept])
+    monkeypatch.setattr(
+        _logdet, "_cholesky_route", lambda A, *_: _logdet.Factored(A[:, 0, 0], None, np.zeros(2, bool), bound)
+    )
+    A = np.ones((2, 1, 1))
+    assert not _logdet.half_logdet(A, 1.0, method=method).used_svd.any()
+    bound[1] = np.nextafter(accept, 2)
+    if method == "auto":
+        assert list(_logdet.half_logdet(A, 1.0, method=method).used_svd) == [False, True]
+    else:
+        with pytest.raises(srr.FactorisationError, match=r"^the Cholesky factor of I \+ c A\^T A lost every digit"):
+            _logdet.half_logdet(A, 1.0, method=method)
+
+
+def test_the_power_of_two_above():
+    largest = np.finfo(float).max
+    above = _logdet._power_of_two_above(np.array([0.0, 1e-300, 0.75, 1.0, 3.0, largest]))
+    assert above.tolist() == [1.0, 2.0**-996, 1.0, 1.0, 4.0, 2.0**1023]
+
+
 def test_the_bound_of_the_svd_route_is_the_one_derived():
     """The change of F as each of n equal singular values goes from σ − δ to σ + δ, and rounding."""
     n, root, u = 3, 0.7, 2.0**-53
     for s in (0.5, 2.0):
-        found = _logdet.half_logdet(s * np.eye(n), root, method="svd", gradient=False)
+        found = _logdet.half_logdet(s * np.eye(n), root, method="svd")
         value, delta = n / 2 * np.log1p((root * s) ** 2), 4 * np.sqrt(2 * n) * u * s
         change = n / 2 * np.log1p(4 * s * delta * root**2 / (1 + (root * (s - delta)) ** 2))
         assert found.value == pytest.approx(value, rel=1e-14)

@@ -377,10 +377,12 @@ def test_rounding_that_orthonormal_bases_may_have():
         srr.mixtures.coherence(U)
 
 
-def test_neither_bases_nor_memberships():
+def test_neither_bases_nor_memberships_and_both():
+    Z, U, Pi = catalogue.Z.example, catalogue.U.example, catalogue.PI.example
     for function in (srr.rate_reduction, srr.rate_reduction_and_gradient):
-        with pytest.raises(ValueError, match=r"^exactly one of U and Pi must be given, got neither$"):
-            function(catalogue.Z.example, eps=0.5)
+        for given, got in (({}, "neither"), ({"U": U, "Pi": Pi}, "both")):
+            with pytest.raises(ValueError, match=rf"^exactly one of U and Pi must be given, got {got}$"):
+                function(Z, **given, eps=0.5)
 
 
 def test_the_shape_of_bases_is_shown():
@@ -398,6 +400,13 @@ def test_the_whole_message_about_memberships_method_and_precision():
         srr.coding_rate(Z, eps=0.5, method="qr")
     with pytest.raises(ValueError, match=r"^eps must be above 5\.0e-309 for float64 tokens, got 1e-310$"):
         srr.coding_rate(Z, eps=1e-310)
+
+
+def test_the_smallest_precision_of_a_dtype():
+    Z, eps = np.eye(2, dtype=np.float32), 1 / float(np.finfo(np.float32).max)
+    with pytest.raises(ValueError, match=r"^eps must be above 2\.9e-39 for float32 tokens, got 2\.93"):
+        srr.coding_rate(Z, eps=eps)
+    assert np.isfinite(srr.coding_rate(Z, eps=float(np.nextafter(eps, 1))))
 
 
 def test_a_wide_basis():

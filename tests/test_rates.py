@@ -471,6 +471,9 @@ def test_batched_equals_stack_of_singles(rate, dtype, batch):
         _agree(value[i], single_value, size=6, scale=10.0, dtype=dtype)
         _agree(plain[i], single_value, size=6, scale=10.0, dtype=dtype)
         _agree(gradient[i], single_gradient, size=6, scale=10.0, dtype=dtype)
+        single = rate.value(Z[i], **given, eps=t.eps, report=True)
+        np.testing.assert_array_equal(report.used_svd[i], single.used_svd)
+        np.testing.assert_allclose(report.error_bound[i], single.error_bound, rtol=1e-3)
 
 
 @imprecise
@@ -761,6 +764,19 @@ def test_the_bound_of_the_cholesky_route_is_the_one_derived(shape):
     of_gradient = root * gamma * np.sqrt(spread * turn) / np.linalg.norm(found.gradient, axis=(1, 2)) + rounding
     np.testing.assert_allclose(found.error_bound, np.maximum(sharper, of_gradient), **near)
     assert found.used_svd.dtype == bool
+
+
+@pytest.mark.parametrize(("n", "d", "p"), [(2, 6, 3), (7, 5, 3)])
+def test_the_bound_of_the_subspace_rate_adds_the_rounding_of_the_projections(n, d, p):
+    """q log(1 + δ/√q), δ = 4√d u x, x = √β‖U_k‖‖Z‖: at least once x is √q/2, and 2x/√q of it where x is less."""
+    Z, U = Tokens(n=n, d=d, rank=2).Z, Tokens(n=n, d=d, rank=2).bases(2, p, "any")
+    q, u = min(n, p), 2.0**-53
+    for eps in (1e-6, 0.5, 1e3, 1e10):
+        found = rates.subspace_coding_rate(Z, U, eps=eps, method="svd", report=True)
+        factored = rates._factored(np.stack([Z @ basis for basis in U]), np.sqrt(p / n) / eps, "svd")[2]
+        x = np.sqrt(p / n) / eps * np.linalg.norm(U, axis=(1, 2)) * np.linalg.norm(Z)
+        projections = q * np.log1p(4 * np.sqrt(d / q) * u * x) * np.minimum(1, 2 * x / np.sqrt(q))
+        np.testing.assert_allclose(found.error_bound * found.value, np.sum(factored + projections), rtol=1e-6)
 
 
 def test_the_report_of_a_reduction_adds_the_errors_of_its_parts():
