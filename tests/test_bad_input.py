@@ -279,8 +279,12 @@ def examples(call):
 @pytest.mark.parametrize(("name", "argument", "bad"), ROWS)
 def test_error_names_argument_rule_and_value(name, argument, bad):
     call = CALLS[name]
+    function, given = call.function, {**examples(call), argument: bad.value}
+    if isinstance(function, catalogue.OnTokens) and argument != "Z":
+        function = function.build  # before there are tokens
+        del given["Z"]
     with pytest.raises(ERRORS) as caught:
-        call.function(**{**examples(call), argument: bad.value})
+        function(**given)
     message = str(caught.value)
     assert caught.type is bad.error, message
     assert re.match(rf"(exactly one of U and )?{argument}\b.* must ", message), message
@@ -414,9 +418,20 @@ def test_a_wide_basis():
         srr.subspace_coding_rate(catalogue.Z.example, np.zeros((3, 4, 5)), eps=0.5)
 
 
-def test_batches_that_do_not_broadcast():
-    with pytest.raises(ValueError, match=r"^batch axes of Z and Pi must broadcast, got \(2,\) and \(3,\)$"):
-        srr.partition_coding_rate(catalogue.Z.example, np.stack([catalogue.PI.example] * 3), eps=0.5)
+BATCHES = [
+    pytest.param(name, argument, id=f"{name}({argument})")
+    for name, call in CALLS.items()
+    for argument in [k for k, a in call.arguments.items() if a.shape[:1] == ("...",) and len(a.shape) == 3][1:]
+]
+
+
+@pytest.mark.parametrize(("name", "argument"), BATCHES)
+def test_batches_that_do_not_broadcast(name, argument):
+    call = CALLS[name]
+    a = call.arguments[argument].example
+    three = np.stack([a.reshape(-1, *a.shape[-2:])[0]] * 3)
+    with pytest.raises(ValueError, match=rf"^batch axes of \w+ and {argument} must broadcast, got \(2,\) and \(3,\)$"):
+        call.function(**{**examples(call), argument: three})
 
 
 def test_more_subspaces_than_the_space_holds():
