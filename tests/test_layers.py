@@ -1,10 +1,12 @@
 """Layers: each half is the operator it names, the official layer is its code, and descent descends."""
 
+import inspect
 import re
 from dataclasses import FrozenInstanceError, dataclass
 from functools import partial
 from itertools import pairwise
 
+import catalogue
 import numpy as np
 import pytest
 from backends import CPU, GPU, NUMPY, parametrize
@@ -350,6 +352,36 @@ def test_steps_may_be_learned():
     kappa, eta, lam = (torch.tensor(a, dtype=torch.float64, requires_grad=True) for a in (0.2, 0.3, 0.1))
     layers.crate(U, D, rule="exact", eps=EPS, kappa=kappa, eta=eta, lam=lam)(Z).sum().backward()
     assert all(float(a.grad) != 0 for a in (kappa, eta, lam))
+
+
+BUILDERS = {name: call for name, call in catalogue.CALLS.items() if isinstance(call.function, catalogue.OnTokens)}
+DEFAULTS = {"eta": 0.1, "lam": 0.1}
+OTHERS = {
+    "layers.tost": {"eta": 0.5},
+    "layers.aot": {"step": 1.0, "threshold": 0.6},
+    "layers.crate_variant": {"scale": 1.0},
+    "layers.crate_decoder": {"kappa": 1.0},
+}
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_what_a_layer_has_unless_told_otherwise(name):
+    build = BUILDERS[name].function.build
+    given = {k: a.example for k, a in BUILDERS[name].arguments.items() if k != "Z"}
+    free = {k: a.default for k, a in inspect.signature(build).parameters.items() if a.default is not a.empty}
+    layer = build(**{k: a for k, a in given.items() if k not in free})
+    for parameter, value in (DEFAULTS | OTHERS.get(name, {})).items():
+        assert parameter not in free or getattr(layer, parameter) == value, parameter
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [(name, k) for name, call in BUILDERS.items() for k, a in call.arguments.items() if a.optional],
+)
+def test_no_argument_of_a_layer_is_forgotten(name, argument):
+    call = BUILDERS[name]
+    given = {k: a.example for k, a in call.arguments.items()}
+    assert np.abs(call.function(**given) - call.function(**{**given, argument: None})).max() > 1e-6
 
 
 # --- bad input ----------------------------------------------------------------------------------------------
