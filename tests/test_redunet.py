@@ -60,6 +60,12 @@ def test_an_empty_class_has_no_operator():
     Z, Pi = instance()
     with pytest.raises(ValueError, match="Pi must have a token in each class, got none in class 3"):
         redunet.operators(Z, np.hstack([Pi, np.zeros((9, 1))]), eps=EPS)
+    four = np.eye(4)[np.arange(9) % 4]
+    with pytest.raises(ValueError, match=r"none in class 3$"):
+        redunet.operators(Z, np.stack([four, np.hstack([Pi, np.zeros((9, 1))])]), eps=EPS)
+    with pytest.raises(ValueError, match=r"none in class 1$"):
+        redunet.operators(Z[:1], np.array([[1.0, 0.0]]), eps=EPS)
+    assert redunet.operators(np.zeros((0, 9, 5)), Pi, eps=EPS)[1].shape == (0, 3, 5, 5)
 
 
 def test_tokens_beyond_the_precision_have_no_operator():
@@ -69,6 +75,7 @@ def test_tokens_beyond_the_precision_have_no_operator():
             redunet.operators(size * Z, Pi, eps=EPS)
         with pytest.raises(srr.FactorisationError, match="Z and eps must leave"):
             redunet_fourier.shift_invariant_operators(size * Z[..., None], Pi, eps=EPS)
+    assert np.isfinite(redunet.operators(1e110 * Z, Pi, eps=EPS)[1]).all()
 
 
 # --- memberships, sphere, subspaces -------------------------------------------------------------------------
@@ -84,6 +91,10 @@ def test_soft_memberships():
     hard = redunet.soft_memberships(Z, C, sharpness=1e12)
     assert np.array_equal(hard, np.eye(3)[size.argmin(axis=1)])
     assert np.array_equal(redunet.soft_memberships(Z, C, sharpness=0), np.full((9, 3), 1 / 3))
+    by_default = redunet.soft_memberships(Z, 1e-3 * C)
+    near(by_default, redunet.soft_memberships(Z, C, sharpness=0.5), size=20, scale=10)
+    with pytest.raises(ValueError, match=r"^C must have shape \(\.\.\., K, 5, 5\) with no empty axis, got \(3, 4, 4\)"):
+        redunet.soft_memberships(Z, C[:, :4, :4])
 
 
 def test_the_sphere():
@@ -93,6 +104,7 @@ def test_the_sphere():
     floored = redunet.on_sphere(Z, floor=1e-8)
     near(floored[:3], np.array([there, 0 * there, there]), size=2, scale=1)
     near(floored[3:] * [[1e192], [20]], np.array([5 * there, there]), size=2, scale=5)
+    near(redunet.on_sphere(np.array([[3e-10, 0.0]]), floor=1e-8), np.array([[0.03, 0.0]]), size=1, scale=1)
 
 
 def test_class_subspaces_and_the_nearest_of_them():
@@ -102,6 +114,11 @@ def test_class_subspaces_and_the_nearest_of_them():
     assert np.array_equal(redunet.nearest_subspace(mixture.draw(1).Z, U), mixture.draw(1).labels)
     kept = [np.linalg.norm(mixture.Z[mixture.labels == k] @ U[k, :, i]) for k in range(3) for i in range(2)]
     assert all(first > second for first, second in zip(kept[::2], kept[1::2], strict=True))
+    assert redunet.class_subspaces(mixture.Z, mixture.Pi, 9).shape == (3, 9, 9)
+    with pytest.raises(ValueError, match=r"^p must be <= d = 9, got 10$"):
+        redunet.class_subspaces(np.stack([mixture.Z[:11]] * 2), mixture.Pi[:11], 10)
+    with pytest.raises(ValueError, match=r"^Z must have shape \(\.\.\., n, 9\) with no empty axis, got \(60, 8\)$"):
+        redunet.nearest_subspace(mixture.Z[:, :8], U)
 
 
 # --- the layer ----------------------------------------------------------------------------------------------
@@ -126,6 +143,21 @@ def test_given_memberships_are_for_as_many_tokens():
     with pytest.raises(ValueError, match=r"Z must have shape \(\.\.\., 9, 5\)"):
         layer(Z[:4])
     assert layers.redunet(Z, Pi, eps=EPS)(Z[:4]).shape == (4, 5)
+
+
+def test_tokens_of_another_dimension_or_dtype_are_refused():
+    Z, Pi = instance()
+    layer = layers.redunet(Z, Pi, eps=EPS)
+    with pytest.raises(ValueError, match=r"^Z must have shape \(\.\.\., n, 5\) with no empty axis, got \(9, 4\)$"):
+        layer.compress(Z[:, :4])
+    with pytest.raises(TypeError, match=r"^E and Z must have one dtype, got float64 and float32$"):
+        layer.compress(Z.astype(np.float32))
+
+
+def test_the_layer_by_default():
+    Z, Pi = instance()
+    for layer in (layers.redunet(Z, Pi, eps=EPS), next(redunet.construct(Z, Pi, layers=1, eps=EPS))[0]):
+        assert (layer.rule, layer.eps, layer.eta, layer.sharpness) == ("network", EPS, 0.5, 500.0)
 
 
 def official_layer(X, Z, labels, eps2, eta, lmbda):
