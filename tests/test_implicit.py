@@ -364,7 +364,6 @@ def test_implicit_descent_lowers_the_loss(seed, shape, log_eps, log_lam, log_sca
 @pytest.mark.parametrize("lam", [0.0, 0.15])
 def test_one_iteration_is_a_proximal_gradient_step(lam, nonnegative):
     Z, U = instance(9, 6, 3, 2)
-    Z = np.abs(Z) if nonnegative else Z
     beta = beta_of(Z, U)
     A = beta * sum(B @ np.linalg.inv(np.eye(2) + beta * (Z @ B).T @ Z @ B) @ B.T for B in U)
     step = 1 / (np.linalg.eigvalsh(A)[-1] + curvature.expansion_at(Z, eps=EPS))
@@ -373,6 +372,11 @@ def test_one_iteration_is_a_proximal_gradient_step(lam, nonnegative):
     expected = np.maximum(moved - step * lam, 0) if nonnegative else expected
     layer = layers.implicit_descent(U, eps=EPS, lam=lam, nonnegative=nonnegative, iterations=1)
     near(layer(Z), expected, size=20, scale=30)
+    tau = lam * curvature.loss_step(U, 9, eps=EPS)
+    xi = np.clip((moved - expected) / (step * lam), -1, 1) if lam else 0
+    near(layer.compress(Z), expected + tau * xi, size=20, scale=30)
+    shrunk = np.maximum(Z - tau, 0) if nonnegative else np.sign(Z) * np.maximum(np.abs(Z) - tau, 0)
+    near(layer.sparsify(Z), shrunk, size=1, scale=10)
     assert np.array_equal(layer(Z) == 0, expected == 0)
 
 

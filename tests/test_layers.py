@@ -453,9 +453,10 @@ def test_bad_tokens_are_named_by_every_half():
                     half(Z)
 
 
+@pytest.mark.parametrize("build", [layers.descent, layers.implicit_descent])
 @pytest.mark.parametrize(("Z", "rule"), [(np.ones(4), "n, d"), (np.ones((3, 5)), "n, 4"), (np.ones((0, 4)), "n")])
-def test_each_half_of_the_descent_layer_checks_its_tokens(Z, rule):
-    layer = layers.descent(np.eye(4)[None, :, :2], eps=0.5, lam=0.1)
+def test_each_half_of_a_descent_layer_checks_its_tokens(build, Z, rule):
+    layer = build(np.eye(4)[None, :, :2], eps=0.5, lam=0.1)
     with pytest.raises(ValueError, match=rf"Z must have shape \(\.\.\., {rule}.*got {re.escape(str(Z.shape))}"):
         layer.sparsify(Z)
     with pytest.raises(ValueError, match="must have shape"):

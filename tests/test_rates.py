@@ -791,7 +791,34 @@ def test_the_report_of_a_reduction_adds_the_errors_of_its_parts():
     np.testing.assert_allclose(both.error_bound * abs(both.value), errors)
     assert both.used_svd.all()
     assert both.used_svd.shape == (2, 1 + parts.used_svd.shape[-1])
-    assert not rates.rate_reduction(Z, Pi=Pi, eps=t.eps, method="cholesky", report=True).used_svd.any()
+    for of in ({"Pi": Pi}, {"U": t.bases(2, 2)}):
+        for method, used in (("cholesky", False), ("svd", True)):
+            assert (rates.rate_reduction(Z, **of, eps=t.eps, method=method, report=True).used_svd == used).all()
+
+
+def test_a_reduction_warns_where_its_parts_together_are_imprecise(monkeypatch):
+    told = []
+    monkeypatch.setattr(rates._logdet, "warn_where_imprecise", lambda *given: told.append(given))
+    t = Tokens(n=6, d=4, rank=4)
+    Z, Pi = t.Z, t.memberships(3)
+    rates.rate_reduction(Z, Pi=Pi, eps=t.eps)
+    whole, parts = (
+        rates.coding_rate(Z, eps=t.eps, report=True),
+        rates.partition_coding_rate(Z, Pi, eps=t.eps, report=True),
+    )
+    errors = [report.error_bound * report.value for report in (whole, parts)]
+    ((value, error),) = told
+    np.testing.assert_allclose(value, whole.value + parts.value)
+    np.testing.assert_allclose(error, sum(errors))
+
+
+def test_what_is_no_number_is_known_to_no_digit():
+    assert rates._report(np.array(1.0), np.array(True), np.array(np.nan)).error_bound == np.inf
+
+
+def test_norms_of_any_sizes_side_by_side():
+    sizes, A = np.array([1e-200, 1.0, 1e200]), np.array([[3.0, 0.0], [0.0, 4.0]])
+    np.testing.assert_allclose(rates._log_norm(sizes[:, None, None] * A), np.log(5) + np.log(sizes))
 
 
 def test_a_singular_value_of_minus_zero_is_zero():

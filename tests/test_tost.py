@@ -147,7 +147,7 @@ def test_the_safe_step_is_that_of_the_longest_basis():
     U = orthonormal(U)
     U[1] *= 3
     assert tost.descent_step(U, 7, eps=EPS) == pytest.approx(7 * EPS**2 / 5 / 9)
-    with pytest.raises(ValueError, match=r"^U and eps must keep the step from .*, got a norm of .*e\+155 and eps = 0.8"):
+    with pytest.raises(ValueError, match=r"^U and eps must keep the step from .*, got a norm of .*e\+155 and eps = 0"):
         tost.descent_step(1e155 * U, 7, eps=EPS)
 
 
