@@ -208,6 +208,62 @@ def test_the_change_is_bounded_to_its_own_digits():
         assert (step > 1e-10) == (new.upper < old.lower)
 
 
+# --- arithmetic of bounds -----------------------------------------------------------------------------------------
+
+INF = float("inf")
+HUGE = Fraction(10) ** 400
+
+
+def bounds(lower, upper):
+    return _intervals.Enclosure(np.array([lower]), np.array([upper]))
+
+
+def ends(found):
+    return float(found.lower[0]), float(found.upper[0])
+
+
+def test_bounds_go_outwards_and_what_is_no_number_says_nothing():
+    assert ends(_intervals.outwards(*bounds(1.0, 1.0))) == (1 - 2.0**-53, 1 + 2.0**-52)
+    assert ends(_intervals.outwards(*bounds(np.nan, np.nan))) == (-INF, INF)
+
+
+def test_floats_on_either_side_of_a_rational():
+    assert _intervals.between(Fraction(3, 8)) == (0.375, 0.375)
+    for x in (Fraction(1, 3), Fraction(1, 10)):  # the nearest float is below, and above
+        low, high = _intervals.between(x)
+        assert low < x < high == np.nextafter(low, 1)
+    assert _intervals.between(HUGE) == (np.finfo(float).max, INF)
+    assert _intervals.between(1 / HUGE) == (0.0, 5e-324)
+    for x in (Fraction(0), Fraction(1, 3), HUGE):
+        assert _intervals.between(-x) == tuple(-bound for bound in reversed(_intervals.between(x)))
+
+
+def test_sums_multiples_and_negatives_of_bounds():
+    x = bounds(1.0, 2.0)
+    assert ends(_intervals.negative(x)) == (-2, -1)
+    assert ends(_intervals.total(x)) == (1, 2)
+    low, high = ends(_intervals.total(x, bounds(-3.0, 0.1), x))
+    assert -1 - 1e-15 < low < -1 < Fraction(0.1) + 4 < high < 4.1 + 4e-15
+    assert ends(_intervals.total(bounds(-INF, INF), bounds(INF, -INF))) == (-INF, INF)
+    nothing = _intervals.times(Fraction(0), bounds(-INF, INF))
+    assert ends(nothing) == (0, 0)
+    assert nothing.lower.dtype == nothing.upper.dtype == float
+    assert ends(_intervals.times(HUGE, bounds(0.0, 1.0))) == (-5e-324, INF)
+    assert ends(_intervals.times(HUGE, bounds(-1.0, 0.0))) == (-INF, 5e-324)
+    assert ends(_intervals.times(1 / HUGE, bounds(-1.0, 1.0))) == (-1e-323, 1e-323)
+    assert ends(_intervals.times(Fraction(10) ** 100, bounds(1e300, 1e300))) == (np.finfo(float).max, INF)
+
+
+def test_multiples_of_bounds_are_the_next_but_one():
+    rng = np.random.default_rng(0)
+    for numerator, divisor, *entries in rng.integers(-9, 10, (400, 4)):
+        weight, (low, high) = Fraction(int(numerator), 2 * int(divisor) + 1), sorted(float(x) / 7 for x in entries)
+        found = ends(_intervals.times(weight, bounds(low, high)))
+        exact = sorted((weight * Fraction(low), weight * Fraction(high)))
+        assert found[0] <= exact[0] <= found[0] + 3 * np.spacing(abs(found[0]))
+        assert found[1] - 3 * np.spacing(abs(found[1])) <= exact[1] <= found[1]
+
+
 # --- arguments and batches ----------------------------------------------------------------------------------------
 
 

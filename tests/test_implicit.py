@@ -392,6 +392,17 @@ def test_many_iterations_are_implicit():
     near(xi[V != 0], np.sign(V[V != 0]), size=1e4, scale=10)
 
 
+def test_far_tokens_move_by_no_more_than_rounding_tells():
+    """Where the curvature of −R at the tokens is below that, u times its largest takes its place."""
+    Z, U = instance(9, 6, 3, 2)
+    layer = layers.implicit_descent(U, eps=1e-3, lam=0.1)
+    for size in (0.0, 1e-200, 1e200):
+        assert np.isfinite(layer(size * Z)).all()
+    floor = 2.0**-53 * curvature.expansion(9, 6, eps=1e-3)
+    near(layer(1e15 * Z), 1e15 * Z - 0.1 / floor * np.sign(Z), size=1e4, scale=1e15)
+    assert 0.1 / floor > 1e9
+
+
 def test_longer_than_the_descent_layer_at_small_eps():
     mix = srr.mixtures.sample(n=64, d=16, K=4, p=4, noise=0.1, seed=0)
     for eps, times in ((1.0, 1.01), (0.1, 5), (0.003, 2000)):
