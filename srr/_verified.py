@@ -88,7 +88,7 @@ def stack(Y: np.ndarray, c: Constant, s: np.ndarray | None = None, roundings: in
     s = np.zeros((*Y.shape[:-2], Y.shape[-1])) if s is None else s
     largest = np.maximum(np.max(np.abs(Y), axis=(-2, -1)), np.max(s, axis=-1))
     shift = np.frexp(largest)[1]
-    shift = np.where((np.abs(shift) <= ORDINARY) | (largest == 0), 0, shift)
+    shift = np.where(np.abs(shift) <= ORDINARY, 0, shift)
     if np.any(shift):
         Y = np.ldexp(Y, -shift[..., None, None])
         s = np.where(s > 0, np.nextafter(np.ldexp(s, -shift[..., None]), np.inf), 0.0)
