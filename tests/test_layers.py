@@ -457,9 +457,10 @@ def test_bad_tokens_are_named_by_every_half():
 @pytest.mark.parametrize(("Z", "rule"), [(np.ones(4), "n, d"), (np.ones((3, 5)), "n, 4"), (np.ones((0, 4)), "n")])
 def test_each_half_of_a_descent_layer_checks_its_tokens(build, Z, rule):
     layer = build(np.eye(4)[None, :, :2], eps=0.5, lam=0.1)
-    with pytest.raises(ValueError, match=rf"Z must have shape \(\.\.\., {rule}.*got {re.escape(str(Z.shape))}"):
+    message = rf"Z must have shape \(\.\.\., {rule}.*got {re.escape(str(Z.shape))}"
+    with pytest.raises(ValueError, match=f"^{message}"):
         layer.sparsify(Z)
-    with pytest.raises(ValueError, match="must have shape"):
+    with pytest.raises(ValueError, match=rf"^({message}|U must have shape \(K, 5, p\))"):
         layer.compress(Z)
     with pytest.raises(TypeError, match="U and Z must have one dtype"):
         layer.sparsify(np.ones((3, 4), dtype=np.float32))
