@@ -144,6 +144,7 @@ def test_only_what_is_doubtful_is_sharpened(monkeypatch):
     assert mixed.upper[1 - doubtful] == free.upper[1 - doubtful]
 
 
+@np.errstate(all="ignore")
 def test_where_the_factor_proves_nothing(monkeypatch):
     given = instance(c=(1e9, 3.0))
     c = np.ldexp(*given.c)
@@ -151,13 +152,26 @@ def test_where_the_factor_proves_nothing(monkeypatch):
     off = given._replace(s=given.s + 1.0)
     first = _verified._factored(off, c)
     monkeypatch.setattr(_verified, "CLEAR", np.inf)
-    assert _verified._factored(given, c).upper[0] == np.inf  # φ is above one
-    assert np.isfinite(_verified._factored(given, c).upper[1])
-    assert np.array_equal(first, _verified._factored(off, c))  # f is
+    assert np.array_equal(first, _verified._factored(off, c))  # f is above one
+    monkeypatch.setattr(_verified, "factor", lambda *_: Factor(np.eye(2)[None], np.ones((1, 2)), np.zeros((1, 2)), h))
+    for h in (0.4, 0.5, 0.75, 3.0):
+        assert np.isfinite(_verified._factored(instance(q=2), c[:1]).upper[0]) == (h < 0.5)  # φ is below one
     over = Stack(np.full((1, 2, 2), 1e200), Constant(np.array(1.0), np.array(0)), np.zeros((1, 2)), 0)
-    with np.errstate(all="ignore"):
-        found = _verified._factored(over, np.array([1.0]))
+    found = _verified._factored(over, np.array([1.0]))
     assert (found.lower[0], found.upper[0]) == (-np.inf, np.inf)
+
+
+def test_stacks_of_stacks_are_stacks():
+    given = instance()
+    nested = Stack(given.Y[:, None], Constant(*(a[:, None] for a in given.c)), given.s[:, None], given.roundings)
+    for one, other in zip(_verified.half_log_det(given), _verified.half_log_det(nested), strict=True):
+        assert np.array_equal(one[:, None], other)
+    change, both = (Known(A, np.abs(A), 1) for A in (1e-3 * given.Y[:, ::-1], given.Y))
+    in_it, in_both = (Known(A.value[:, None], A.size[:, None], 1) for A in (change, both))
+    found = _verified.half_log_det_change(given, change, both, given.c)
+    assert np.isfinite(found.upper).all()
+    for one, other in zip(found, _verified.half_log_det_change(nested, in_it, in_both, nested.c), strict=True):
+        assert np.array_equal(one[:, None], other)
 
 
 @pytest.mark.parametrize("s", [0.0, 0.01])
