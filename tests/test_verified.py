@@ -1,4 +1,4 @@
-"""The bounds of verified floating point against the formulas they are derived by, with a roundoff large enough to see."""
+"""Verified floating point against the formulas it is derived by, with a roundoff large enough to see."""
 
 import math
 from fractions import Fraction
@@ -6,16 +6,19 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from srr import _verified
+from srr import _verified, enclosure
+from srr._intervals import Enclosure
 from srr._verified import Constant, Factor, Known, Stack
 
-UNIT, LOG_ERROR, SAFETY, TINY, LOST, FAINT = 1e-7, 3e-7, 1.25, 1e-6, 2e-6, 3e-6
+UNIT, LOG_ERROR, SAFETY, TINY, LOST, FAINT, VANISHED = 1e-7, 3e-7, 1.25, 1e-6, 2e-6, 3e-6, 4e-6
 
 
 @pytest.fixture(autouse=True)
 def rounding_to_be_seen(monkeypatch):
     for name in ("UNIT", "LOG_ERROR", "SAFETY", "TINY", "LOST", "FAINT"):
         monkeypatch.setattr(_verified, name, globals()[name])
+    for name in ("SAFETY", "LOST", "VANISHED"):
+        monkeypatch.setattr(enclosure, name, globals()[name])
 
 
 def gamma(m):
@@ -245,4 +248,201 @@ def test_changes_of_constants_that_are_not_modest_are_not_bounded(c, weight, mon
     assert np.isfinite(found.lower).all() == np.isfinite(found.upper).all() == modest
     large = Known(A, A, 1)
     one = Constant(np.array([1.0]), np.array([0]))
-    assert np.isinf(_verified.half_log_det_change(given._replace(c=one), large, Known(3 * A, 3 * A, 1), one).upper).all()
+    assert np.isinf(
+        _verified.half_log_det_change(given._replace(c=one), large, Known(3 * A, 3 * A, 1), one).upper
+    ).all()
+
+
+# --- what is made of them -----------------------------------------------------------------------------------------
+
+
+def scaled(A):
+    """A at ordinary size, and its exponent if it was not of that."""
+    exponent = int(np.frexp(np.abs(A).max())[1])
+    return (np.ldexp(A, -exponent), exponent) if abs(exponent) > 100 else (A, 0)
+
+
+def taller(A):
+    return A.T if len(A) < len(A.T) else A
+
+
+def of_a_matrix(given, i, k=()):
+    """Y, mantissa and exponent of c, and s of matrix i, or of its head k."""
+    at = (i, *k)
+    return given.Y[at], np.broadcast_to(given.c.mantissa, given.s.shape[:-1])[at], given.c.exponent[at], given.s[at]
+
+
+@pytest.mark.parametrize("size", [1.0, 2.0**150, 2.0**-150])
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_projections_and_their_errors(n, size):
+    rng = np.random.default_rng(0)
+    Z, U = np.array([1.0, size])[:, None, None] * rng.standard_normal((2, n, 5)), rng.standard_normal((4, 5, 3)) / size
+    given = enclosure._heads(Z, enclosure._Bases.of(U), Constant(np.array(0.75), np.array(3)))
+    assert given.roundings == 0
+    bases, down = scaled(U)
+    for i in range(2):
+        tokens, up = scaled(Z[i])
+        for k in range(4):
+            Y, mantissa, exponent, s = of_a_matrix(given, i, (k,))
+            close(Y, taller(tokens @ bases[k]))
+            assert (mantissa, exponent) == (0.75, 3 + 2 * (up + down))
+            of_tokens, of_atoms = (np.linalg.norm(A, axis=a) for A, a in ((tokens, 1), (bases[k], 0)))
+            sizes = of_tokens * np.linalg.norm(of_atoms) if n < 3 else np.linalg.norm(of_tokens) * of_atoms
+            close(s, SAFETY * gamma(5) * sizes + LOST)
+
+
+@pytest.mark.parametrize("size", [1.0, 2.0**150])
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_the_tokens_of_a_part(n, size):
+    rng = np.random.default_rng(0)
+    Z, pi = size * rng.standard_normal((n, 3)), rng.random(n)
+    tokens, up = scaled(Z)
+    given = enclosure._part(Z, pi, Fraction(1, 3))
+    close(given.Y, taller(np.sqrt(pi)[:, None] * tokens))
+    assert given.s.tolist() == [VANISHED] * min(n, 3)
+    assert given.roundings == 4
+    close(np.ldexp(given.c.mantissa, given.c.exponent - 2 * up), 3 * 9 / np.sum(pi))
+
+
+def of_step(Z, after):
+    """The parts of a step at ordinary size, and the exponents to be taken off them and off their change beyond."""
+    up = max(scaled(Z)[1], scaled(after)[1])
+    old, new = np.ldexp(Z, -up), np.ldexp(after, -up)
+    smaller = int(np.frexp(np.abs(new - old).max())[1])
+    return old, np.ldexp(new - old, -smaller), old + new, up, smaller
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What is handed to the bound on a change."""
+    given = []
+
+    def half_log_det_change(*arguments):
+        given.append(arguments)
+        return Enclosure(np.zeros(arguments[0].Y.shape[:-2]), np.ones(arguments[0].Y.shape[:-2]))
+
+    monkeypatch.setattr(enclosure, "half_log_det_change", half_log_det_change)
+    return given
+
+
+BETA = Constant(np.array(0.75), np.array(3))
+STEPS = [(n, size) for n in (2, 3, 7) for size in (1.0, 2.0**150)]
+
+
+def step_of(n, size):
+    rng = np.random.default_rng(0)
+    Z = np.array([1.0, size])[:, None, None] * rng.standard_normal((2, n, 3))
+    return Z, Z + 1e-3 * rng.standard_normal(Z.shape) * np.array([1.0, 8 * size])[:, None, None]
+
+
+def known(found, value, size, roundings):
+    close(found.value, value)
+    close(found.size, size)
+    assert found.roundings == roundings
+
+
+@pytest.mark.parametrize(("n", "size"), STEPS)
+def test_a_change_of_tokens(n, size, told):
+    Z, after = step_of(n, size)
+    enclosure._tokens_change(enclosure._Step.of(Z, after), BETA)
+    ((given, change, both, weight),) = told
+    for i in range(2):
+        old, moved, total, up, smaller = of_step(Z[i], after[i])
+        Y, mantissa, exponent, s = of_a_matrix(given, i)
+        close(Y, taller(old))
+        assert (mantissa, exponent, weight.mantissa, weight.exponent[i]) == (
+            0.75,
+            3 + 2 * up,
+            0.75,
+            3 + 2 * up + smaller,
+        )
+        assert not s.any()
+        for found, A in ((change, taller(moved)), (both, taller(total))):
+            known(Known(found.value[i], found.size[i], found.roundings), A, np.abs(A), 1)
+
+
+@pytest.mark.parametrize(("n", "size"), STEPS)
+def test_a_change_of_projections(n, size, told):
+    Z, after = step_of(n, size)
+    U = np.random.default_rng(1).standard_normal((4, 3, 3)) / size
+    U[0] *= 2
+    bases, down = scaled(U)
+    enclosure._heads_change(enclosure._Step.of(Z, after), enclosure._Bases.of(U), BETA)
+    ((given, change, both, weight),) = told
+    for i in range(2):
+        old, moved, total, up, smaller = of_step(Z[i], after[i])
+        for k in range(4):
+            Y, mantissa, exponent, s = of_a_matrix(given, i, (k,))
+            close(Y, taller(old @ bases[k]))
+            assert (mantissa, exponent) == (0.75, 3 + 2 * (up + down))
+            assert (weight.mantissa, weight.exponent[i, 0]) == (0.75, 3 + 2 * (up + down) + smaller)
+            assert s.any()
+            for found, A in ((change, moved), (both, total)):
+                sizes = taller(np.abs(A) @ np.abs(bases[k]))
+                known(Known(found.value[i, k], found.size[i, k], found.roundings), taller(A @ bases[k]), sizes, 4)
+
+
+@pytest.mark.parametrize(("n", "size"), STEPS)
+def test_a_change_of_a_part(n, size, told):
+    (_, Z), (_, after) = step_of(n, size)
+    pi = np.random.default_rng(1).random(n)
+    enclosure._part_change(enclosure._Step.of(Z, after), pi, Fraction(1, 3))
+    ((given, change, both, weight),) = told
+    old, moved, total, up, smaller = of_step(Z, after)
+    close(given.Y, taller(np.sqrt(pi)[:, None] * old))
+    assert given.s.tolist() == [VANISHED] * min(n, 3)
+    assert given.roundings == 4
+    close(np.ldexp(given.c.mantissa, given.c.exponent - 2 * up), 27 / np.sum(pi))
+    close(np.ldexp(weight.mantissa, weight.exponent - 2 * up - smaller), 27 / np.sum(pi))
+    for found, A in ((change, moved), (both, total)):
+        weighted = taller(np.sqrt(pi)[:, None] * A)
+        known(found, weighted, np.abs(weighted), 5)
+
+
+@pytest.mark.parametrize("size", [1.0, 2.0**150, 2.0**-150])
+def test_residuals_and_their_change(size):
+    rng = np.random.default_rng(0)
+    Z, D, old = size * rng.standard_normal((4, 3)), rng.standard_normal((3, 5)), size * rng.standard_normal((4, 5))
+    new = old + 1e-3 * size * rng.standard_normal(old.shape)
+    found = enclosure._half_squared_residual(Z, D, old)
+    unit = 2.0 ** int(max(scaled(Z)[1], scaled(old)[1]))
+    tokens, code, sizes = Z / unit, old @ D.T / unit, (np.abs(Z) + np.abs(old) @ np.abs(D.T)) / unit
+    residual, wrong = np.abs(tokens - code), SAFETY * gamma(7) * sizes + LOST
+    value = np.sum(residual**2) / 2
+    bound = SAFETY * (np.sum((residual + wrong) * wrong) + gamma(11) * value) + LOST
+    close(found.lower, unit**2 * (value - bound))
+    close(found.upper, unit**2 * (value + bound))
+    found = enclosure._half_squared_residual_change(Z, D, old, new)
+    up, (_, moved, _, shift, smaller) = scaled(2 * Z)[1], of_step(old, new)
+    unit = 2.0 ** max(up, scaled(old + new)[1])
+    sizes = (np.abs(2 * Z) + np.abs(old + new) @ np.abs(D.T)) / unit
+    value = -np.sum((moved @ D.T) * (2 * Z - (old + new) @ D.T)) / unit / 2
+    bound = SAFETY * gamma(2 * 5 + 7 + 10) * np.sum(np.abs(moved) @ np.abs(D.T) * sizes) + LOST
+    close(found.lower, (value - bound) * unit * 2.0 ** (shift + smaller))
+    close(found.upper, (value + bound) * unit * 2.0 ** (shift + smaller))
+
+
+def test_a_residual_may_be_no_larger_than_its_bound():
+    Z = np.ones((2, 2))
+    found = enclosure._half_squared_residual(Z, np.eye(2), Z)
+    assert found.lower <= 0 < found.upper < 1e-3
+
+
+def test_sums_of_bounds():
+    parts = Enclosure(np.array([[1.0, -2.0, 4.0], [0.0, 3.0, 5.0]]), np.array([[2.0, -1.0, 5.0], [1.0, 4.0, 6.0]]))
+    found, wrong = enclosure._summed(parts), SAFETY * gamma(4)
+    close(found.lower, np.array([3.0, 8.0]) - wrong * np.array([7.0, 8.0]))
+    close(found.upper, np.array([6.0, 11.0]) + wrong * np.array([8.0, 11.0]))
+
+
+def test_parts_have_the_weight_of_their_tokens():
+    seen = []
+
+    def f(Z, pi):
+        seen.append((Z.tolist(), pi.tolist()))
+        return Enclosure(np.array(1.0), np.array(2.0))
+
+    Pi = np.array([[0.25, 0.75, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+    found = enclosure._over_parts(f, Pi, np.arange(8.0).reshape(4, 2))
+    assert seen == [([[0, 1], [4, 5], [6, 7]], [0.25, 1, 1]), ([[0, 1], [2, 3]], [0.75, 1])]
+    close((found.lower, found.upper), (1.0, 2.0))
