@@ -102,15 +102,15 @@ def test_the_inverse_factor_and_what_it_proves():
         close(found.moved[i], moved)
 
 
-def test_an_inverse_factor_that_is_off_by_too_much_proves_nothing(monkeypatch):
-    def of(scale, errors):
-        monkeypatch.setattr(_verified._arrays, "inverse_of_triangular", lambda L: scale * np.linalg.inv(L))
-        return _verified.inverse_factor(Factor(np.eye(2)[None], np.ones((1, 2)), np.full((1, 2), errors), 1e-3))
-
-    close(of(1.0, 0.1).rho, inverse(np.eye(2), np.ones(2), np.full(2, 0.1), 1e-3)[1])
-    assert np.isnan(of(1.0, 1.0).rho)
-    assert np.isnan(of(1.0, 1.0).moved)
-    assert np.isnan(of(3.0, 0.0).moved)  # a delta above one, the square of whose distance to it is below
+@np.errstate(all="ignore")
+@pytest.mark.parametrize(("scale", "small"), [(1.0, True), (1.3, True), (1.8, False), (2.1, False), (9.0, False)])
+def test_an_inverse_factor_that_is_off_by_too_much_proves_nothing(scale, small, monkeypatch):
+    """Not, either, where the distance of delta to one is again below one."""
+    monkeypatch.setattr(_verified._arrays, "inverse_of_triangular", lambda L: scale * np.linalg.inv(L))
+    given = instance(n=3, q=2, c=(1.0, 2.0), s=0.0)
+    for i, (_, _, a, h, M, L) in enumerate(spelled(given)):
+        found = _verified.inverse_factor(Factor(L[None], np.sqrt(np.diag(M))[None], a[None], h))
+        assert (found.moved[0] < 1) == small, i
 
 
 @pytest.mark.parametrize("clear", [0.0, np.inf])
@@ -167,8 +167,9 @@ def test_where_the_factor_proves_nothing(monkeypatch):
 def test_stacks_of_stacks_are_stacks():
     given = instance()
     nested = Stack(given.Y[:, None], Constant(*(a[:, None] for a in given.c)), given.s[:, None], given.roundings)
-    for one, other in zip(_verified.half_log_det(given), _verified.half_log_det(nested), strict=True):
-        assert np.array_equal(one[:, None], other)
+    for f in (_verified._factored, _verified._whatever_the_condition):
+        for one, other in zip(*(f(a, np.ldexp(*a.c)) for a in (given, nested)), strict=True):
+            assert np.array_equal(one[:, None], other)
     change, both = (Known(A, np.abs(A), 1) for A in (1e-3 * given.Y[:, ::-1], given.Y))
     in_it, in_both = (Known(A.value[:, None], A.size[:, None], 1) for A in (change, both))
     found = _verified.half_log_det_change(given, change, both, given.c)
@@ -246,11 +247,17 @@ def test_changes_of_constants_that_are_not_modest_are_not_bounded(c, weight, mon
     found = _verified.half_log_det_change(given, nothing, nothing, Constant(np.array([0.5]), np.array([weight])))
     modest = abs(c) <= 200 and weight <= 200
     assert np.isfinite(found.lower).all() == np.isfinite(found.upper).all() == modest
-    large = Known(A, A, 1)
-    one = Constant(np.array([1.0]), np.array([0]))
-    assert np.isinf(
-        _verified.half_log_det_change(given._replace(c=one), large, Known(3 * A, 3 * A, 1), one).upper
-    ).all()
+
+
+def test_changes_that_are_not_small_are_not_bounded(monkeypatch):
+    A, one = np.array([[[1.0]]]), Constant(np.array([1.0]), np.array([0]))
+    given, nothing = Stack(A, one, np.zeros((1, 1)), 0), Known(0 * A, 0 * A, 1)
+    assert np.isinf(_verified.half_log_det_change(given, Known(A, A, 1), Known(3 * A, 3 * A, 1), one).upper).all()
+    monkeypatch.setattr(_verified, "LOST", 1e-3)
+    for scale, small in ((1.1, True), (1.9, False), (3.0, False)):  # rho is between one and two, and beyond
+        monkeypatch.setattr(_verified._arrays, "inverse_of_triangular", lambda L, scale=scale: scale * np.linalg.inv(L))
+        found = _verified.half_log_det_change(given, nothing, nothing, one)
+        assert np.isfinite(found.upper).all() == small
 
 
 # --- what is made of them -----------------------------------------------------------------------------------------
