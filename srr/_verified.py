@@ -135,7 +135,7 @@ def _factored(given: Stack, c: np.ndarray) -> Enclosure:
     logs = np.log(np.diagonal(found.L, axis1=-2, axis2=-1))
     value = np.sum(logs, axis=-1)
     phi = found.h * np.sum(found.d**2, axis=-1)
-    radius = math.sqrt(q) / 2 * (phi / np.clip(1 - phi, 0, None) + np.sqrt(np.sum(found.a**2, axis=-1)))
+    radius = np.asarray(math.sqrt(q) / 2 * (phi / np.clip(1 - phi, 0, None) + np.sqrt(np.sum(found.a**2, axis=-1))))
     doubtful = (radius > CLEAR * value) & np.isfinite(value)
     if np.any(doubtful):
         chosen = Factor(found.L[doubtful], found.d[doubtful], found.a[doubtful], found.h)
