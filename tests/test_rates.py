@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 import srr
 from srr import rates
 from srr._arrays import FactorisationError, PrecisionWarning, quiet
+from srr._partition import gather
 
 METHODS = ("auto", "cholesky", "svd")
 
@@ -618,6 +619,18 @@ def test_parts_of_any_sizes(sizes):
         value, sum(share * piece[0] for share, piece in zip(shares, pieces, strict=True)), size=n, scale=10, dtype=float
     )
     _agree(gradient, np.stack([expected, expected[::-1]]), size=n, scale=10.0, dtype=float)
+
+
+def test_parts_are_gathered_where_most_tokens_have_no_weight_in_most():
+    """If half of all weights or more are zero, and not all; in groups of more than half of the most tokens."""
+    Z, hard = np.random.default_rng(0).standard_normal((1, 4, 3)), np.eye(2)[None, [0, 1, 1, 1]]
+    for Pi, shapes in (
+        (hard, [(1, 3, 3), (1, 1, 3)]),
+        (np.where(np.arange(4)[:, None] == 0, 0.5, hard), [(2, 4, 3)]),
+        (0 * hard, [(2, 4, 3)]),
+        (np.eye(4)[None], [(4, 1, 3)]),
+    ):
+        assert [tokens.shape for tokens, _ in gather(Z, Pi).groups] == shapes
 
 
 def test_one_large_part_does_not_make_the_others_large():
