@@ -336,6 +336,8 @@ def test_derivatives_of_shrink():
     s = torch.tensor([0.3, 2.0, 40.0], dtype=torch.float64, requires_grad=True)
     kappa = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda s, kappa: implicit.shrink(s, beta=0.7, step=kappa), (s, kappa))
+    assert torch.autograd.gradcheck(lambda s: implicit.shrink(s, beta=0.7, step=3.0), s)
+    assert torch.autograd.gradcheck(lambda kappa: implicit.shrink(s.detach(), beta=0.7, step=kappa), kappa)
     assert torch.autograd.gradgradcheck(lambda s, kappa: implicit.shrink(s, beta=0.7, step=kappa), (s, kappa))
 
 

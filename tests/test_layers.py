@@ -361,6 +361,7 @@ OTHERS = {
     "layers.aot": {"step": 1.0, "threshold": 0.6},
     "layers.crate_variant": {"scale": 1.0},
     "layers.crate_decoder": {"kappa": 1.0},
+    "layers.implicit_descent": {"iterations": 4},
 }
 
 
