@@ -197,6 +197,11 @@ def test_the_official_shares_are_float32():
     official = layers.redunet(Z, Pi, rule="official", eps=EPS).gamma
     assert np.array_equal(official, layers.redunet(Z, Pi, eps=EPS).gamma.astype(np.float32).astype(np.float64))
     assert not np.array_equal(official, layers.redunet(Z, Pi, eps=EPS).gamma)
+    of_signals = [
+        layers.shift_invariant_redunet(Z[..., None], Pi, rule=r, eps=EPS).gamma for r in ("official", "network")
+    ]
+    assert np.array_equal(of_signals[0], official)
+    assert not np.array_equal(*of_signals)
 
 
 def test_the_official_norm_has_a_floor():
@@ -207,6 +212,7 @@ def test_the_official_norm_has_a_floor():
     signals_, Pi = signals((4, 2, 6))
     layer = layers.shift_invariant_redunet(signals_, Pi, rule="official", eps=EPS)
     near(layer.sparsify(1e-10 * signals_), 1e-2 * signals_, size=5, scale=1e-2)
+    near(layers.shift_invariant_redunet(signals_, Pi, eps=EPS).sparsify(1e-10 * signals_), signals_, size=5, scale=1)
 
 
 @pytest.mark.parametrize("rule", redunet.RULES)
@@ -375,6 +381,32 @@ def test_layers_commute_with_shifts(shape):
         Z, X, shifted = map(layer, (Z, X, shifted))
     near(shifted, np.roll(X, (1, 2)[: len(axes)], axis=axes), size=50, scale=20)
     assert len(list(layers.unroll([layer], Z))) == 2
+
+
+def test_the_largest_signals():
+    """Where the sum of squares of a spectrum may leave the range, and where no power can."""
+    Z, Pi = signals((4, 2, 6))
+    largest = np.finfo(float).max / (6 * 4 * 2 / (4 * EPS**2)) / np.sum(Z**2)
+    assert np.isfinite(redunet_fourier.shift_invariant_operators(np.sqrt(0.8 * largest) * Z, Pi, eps=EPS)[2]).all()
+    with pytest.raises(
+        srr.FactorisationError, match=r"^Z and eps must leave I \+ α Σ ẑẑ\* finite in float64, got eps = 0\.6$"
+    ):
+        redunet_fourier.shift_invariant_operators(np.sqrt(1.2 * largest) * Z, Pi, eps=EPS)
+
+
+def test_the_shift_invariant_layer_by_default_and_what_it_refuses():
+    Z, Pi = signals((4, 2, 6))
+    layer = layers.shift_invariant_redunet(Z, Pi, eps=EPS)
+    assert (layer.rule, layer.eta, layer.sharpness) == ("network", 0.5, 500.0)
+    with pytest.raises(TypeError, match=r"^gamma and Z must have one dtype, got float64 and float32$"):
+        layer.compress(Z.astype(np.float32))
+    for half in (layer.compress, layer.sparsify):
+        with pytest.raises(ValueError, match=r"^Z must be finite, got nan at index \(0, 0, 0\)$"):
+            half(np.nan * Z)
+    with pytest.raises(ValueError, match=r"^Z must have shape \(4, 2, 6\) with no empty axis, got \(3, 2, 6\)$"):
+        layers.shift_invariant_redunet(Z, Pi, rule="gradient", eps=EPS).compress(Z[:3])
+    with pytest.raises(ValueError, match=r"^Pi must have shape \(4, K\) with no empty axis, got \(3, 2\)$"):
+        layers.shift_invariant_redunet(Z, Pi[:3], eps=EPS)
 
 
 def test_signals_of_another_size_are_refused():
