@@ -78,7 +78,7 @@ def warn_where_imprecise(value: Array, error: Array) -> None:
     value, error = _arrays.detached(value), _arrays.detached(error)
     doubtful = error > _tolerance(error) * value
     if bool(xp.any(doubtful)):
-        worst = float(xp.max(xp.where(doubtful, error / xp.where(value > 0, value, xp.ones_like(value)), 0.0)))
+        worst = float(xp.max(xp.where(doubtful, error / xp.where(value > 0, value, 1.0), 0.0)))
         warnings.warn(
             f"a rate is known only to a relative error of {worst:.1g}: the singular values of its tokens span more "
             f"than {error.dtype} resolves; report=True gives the bound",
