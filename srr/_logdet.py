@@ -177,7 +177,7 @@ def _from_singular_values(A: Array, root: float, gradient: bool) -> Factored:
     # Each computed singular value is off by a few u σ_max: by δ, and F by the change of log(1+x²)/2, x = √c σ, over
     # [σ−δ, σ+δ].
     delta = 4 * math.sqrt(sum(A.shape[-2:])) * u * sigma[..., :1]
-    low, high = xp.clip(sigma - delta, min=0.0), sigma + delta
+    low, high = sigma - delta, sigma + delta
     h = xp.hypot(low, 1 / (root * scale))
     change = xp.log1p((high - low) / h * ((high + low) / h)) / 2
     error = xp.sum(xp.where(low > 0, change, _of_singular_values(high, root, scale)[0]), axis=-1)

@@ -65,6 +65,8 @@ def test_second_derivatives_are_differences_of_the_first(shape, moved):
         (_logdet.change_of_weight_gradient, _logdet.weight_gradient_by_solve),
     ):
         found = change(A, w, ROOT, dA, dw)
+        single = change(*(a if a is None or a is ROOT else a.astype(np.float32) for a in (A, w, ROOT, dA, dw)))
+        assert single.dtype == np.float32
         difference = (first(*at(h), ROOT) - first(*at(-h), ROOT)) / (2 * h)
         np.testing.assert_allclose(found, difference, rtol=1e-7, atol=1e-8)
         assert np.abs(found).max() > 1e-2
@@ -99,6 +101,16 @@ def test_a_weight_may_be_zero_at_tokens_of_any_size():
     A = np.array([[[1e200, 0.0]], [[1e-200, 0.0]]])
     found = _logdet.weight_gradient(A, np.array([[1e-300], [1.0]]), 1e-100)
     np.testing.assert_allclose(found[:, 0], [0.5e200 / (1 + 1e-100), 0.0], rtol=1e-12)
+    far_apart = np.array([[[1e80]], [[1e-250]]])
+    np.testing.assert_allclose(_logdet.weight_gradient(far_apart, np.ones((2, 1)), 1e250)[:, 0], [0.5, 0.25])
+
+
+def test_tokens_of_any_sizes_side_by_side():
+    A = np.array([1e-200, 1e200, 0.0])[:, None, None] * np.eye(3)
+    found = _logdet.half_logdet(A, 1e200, method="svd")
+    np.testing.assert_allclose(found.value, [1.5 * np.log(2), 1200 * np.log(10), 0], rtol=1e-14)
+    nothing = _logdet.half_logdet(0 * A, 1.0, method="cholesky")
+    assert nothing.error_bound.tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("size", [1, 2])
@@ -116,4 +128,4 @@ def test_a_factor_is_sound_where_no_pivot_is_lost(size, monkeypatch):
     assert np.isinf(found.error_bound)[: 2 + len(edge)].tolist() == [True, True, *edge]
     monkeypatch.setattr(_logdet._arrays, "cholesky", lambda M: M * (pivots / 2)[..., None])
     found = _logdet._cholesky_route(A, 1.0, False, np.inf)
-    assert np.isinf(found.error_bound)[:2].tolist() == [True, False]
+    assert np.isinf(found.error_bound)[: 2 + len(edge)].tolist() == [True, False, *edge]

@@ -407,13 +407,24 @@ def test_a_change_of_a_part(n, size, told):
         known(found, weighted, np.abs(weighted), 5)
 
 
-@pytest.mark.parametrize("size", [1.0, 2.0**150, 2.0**-150])
-def test_residuals_and_their_change(size):
+def test_what_is_of_ordinary_size_stays_as_it_is():
+    for size, shift in ((2.0**99, 0), (2.0**100, 101), (2.0**-101, 0), (2.0**-102, -101), (0.0, 0)):
+        A, found = enclosure._scaled(np.array([[size, 0.0]]))
+        assert found == shift
+        assert A[0, 0] == np.ldexp(size, -shift)
+
+
+@pytest.mark.parametrize(
+    ("size", "of_atoms"), [(1.0, 1.0), (2.0**150, 1.0), (2.0**-150, 1.0), (1.0, 2.0**120), (2.0**150, 2.0**120)]
+)
+def test_residuals_and_their_change(size, of_atoms):
     rng = np.random.default_rng(0)
-    Z, D, old = size * rng.standard_normal((4, 3)), rng.standard_normal((3, 5)), size * rng.standard_normal((4, 5))
+    Z, D = size * of_atoms * rng.standard_normal((4, 3)), of_atoms * rng.standard_normal((3, 5))
+    old = size * rng.standard_normal((4, 5))
     new = old + 1e-3 * size * rng.standard_normal(old.shape)
     found = enclosure._half_squared_residual(Z, D, old)
-    unit = 2.0 ** int(max(scaled(Z)[1], scaled(old)[1]))
+    down = scaled(D)[1]
+    unit = 2.0 ** max(scaled(Z)[1], scaled(old)[1] + down)
     tokens, code, sizes = Z / unit, old @ D.T / unit, (np.abs(Z) + np.abs(old) @ np.abs(D.T)) / unit
     residual, wrong = np.abs(tokens - code), SAFETY * gamma(7) * sizes + LOST
     value = np.sum(residual**2) / 2
@@ -422,18 +433,21 @@ def test_residuals_and_their_change(size):
     close(found.upper, unit**2 * (value + bound))
     found = enclosure._half_squared_residual_change(Z, D, old, new)
     up, (_, moved, _, shift, smaller) = scaled(2 * Z)[1], of_step(old, new)
-    unit = 2.0 ** max(up, scaled(old + new)[1])
+    unit = 2.0 ** max(up, scaled(old + new)[1] + down)
     sizes = (np.abs(2 * Z) + np.abs(old + new) @ np.abs(D.T)) / unit
-    value = -np.sum((moved @ D.T) * (2 * Z - (old + new) @ D.T)) / unit / 2
+    D, unscaled = np.ldexp(D, -down), D
+    value = -np.sum((moved @ D.T) * (2 * Z - (old + new) @ unscaled.T)) / unit / 2
     bound = SAFETY * gamma(2 * 5 + 7 + 10) * np.sum(np.abs(moved) @ np.abs(D.T) * sizes) + LOST
-    close(found.lower, (value - bound) * unit * 2.0 ** (shift + smaller))
-    close(found.upper, (value + bound) * unit * 2.0 ** (shift + smaller))
+    close(found.lower, (value - bound) * unit * 2.0 ** (shift + smaller + down))
+    close(found.upper, (value + bound) * unit * 2.0 ** (shift + smaller + down))
 
 
 def test_a_residual_may_be_no_larger_than_its_bound():
     Z = np.ones((2, 2))
     found = enclosure._half_squared_residual(Z, np.eye(2), Z)
-    assert found.lower <= 0 < found.upper < 1e-3
+    assert -1e-300 < found.lower < 0
+    wrong = SAFETY * gamma(4) * 2 + LOST
+    close(found.upper, SAFETY * 4 * wrong**2 + LOST)
 
 
 def test_sums_of_bounds():
