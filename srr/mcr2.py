@@ -81,8 +81,8 @@ def regularised_and_gradient(Z: Array, Pi: Array, *, eps: float, lam: float) -> 
         Nats.
     gradient : array, shape (..., n, d)
     """
+    xp, weight = namespace(Pi=Pi), nonnegative(lam, "lam")
     value, gradient = rate_reduction_and_gradient(Z, Pi=Pi, eps=eps)
-    xp, weight = namespace(Z=Z), nonnegative(lam, "lam")
     return as_array(value - weight / 2 * xp.sum(Z * Z, axis=(-2, -1))), gradient - weight * Z
 
 

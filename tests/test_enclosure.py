@@ -333,6 +333,15 @@ def test_parameters_are_the_rational_numbers_that_they_are():
         enclosure.lasso(Z, np.ones((1, 1)), Z, lam=Fraction(-1, 3))
 
 
+def test_arrays_of_float64_alone_are_taken():
+    with pytest.raises(TypeError, match=r"^Z must be a NumPy array of float64, got numpy\.ndarray of float32$"):
+        enclosure.l1(np.ones((2, 2), dtype=np.float32))
+    with pytest.raises(
+        ValueError, match=r"^before must have shape \(\.\.\., n, d\) with n >= 1 and d >= 1, got \(2,\)$"
+    ):
+        enclosure.l1_change(np.ones(2), np.ones(2))
+
+
 def test_memberships_are_asked_for_to_the_rounding_of_float32():
     Z = np.random.default_rng(0).standard_normal((6, 3))
     Pi = np.random.default_rng(1).dirichlet(np.ones(3), 6).astype(np.float32).astype(np.float64)

@@ -100,6 +100,15 @@ def test_triple_root():
     near(implicit.shrink(np.array([s]), beta=1.0, step=8.0), [np.sqrt(3)], size=1, scale=1e10)  # u^(1/3), and no better
 
 
+@pytest.mark.parametrize("c", [0.5, 7.0, 8.5, 50.0, 1e4])
+def test_five_steps_of_laguerres_method_reach_the_last_digit(c, monkeypatch):
+    monkeypatch.setattr(implicit, "LAGUERRE", 5)
+    s = np.sqrt(c) * np.geomspace(0.3, 6.0, 40)
+    expected = np.array([float(minimiser(x, 1.0, c)) for x in s])
+    slope = 1 + c * (1 - expected**2) / (1 + expected**2) ** 2  # of s in t: how many digits t has
+    near(implicit.shrink(s, beta=1.0, step=c), expected, size=1, scale=s * (1 + s / np.abs(slope)))
+
+
 def test_jump_goes_to_the_smaller():
     """On either side of it the two minima are within an ulp's change of each other, and far apart."""
     low, high = 1.0, 1e3
@@ -122,8 +131,8 @@ def test_shrink_is_odd_and_keeps_its_shape():
 
 def test_float32_beyond_its_range():
     s = np.array([1e-30, 1.0, 1e30], dtype=np.float32)
-    for step in (1e-200, 1.0, 1e200):
-        t = implicit.shrink(s, beta=1.0, step=step)
+    for step in (1e-200, 1.0, 1e200, np.array(3e38, dtype=np.float32)):
+        t = implicit.shrink(s, beta=2.0, step=step)
         assert t.dtype == np.float32
         assert np.isfinite(t).all()
         assert (t <= s).all()
@@ -215,6 +224,23 @@ def test_finite_at_every_scale(scale, step):
     after = step(Z, U, eps=EPS, step=STEP)
     assert np.isfinite(after).all()
     assert np.abs(after).max() <= np.abs(Z).max() * 1.01
+
+
+def test_sizes_that_differ_in_a_batch():
+    Z, U = instance(9, 6, 3, 2)
+    tiny, eps = 1e-150, 1e-150 * EPS
+    step = implicit.implicit_step(np.stack([tiny * Z, 1e150 * Z]), U, eps=eps, step=STEP * tiny**2)
+    near(step[0] / tiny, implicit.implicit_step(Z, U, eps=EPS, step=STEP), size=20, scale=10)
+    near(step[1] / 1e150, Z, size=20, scale=10)
+
+
+def test_rounding_that_orthogonal_subspaces_may_have():
+    u, Z, U = 2.0**-53, np.ones((3, 4)), np.zeros((1, 4, 1))
+    U[:, 0], U[:, 1] = 1, np.sqrt(200 * u)  # |U_k|² - 1 = 100 √d u
+    implicit.implicit_step(Z, U, eps=EPS, step=STEP)
+    U[:, 1] = np.sqrt(202 * u)
+    with pytest.raises(ValueError, match=r"\(max \|U_j\^T U_k - I_jk\| <= 2\.2e-14\), got 2\.24e-14$"):
+        implicit.implicit_step(Z, U, eps=EPS, step=STEP)
 
 
 def test_overlapping_subspaces_are_told():
