@@ -168,6 +168,10 @@ def test_the_level_outside_srr_is_counted_from_the_innermost_call(modules, level
     assert _logdet._level_outside_srr(frame) == level
 
 
+def test_a_relative_error_of_just_the_promise_is_no_warning():
+    _logdet.warn_where_imprecise(np.array([1.0]), np.array([np.sqrt(2.0**-53)]))
+
+
 @pytest.mark.parametrize(("errors", "worst"), [([0.125, 0.0, 0.1], r"0\.2"), ([0.125, 0.5, 0.0], r"0\.5")])
 def test_a_warning_tells_the_worst_relative_error(errors, worst):
     with pytest.warns(

@@ -136,6 +136,12 @@ def test_float32_beyond_its_range():
         assert t.dtype == np.float32
         assert np.isfinite(t).all()
         assert (t <= s).all()
+    torch = pytest.importorskip("torch")
+    kappa = torch.tensor(3e38, requires_grad=True)
+    t = implicit.shrink(torch.tensor(s), beta=2.0, step=kappa)
+    t.sum().backward()
+    assert torch.isfinite(t).all()
+    assert torch.isfinite(kappa.grad)
 
 
 # --- the proximal step ------------------------------------------------------------------------------------------
