@@ -198,11 +198,8 @@ def _require_pair(before: Array, after: Array, **others: Array) -> None:
 
 
 def _require_memberships(Z: Array, Pi: Array) -> None:
-    _arrays.require_shape(Pi, ("...", Z.shape[-2], "K"), "Pi")
-    _arrays.require_finite(Pi, "Pi")
-    least = float(np.min(Pi, initial=0.0))
-    if least < 0:
-        raise ValueError(f"Pi must have entries >= 0, got {least:.6g}")
+    if np.any(Pi < 0):  # by what is zero in float32, too
+        raise ValueError(f"Pi must have entries >= 0, got {np.min(Pi):.6g}")
     _arrays.require_membership(Pi.astype(np.float32), Z.shape[-2])
     _arrays.require_broadcast(Z=Z, Pi=Pi)
 

@@ -91,9 +91,9 @@ def segmented_length(Z: Array, Pi: Array, *, eps: float, overhead: bool = True) 
         parts = _partition.gather(Z, Pi)
         groups = (_autodiff.half_logdet(tokens, weights, root, "auto") for tokens, weights in parts.groups)
         rate, error = map(parts.join, *groups)
-        label = -xp.log(xp.where(parts.share > 0, parts.share, 1.0))
+        label = -xp.log(xp.where(parts.share > 0, parts.share, xp.ones_like(parts.share)))
         weight = n * parts.share + basis
-        return xp.sum(weight * rate + n * parts.share * label, axis=-1), xp.sum(weight * error, axis=-1)
+        return xp.sum(weight * rate + n * parts.share * label, axis=1), xp.sum(weight * error, axis=1)
 
     value, error = _arrays.map_blocks(length, Z, Pi)
     _logdet.warn_where_imprecise(value, error)
