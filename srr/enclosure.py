@@ -198,6 +198,7 @@ def _require_pair(before: Array, after: Array, **others: Array) -> None:
 
 
 def _require_memberships(Z: Array, Pi: Array) -> None:
+    _arrays.require_finite(Pi, "Pi")
     if np.any(Pi < 0):  # by what is zero in float32, too
         raise ValueError(f"Pi must have entries >= 0, got {np.min(Pi):.6g}")
     _arrays.require_membership(Pi.astype(np.float32), Z.shape[-2])
