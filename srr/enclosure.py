@@ -210,7 +210,7 @@ def _require_codes(Z: Array, D: Array, **codes: Array) -> None:
     _arrays.require_shape(D, (Z.shape[-1], "m"), "D")
     _arrays.require_finite(D, "D")
     for name, A in codes.items():
-        _arrays.require_shape(A, ("...", Z.shape[-2], D.shape[-1]), name)
+        _arrays.require_shape(A, ("...", Z.shape[-2], D.shape[1]), name)
         _arrays.require_finite(A, name)
         _arrays.require_broadcast(Z=Z, **{name: A})
 

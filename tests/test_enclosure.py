@@ -326,6 +326,11 @@ def test_parameters_are_the_rational_numbers_that_they_are():
     assert enclosed.holds(found, exact)
     assert not enclosed.holds(enclosure.coding_rate(Z, eps=0.3333333333), exact)
     assert enclosure.lasso(Z, np.ones((1, 1)), Z, lam=Fraction(1, 3)).upper == pytest.approx(1e-3 / 3)
+    for number in (2**60 + 1, np.int64(2**60 + 1)):  # that no float is
+        assert enclosure._exact_positive(number, "eps") == enclosure._exact_nonnegative(number, "lam") == 2**60 + 1
+    assert enclosure.lasso(Z, np.ones((1, 1)), Z, lam=Fraction(0)).upper < 1e-30
+    with pytest.raises(ValueError, match=r"^D must have shape \(1, m\) with no empty axis, got \(2, 1\)$"):
+        enclosure.lasso(Z, np.ones((2, 1)), Z, lam=0)
     for value, error in ((Fraction(-1, 3), "eps must be > 0, got -1/3"), (Fraction(0), "eps must be > 0, got 0")):
         with pytest.raises(ValueError, match=error):
             enclosure.coding_rate(Z, eps=value)
