@@ -422,11 +422,11 @@ def _each(f: Callable[..., Enclosure], *arrays: np.ndarray) -> Enclosure:
 
 
 def _summed(parts: Enclosure) -> Enclosure:
-    """The sum over the last axis."""
-    wrong = SAFETY * gamma(parts.lower.shape[-1] + 1)
+    """The sums over the second axis of two."""
+    wrong = SAFETY * gamma(parts.lower.shape[1] + 1)
     with _arrays.quiet():
-        lower, upper = (np.sum(bound, axis=-1) for bound in parts)
-        slack = (wrong * np.sum(np.abs(bound), axis=-1) for bound in parts)
+        lower, upper = (np.sum(bound, axis=1) for bound in parts)
+        slack = (wrong * np.sum(np.abs(bound), axis=1) for bound in parts)
         return outwards(lower - next(slack), upper + next(slack))
 
 
