@@ -20,7 +20,7 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# mutmut makes the mutants and finds which test reaches which function; tests/mutation.py runs them, in about half an hour.
+# mutmut makes the mutants and finds which test reaches which function; tests/mutation.py runs them, in an hour or two.
 mutate: $(VENV)/.ready
 	$(ONE_THREAD) $(BIN)/mutmut run --max-children 1 srr.curvature.x_overlap__mutmut_1
 	cd mutants && $(ONE_THREAD) PYTHONPATH=. ../$(BIN)/python tests/mutation.py 2

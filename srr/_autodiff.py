@@ -45,7 +45,7 @@ def tracks(*arrays: Array | None) -> bool:
 
 
 def _value(A: Array, w: Array | None, root: float, method: str) -> tuple[Array, Array]:
-    factored = _logdet.half_logdet(_weighted(A, w), root, method=method, gradient=False)
+    factored = _logdet.half_logdet(_weighted(A, w), root, method=method)
     return factored.value, factored.error_bound * factored.value
 
 

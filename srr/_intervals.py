@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -64,7 +65,7 @@ def times(weight: Fraction, x: Enclosure) -> Enclosure:
     low, high = between(weight)
     with np.errstate(all="ignore"):
         return outwards(
-            x.lower * np.where(x.lower > 0, low, high),
+            x.lower * np.where(x.lower >= 0, low, high),
             x.upper * np.where(x.upper > 0, high, low),
         )
 
@@ -76,10 +77,13 @@ def intersection(x: Enclosure, y: Enclosure) -> Enclosure:
 
 def between(x: Fraction) -> tuple[float, float]:
     """The floats below and above a rational number, which may be one of them."""
+    if x < 0:
+        low, high = between(-x)
+        return -high, -low
     try:
         nearest = float(x)
     except OverflowError:
-        return (math.nextafter(math.inf, 0), math.inf) if x > 0 else (-math.inf, math.nextafter(-math.inf, 0))
+        return sys.float_info.max, math.inf
     exact = Fraction(nearest)
     return (
         nearest if exact <= x else math.nextafter(nearest, -math.inf),

@@ -39,7 +39,7 @@ class Factored(NamedTuple):
     """Bound on the relative error of the value (and of the gradient, when asked for), ``(...)``."""
 
 
-def half_logdet(A: Array, root: float, *, method: str, gradient: bool) -> Factored:
+def half_logdet(A: Array, root: float, *, method: str, gradient: bool = False) -> Factored:
     """F and, on request, its gradient for a stack A ``(..., n, q)``, by the route ``method``.
 
     Raises
@@ -78,7 +78,7 @@ def warn_where_imprecise(value: Array, error: Array) -> None:
     value, error = _arrays.detached(value), _arrays.detached(error)
     doubtful = error > _tolerance(error) * value
     if bool(xp.any(doubtful)):
-        worst = float(xp.max(xp.where(doubtful, error / xp.where(value > 0, value, xp.ones_like(value)), 0.0)))
+        worst = float(xp.max(xp.where(doubtful, error / xp.where(value > 0, value, 1.0), 0.0)))
         warnings.warn(
             f"a rate is known only to a relative error of {worst:.1g}: the singular values of its tokens span more "
             f"than {error.dtype} resolves; report=True gives the bound",
@@ -177,7 +177,7 @@ def _from_singular_values(A: Array, root: float, gradient: bool) -> Factored:
     # Each computed singular value is off by a few u σ_max: by δ, and F by the change of log(1+x²)/2, x = √c σ, over
     # [σ−δ, σ+δ].
     delta = 4 * math.sqrt(sum(A.shape[-2:])) * u * sigma[..., :1]
-    low, high = xp.clip(sigma - delta, min=0.0), sigma + delta
+    low, high = sigma - delta, sigma + delta
     h = xp.hypot(low, 1 / (root * scale))
     change = xp.log1p((high - low) / h * ((high + low) / h)) / 2
     error = xp.sum(xp.where(low > 0, change, _of_singular_values(high, root, scale)[0]), axis=-1)

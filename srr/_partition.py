@@ -36,8 +36,9 @@ def gather(Z: Array, Pi: Array) -> Parts:
     weights = xp.reshape(scaled / xp.where(mass > 0, xp.sum(scaled, axis=-1), one)[..., None], (b * K, n))
     share = mass / n
     if _arrays.is_concrete(Pi) and not _autodiff.tracks(Pi):
-        member = xp.astype(by_part > 0, xp.int8)
-        if 0 < 2 * int(xp.sum(xp.sum(member, axis=-1, dtype=xp.int32))) <= b * K * n:
+        member = by_part > 0
+        present = int(xp.count_nonzero(member))
+        if present and 2 * present <= b * K * n:
             return _gather_members(Z, share, weights, member)
     everyone = xp.reshape(xp.broadcast_to(Z[:, None, ...], (b, K, n, d)), (b * K, n, d))
 
@@ -57,7 +58,7 @@ def _gather_members(Z: Array, share: Array, weights: Array, member: Array) -> Pa
     (entry,) = xp.nonzero(xp.reshape(member, (-1,)))
     part, token = entry // n, entry // (K * n) * n + entry % n
     weight = _rows(xp.reshape(weights, (-1,)), entry)
-    size = xp.astype(xp.reshape(xp.sum(member, axis=-1, dtype=xp.int32), (-1,)), entry.dtype)
+    size = xp.astype(xp.reshape(xp.count_nonzero(member, axis=-1), (-1,)), entry.dtype)
     first = xp.cumulative_sum(size) - size
 
     chosen, groups, offsets, padded, most = [], [], [], 0, int(xp.max(size))
@@ -81,10 +82,10 @@ def _gather_members(Z: Array, share: Array, weights: Array, member: Array) -> Pa
         # Each token reads its places in the parts it belongs to: one place if all are hard.
         rows = xp.concat([xp.reshape(part, (-1, d)) for part in parts])
         start = _rows(xp.concat(offsets), back) - first
-        by_token = xp.argsort(token, stable=True)
+        by_token = xp.argsort(token)
         owner = _rows(part, by_token)
         slot = _rows(start, owner) + by_token
-        belongs = xp.astype(xp.reshape(xp.sum(member, axis=1, dtype=xp.int32), (-1,)), entry.dtype)
+        belongs = xp.astype(xp.reshape(xp.count_nonzero(member, axis=1), (-1,)), entry.dtype)
         place, inside = _runs(xp.cumulative_sum(belongs) - belongs, belongs, int(xp.max(belongs)))
         factor = xp.where(inside, _rows(_rows(xp.reshape(share, (-1,)), owner), place), 0.0)
         return xp.reshape(xp.sum(factor[..., None] * _rows(rows, _rows(slot, place)), axis=-2), (b, n, d))

@@ -88,7 +88,7 @@ def stack(Y: np.ndarray, c: Constant, s: np.ndarray | None = None, roundings: in
     s = np.zeros((*Y.shape[:-2], Y.shape[-1])) if s is None else s
     largest = np.maximum(np.max(np.abs(Y), axis=(-2, -1)), np.max(s, axis=-1))
     shift = np.frexp(largest)[1]
-    shift = np.where((np.abs(shift) <= ORDINARY) | (largest == 0), 0, shift)
+    shift = np.where(np.abs(shift) <= ORDINARY, 0, shift)
     if np.any(shift):
         Y = np.ldexp(Y, -shift[..., None, None])
         s = np.where(s > 0, np.nextafter(np.ldexp(s, -shift[..., None]), np.inf), 0.0)
@@ -135,8 +135,7 @@ def _factored(given: Stack, c: np.ndarray) -> Enclosure:
     logs = np.log(np.diagonal(found.L, axis1=-2, axis2=-1))
     value = np.sum(logs, axis=-1)
     phi = found.h * np.sum(found.d**2, axis=-1)
-    radius = math.sqrt(q) / 2 * (phi / (1 - phi) + np.sqrt(np.sum(found.a**2, axis=-1)))
-    radius = np.where(phi < 1, radius, np.inf)
+    radius = np.asarray(math.sqrt(q) / 2 * (phi / np.clip(1 - phi, 0, None) + np.sqrt(np.sum(found.a**2, axis=-1))))
     doubtful = (radius > CLEAR * value) & np.isfinite(value)
     if np.any(doubtful):
         chosen = Factor(found.L[doubtful], found.d[doubtful], found.a[doubtful], found.h)
@@ -157,7 +156,7 @@ def _whatever_the_condition(given: Stack, c: np.ndarray) -> Enclosure:
 
 
 class InverseFactor(NamedTuple):
-    """X ≈ L⁻¹ and what it proves: ‖XMXᵀ − I‖_F ≤ rho, and f ≤ moved; NaN where that says nothing."""
+    """X ≈ L⁻¹ and what it proves: ‖XMXᵀ − I‖_F ≤ rho and f ≤ moved, which say something if they are below one."""
 
     X: np.ndarray
     rho: np.ndarray
@@ -166,7 +165,7 @@ class InverseFactor(NamedTuple):
 
 def inverse_factor(found: Factor) -> InverseFactor:
     """Invert L approximately, and bound what that leaves."""
-    L, q = found.L, found.L.shape[-1]
+    L, (*_, q) = found.L, found.L.shape
     X = np.tril(_arrays.inverse_of_triangular(L))
     defect = np.matmul(X, L)
     diagonal = np.arange(q)
@@ -174,9 +173,8 @@ def inverse_factor(found: Factor) -> InverseFactor:
     delta = SAFETY * (norm(defect) + gamma(q + 2) * norm(X) * norm(L)) + TINY
     v, a = (norm(np.matmul(np.abs(X), size[..., None])) for size in (found.d, found.a))
     e = SAFETY * (found.h * v**2 + 2 * a * v + a**2)
-    moved = SAFETY * e / (1 - delta) ** 2
-    rho = SAFETY * (2 * delta + delta**2 + e)
-    return InverseFactor(X, np.where(rho < 1, rho, np.nan), np.where((delta < 1) & (moved < 1), moved, np.nan))
+    moved = SAFETY * e / np.clip(1 - delta, 0, None) ** 2
+    return InverseFactor(X, SAFETY * (2 * delta + delta**2 + e), moved)
 
 
 def norm(A: np.ndarray) -> np.ndarray:
@@ -216,7 +214,7 @@ def half_log_det_change(given: Stack, change: Known, both: Known, weight: Consta
         off = SAFETY * (wrong * norm(D_size) * norm(T_size) + gamma(q * q + 4) * size) + LOST
         trace, rho = w * np.sum(np.sum(D * T, axis=-1), axis=-1), inverse.rho
         trace_off = wrong * w * np.sum(D_size * T_size, axis=(-2, -1))
-        least, kappa = w * np.clip(size - off, 0, None) / (1 + rho), w * (size + off) / (1 - rho)
+        least, kappa = w * np.clip(size - off, 0, None) / (1 + rho), w * (size + off) / np.clip(1 - rho, 0, None)
         rest = np.where(kappa < 1, kappa**3 / (3 * (1 - kappa)), np.nan)
         radius = SAFETY * (trace_off + rho * kappa + rest + 8 * UNIT * (np.abs(trace) + kappa**2)) + FAINT
         lower, upper = trace - kappa**2 / 2 - radius, trace - least**2 / 2 + radius

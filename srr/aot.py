@@ -137,14 +137,14 @@ def snr(Z: Array, Pi: Array, U: Array) -> Array:
         Y = project(Z, side_by_side(U), U.shape[0])
         inside, outside = Y, Z[:, None, ...] - xp.matmul(Y, xp.matrix_transpose(U))
         weight = xp.matrix_transpose(Pi)[..., None]
-        signal, noise = (xp.sum(weight * part**2, axis=(-2, -1)) for part in (inside, outside))
+        signal, noise = (xp.sum(weight * part**2, axis=(2, 3)) for part in (inside, outside))
         return (xp.sqrt(signal / noise),)
 
     return map_blocks(ratio, Z, Pi)[0]
 
 
 def _weights(xp: Namespace, Y: Array, tau: float | None) -> Array:
-    share = softmax_of_gram(xp, Y, 1.0, causal=False)
+    share = softmax_of_gram(xp, Y, 1.0)
     return share if tau is None else tau * xp.astype(share > tau, Y.dtype)
 
 

@@ -288,7 +288,7 @@ def _by_block(
     return map_blocks(attend, Z)[0]
 
 
-def softmax_of_gram(xp: Namespace, Y: Array, scale: Scalar, causal: bool) -> Array:
+def softmax_of_gram(xp: Namespace, Y: Array, scale: Scalar, causal: bool = False) -> Array:
     # Row softmax of scale·YYᵀ for heads (b, K, n, p). Tokens whose Gram matrix might overflow are
     # divided by their size, which comes back in two steps once the row maximum is taken off; what is left is cut off at
     # −1000, where exp is 0.

@@ -81,10 +81,9 @@ def pooling(n: int, r: int, *, beside: Array | None = None) -> Array:
     n, r = count(n, "n"), count(r, "r")
     if r > n:
         raise ValueError(f"r must be <= n = {n}, got {r}")
-    if beside is None:
-        beside = np.empty(0)
-    namespace(beside=beside)
     A = np.zeros((r, n))
+    beside = A if beside is None else beside
+    namespace(beside=beside)
     for i in range(r):
         first, last = i * n // r, -((-(i + 1) * n) // r)
         A[i, first:last] = 1 / (last - first)
@@ -311,7 +310,7 @@ class Cbsa(Layer):
 
     def contract(self, Z: Array) -> Array:
         """A, from the tokens that the step starts at."""
-        A = _pools(Z, self.U, self.r)
+        A = _pools(Z, self.r)
         return A if self.contraction == "pooled" else attention_contraction(Z, self.U, A)
 
     def compress(self, Z: Array) -> Array:
@@ -402,7 +401,7 @@ class CbsaOfficial(Layer):
 
     def compress(self, Z: Array) -> Array:
         """Z + [s_k A_kᵀ softmax(p^−½ Q_kQ_kᵀ) Q_k]_k Wᵀ + b."""
-        A = _pools(Z, self.U, self.r)
+        A = _pools(Z, self.r)
         return Z + contract_and_broadcast_official(
             Z,
             self.U,
@@ -472,8 +471,8 @@ def cbsa_official(
     return CbsaOfficial(U, D, count(r, "r"), contract, broadcast, output, bias, eta, lam)
 
 
-def _pools(Z: Array, U: Array, r: int) -> Array:
+def _pools(Z: Array, r: int) -> Array:
     """Pools of consecutive tokens, r or as many as there are tokens."""
-    namespace(Z=Z, U=U)
+    namespace(Z=Z)
     require_tokens(Z)
     return pooling(Z.shape[-2], min(r, Z.shape[-2]), beside=Z)

@@ -158,7 +158,7 @@ def crate_alpha_official(
     ``models/crate.py`` of the code of Yang et al. 2024 (arXiv 2405.20299). Behind LayerNorm both halves add to the
     tokens as they were.
     """
-    namespace(U=U, D=D, decode=decode)
+    namespace(D=D, decode=decode)
     _require(U, D, eta, lam)
     require_shape(decode, tuple(D.shape), "decode")
     require_finite(decode, "decode")

@@ -201,7 +201,8 @@ def _undone(layer: Layer) -> Layer:
 def _mapped(Z: Array, M: Array) -> Array:
     xp = namespace(Z=Z, D=M)
     require_tokens(Z)
-    require_shape(Z, ("...", "n", M.shape[0]), "Z")
+    size, _ = M.shape
+    require_shape(Z, ("...", "n", size), "Z")
     return xp.matmul(Z, M)
 
 

@@ -198,11 +198,9 @@ def _require_pair(before: Array, after: Array, **others: Array) -> None:
 
 
 def _require_memberships(Z: Array, Pi: Array) -> None:
-    _arrays.require_shape(Pi, ("...", Z.shape[-2], "K"), "Pi")
     _arrays.require_finite(Pi, "Pi")
-    least = float(np.min(Pi, initial=0.0))
-    if least < 0:
-        raise ValueError(f"Pi must have entries >= 0, got {least:.6g}")
+    if np.any(Pi < 0):  # by what is zero in float32, too
+        raise ValueError(f"Pi must have entries >= 0, got {np.min(Pi):.6g}")
     _arrays.require_membership(Pi.astype(np.float32), Z.shape[-2])
     _arrays.require_broadcast(Z=Z, Pi=Pi)
 
@@ -212,7 +210,7 @@ def _require_codes(Z: Array, D: Array, **codes: Array) -> None:
     _arrays.require_shape(D, (Z.shape[-1], "m"), "D")
     _arrays.require_finite(D, "D")
     for name, A in codes.items():
-        _arrays.require_shape(A, ("...", Z.shape[-2], D.shape[-1]), name)
+        _arrays.require_shape(A, ("...", Z.shape[-2], D.shape[1]), name)
         _arrays.require_finite(A, name)
         _arrays.require_broadcast(Z=Z, **{name: A})
 
@@ -249,7 +247,7 @@ def _scaled(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     largest = np.max(np.abs(A), axis=(-2, -1))
     shift = np.frexp(largest)[1]
     shift = np.where(np.abs(shift) <= _verified.ORDINARY, 0, shift)
-    return (np.ldexp(A, -shift[..., None, None]) if np.any(shift) else A), shift
+    return np.ldexp(A, -shift[..., None, None]), shift
 
 
 def _taller(A: np.ndarray) -> np.ndarray:
@@ -267,7 +265,7 @@ class _Bases(NamedTuple):
     @staticmethod
     def of(U: np.ndarray) -> _Bases:
         shift = int(np.max(_scaled(U)[1]))
-        U = np.ldexp(U, -shift) if shift else U
+        U = np.ldexp(U, -shift)
         return _Bases(U, side_by_side(U), shift)
 
     def project(self, Z: np.ndarray) -> np.ndarray:
@@ -282,19 +280,19 @@ def _heads(Z: np.ndarray, bases: _Bases, beta: Constant) -> Stack:
     Z, shift = _scaled(Z)
     n, d = Z.shape[-2:]
     tokens, atoms = np.sqrt(np.sum(Z * Z, axis=-1)), np.sqrt(np.sum(bases.U * bases.U, axis=-2))
-    if n < atoms.shape[-1]:
-        s = tokens[:, None, :] * np.sqrt(np.sum(atoms**2, axis=-1))[:, None]
+    if n < atoms.shape[1]:
+        s = tokens[:, None, :] * np.sqrt(np.sum(atoms**2, axis=1))[:, None]
     else:
-        s = np.sqrt(np.sum(tokens**2, axis=-1))[:, None, None] * atoms
+        s = np.sqrt(np.sum(tokens**2, axis=1))[:, None, None] * atoms
     c = Constant(beta.mantissa, beta.exponent + 2 * (shift[:, None] + bases.shift))
     return stack(bases.project(Z), c, SAFETY * gamma(d) * s + LOST)
 
 
 def _part(Z: np.ndarray, pi: np.ndarray, eps: Fraction) -> Stack:
     Z, shift = _scaled(Z)
-    c = _part_constant(pi, Z.shape[-1], eps)
+    c = _part_constant(pi, Z.shape[1], eps)
     Y = _taller(np.sqrt(pi)[:, None] * Z)
-    return stack(Y, Constant(c.mantissa, c.exponent + 2 * shift), np.full(Y.shape[-1], VANISHED), roundings=4)
+    return stack(Y, Constant(c.mantissa, c.exponent + 2 * shift), np.full(Y.shape[1], VANISHED), roundings=4)
 
 
 def _part_constant(pi: np.ndarray, d: int, eps: Fraction) -> Constant:
@@ -320,7 +318,7 @@ class _Step(NamedTuple):
     @staticmethod
     def of(old: np.ndarray, new: np.ndarray) -> _Step:
         shift = np.maximum(_scaled(old)[1], _scaled(new)[1])
-        old, new = (np.ldexp(A, -shift[..., None, None]) if np.any(shift) else A for A in (old, new))
+        old, new = (np.ldexp(A, -shift[..., None, None]) for A in (old, new))
         change = new - old
         smaller = np.frexp(np.max(np.abs(change), axis=(-2, -1)))[1]
         return _Step(old, np.ldexp(change, -smaller[..., None, None]), old + new, shift, smaller)
@@ -347,11 +345,11 @@ def _heads_change(step: _Step, bases: _Bases, beta: Constant) -> Enclosure:
 
 
 def _part_change(step: _Step, pi: np.ndarray, eps: Fraction) -> Enclosure:
-    c, weight = step.constants(_part_constant(pi, step.old.shape[-1], eps))
+    c, weight = step.constants(_part_constant(pi, step.old.shape[1], eps))
     root = np.sqrt(pi)[:, None]
     change, both = (Known(_taller(root * A), np.abs(_taller(root * A)), 5) for A in (step.change, step.both))
     Y = _taller(root * step.old)
-    return half_log_det_change(stack(Y, c, np.full(Y.shape[-1], VANISHED), roundings=4), change, both, weight)
+    return half_log_det_change(stack(Y, c, np.full(Y.shape[1], VANISHED), roundings=4), change, both, weight)
 
 
 # --- sums and residuals -------------------------------------------------------------------------------------------
@@ -369,7 +367,7 @@ def _sum(A: np.ndarray) -> Enclosure:
 def _half_squared_residual(Z: np.ndarray, D: np.ndarray, A: np.ndarray) -> Enclosure:
     tokens, code, size, shift = _reconstruction(Z, D, A)
     residual = np.abs(tokens - code)
-    wrong = SAFETY * gamma(A.shape[-1] + 2) * size + LOST
+    wrong = SAFETY * gamma(A.shape[1] + 2) * size + LOST
     value = _rowwise_sum(residual**2) / 2
     bound = SAFETY * (_rowwise_sum((residual + wrong) * wrong) + gamma(sum(Z.shape) + 4) * value) + LOST
     return _shifted(np.clip(value - bound, 0, None), value + bound, 2 * shift)
@@ -383,7 +381,7 @@ def _half_squared_residual_change(Z: np.ndarray, D: np.ndarray, old: np.ndarray,
         tokens, code, size, shift = _reconstruction(2 * Z, D, np.ldexp(step.both, step.shift))
     moved, moved_size = step.change @ atoms.T, np.abs(step.change) @ np.abs(atoms.T)
     value = -_rowwise_sum(moved * (tokens - code)) / 2
-    wrong = gamma(2 * old.shape[-1] + sum(Z.shape) + 10)
+    wrong = gamma(2 * old.shape[1] + sum(Z.shape) + 10)
     bound = SAFETY * wrong * _rowwise_sum(moved_size * size) + LOST
     return _shifted(value - bound, value + bound, shift + step.shift + step.smaller + d)
 
@@ -398,7 +396,7 @@ def _reconstruction(Z: np.ndarray, D: np.ndarray, A: np.ndarray) -> tuple[np.nda
 
 
 def _rowwise_sum(A: np.ndarray) -> np.ndarray:
-    return np.asarray(np.sum(np.sum(A, axis=-1), axis=-1))
+    return np.asarray(np.sum(np.sum(A, axis=1)))
 
 
 def _shifted(lower: np.ndarray, upper: np.ndarray, shift: int) -> Enclosure:
@@ -419,16 +417,16 @@ def _each(f: Callable[..., Enclosure], *arrays: np.ndarray) -> Enclosure:
     batch = np.broadcast_shapes(*(a.shape[:-2] for a in arrays))
     arrays = tuple(np.broadcast_to(a, (*batch, *a.shape[-2:])) for a in arrays)
     found = [f(*(a[index] for a in arrays)) for index in np.ndindex(*batch)]
-    lower, upper = (np.array([x[i] for x in found], dtype=np.float64).reshape(batch) for i in (0, 1))
+    lower, upper = (np.array([x[i] for x in found]).reshape(batch) for i in (0, 1))
     return Enclosure(lower, upper)
 
 
 def _summed(parts: Enclosure) -> Enclosure:
-    """The sum over the last axis."""
-    wrong = SAFETY * gamma(parts.lower.shape[-1] + 1)
+    """The sums over the second axis of two."""
+    wrong = SAFETY * gamma(parts.lower.shape[1] + 1)
     with _arrays.quiet():
-        lower, upper = (np.sum(bound, axis=-1) for bound in parts)
-        slack = (wrong * np.sum(np.abs(bound), axis=-1) for bound in parts)
+        lower, upper = (np.sum(bound, axis=1) for bound in parts)
+        slack = (wrong * np.sum(np.abs(bound), axis=1) for bound in parts)
         return outwards(lower - next(slack), upper + next(slack))
 
 

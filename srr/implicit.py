@@ -92,7 +92,8 @@ def _weight(xp: Namespace, beside: Array, beta: float, step: Scalar) -> Array:
     most = float(xp.finfo(beside.dtype).max) / 4
     if isinstance(step, float):
         return xp.asarray(min(beta * step, most), **like(beside))
-    return xp.clip(beta * step, max=most)
+    with quiet():
+        return xp.clip(beta * step, max=most)
 
 
 LAGUERRE = 10
@@ -263,7 +264,7 @@ def inverse_factor(xp: Namespace, X: Array) -> Array:
 
 
 def _removed(xp: Namespace, Y: Array, beta: float, c: Array) -> Array:
-    # Y − Y⁺ of heads (..., n, p).
+    # Y − Y⁺ of heads (b, K, n, p).
     if Y.shape[-2] < Y.shape[-1]:
         return xp.matrix_transpose(_removed(xp, xp.matrix_transpose(Y), beta, c))
     root, V, sigma = math.sqrt(beta), *_singular(xp, detached(Y), math.sqrt(beta))
@@ -286,10 +287,10 @@ def _removed(xp: Namespace, Y: Array, beta: float, c: Array) -> Array:
 def _singular(xp: Namespace, Y: Array, root: float) -> tuple[Array, Array]:
     # The right singular vectors of Y, and √β times its singular values: the norms of the columns of YV, which have
     # digits where the eigenvalues of the Gram matrix have none left.
-    size = xp.max(xp.abs(Y), axis=(-2, -1), keepdims=True)
+    size = xp.max(xp.abs(Y), axis=(2, 3), keepdims=True)
     X = Y / xp.where(size > 0, size, xp.ones_like(size))
     V = xp.linalg.eigh(xp.matmul(xp.matrix_transpose(X), X))[1]
-    return V, root * size[..., 0] * xp.linalg.vector_norm(xp.matmul(X, V), axis=-2)
+    return V, root * size[..., 0] * xp.linalg.vector_norm(xp.matmul(X, V), axis=2)
 
 
 def _require_orthogonal(xp: Namespace, U: Array) -> None:

@@ -34,7 +34,7 @@ class ImplicitDescent(Descent):
         def solve(Z: Array, slope: Array, ell: Array) -> tuple[Array]:
             B = weighted_bases(xp, Z, loss.U, beta)
             A = beta * xp.matmul(B, xp.matrix_transpose(B))
-            step = 1 / (xp.max(xp.linalg.eigvalsh(A), axis=-1)[..., None, None] + ell)
+            step = 1 / (xp.max(xp.linalg.eigvalsh(A), axis=1)[:, None, None] + ell)
             threshold, V = step * loss.lam, Z
             for _ in range(self.iterations):
                 moved = V - step * (xp.matmul(V, A) - slope + ell * (V - Z))
@@ -43,7 +43,7 @@ class ImplicitDescent(Descent):
                 V = moved - taken
             if loss.lam == 0:
                 return (V,)
-            return (V + n * self.step_per_token * loss.lam * xp.clip(taken / threshold, min=-1.0, max=1.0),)
+            return (V + n * self.step_per_token * loss.lam * xp.clip(taken / threshold, min=-1.0),)
 
         return map_blocks(solve, Z, slope, ell)[0]
 

@@ -17,6 +17,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from srr import _arrays
 from srr._arrays import Array, count, namespace, nonnegative, positive, require_shape, require_tokens
 from srr._scalars import alpha, as_array
@@ -79,7 +81,7 @@ def regularised_and_gradient(Z: Array, Pi: Array, *, eps: float, lam: float) -> 
         Nats.
     gradient : array, shape (..., n, d)
     """
-    xp, weight = namespace(Z=Z, Pi=Pi), nonnegative(lam, "lam")
+    xp, weight = namespace(Pi=Pi), nonnegative(lam, "lam")
     value, gradient = rate_reduction_and_gradient(Z, Pi=Pi, eps=eps)
     return as_array(value - weight / 2 * xp.sum(Z * Z, axis=(-2, -1))), gradient - weight * Z
 
@@ -145,7 +147,7 @@ def closed_loop_distance(Z: Array, other: Array, *, eps: float) -> Array:
     require_tokens(other, "other")
     require_shape(other, ("...", *Z.shape[-2:]), "other")
     _arrays.require_broadcast(Z=Z, other=other)
-    batch = (Z + 0 * other).shape[:-2]
+    batch = np.broadcast_shapes(Z.shape[:-2], other.shape[:-2])
     both = xp.concat([xp.broadcast_to(tokens, (*batch, *Z.shape[-2:])) for tokens in (Z, other)], axis=-2)
     rates: list[Array] = [coding_rate(tokens, eps=eps) for tokens in (both, Z, other)]
     return as_array(rates[0] - rates[1] / 2 - rates[2] / 2)
@@ -201,9 +203,7 @@ def tangent_point(share: float, constant: float) -> float:
         whole = small if u < 1e-3 else math.log1p(u) - u / (1 + u)
         return whole / (g * g) + t / (g + t) - math.log1p(t / g)
 
-    low, high = 2.0, 4.0
-    while excess(high) < 0:
-        low, high = high, 2 * high
+    low, high = 2.0, 32.0  # beyond t of the least share that a float can be
     while (middle := (low + high) / 2) not in (low, high):
         low, high = (middle, high) if excess(middle) < 0 else (low, middle)
     return high * turning_point(share, constant)
@@ -311,11 +311,11 @@ def optimum(sizes: Sequence[int], dimensions: Sequence[int], d: int, *, eps: flo
         raise ValueError(f"dimensions must be one for each size, with a sum <= d = {d}, got {dimensions}")
     n, constant = sum(sizes), alpha(d, sum(sizes), eps)
     ranks, value = [], 0.0
-    for size, most in zip(sizes, dimensions, strict=True):
-        values = [r * shape(size / r, size / n, constant) / 2 for r in range(1, min(most, size) + 1)]
+    for k, size in enumerate(sizes):
+        values = [r * shape(size / r, size / n, constant) / 2 for r in range(1, min(dimensions[k], size) + 1)]
         value += max(values)
         ranks.append(1 + values.index(max(values)))
-    return Optimum(tuple(ranks), tuple(size / r for size, r in zip(sizes, ranks, strict=True)), value)
+    return Optimum(tuple(ranks), tuple(sizes[k] / r for k, r in enumerate(ranks)), value)
 
 
 def regularised_optimum(sizes: Sequence[int], d: int, *, eps: float, lam: float) -> Optimum:
@@ -357,10 +357,10 @@ def regularised_optimum(sizes: Sequence[int], d: int, *, eps: float, lam: float)
     ranks = [0] * len(sizes)
     for k in sorted(range(len(sizes)), key=lambda k: -gains[k]):
         if gains[k] > 0:
-            ranks[k] = min(sizes[k], d, left)
+            ranks[k] = min(sizes[k], left)
             left -= ranks[k]
-    value = sum(r * gain for r, gain in zip(ranks, gains, strict=True))
-    return Optimum(tuple(ranks), tuple(x if r else 0.0 for r, x in zip(ranks, squares, strict=True)), value)
+    value = sum(r * gains[k] for k, r in enumerate(ranks))
+    return Optimum(tuple(ranks), tuple(squares[k] if r else 0.0 for k, r in enumerate(ranks)), value)
 
 
 def _sizes(sizes: Sequence[int]) -> tuple[int, ...]:

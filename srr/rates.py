@@ -410,7 +410,7 @@ def _with_warning(result: tuple[Array, ...]) -> tuple[Array, ...]:
 
 
 def _factored(A: Array, root: float, method: str) -> tuple[Array, Array, Array]:
-    factored = _logdet.half_logdet(A, root, method=method, gradient=False)
+    factored = _logdet.half_logdet(A, root, method=method)
     return factored.value, factored.used_svd, factored.error_bound * factored.value
 
 

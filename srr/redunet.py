@@ -29,6 +29,7 @@ from srr._arrays import (
     detached,
     inverse_of_factored,
     is_concrete,
+    like,
     map_blocks,
     namespace,
     nonnegative,
@@ -96,7 +97,7 @@ def operators(Z: Array, Pi: Array, *, eps: float) -> tuple[Array, Array, Array]:
     matrix, E z = α (z − Zᵀ (I + αZZᵀ)⁻¹ αZz) where there are fewer tokens than dimensions: α times what a ridge
     regression of z on the tokens leaves over. Accurate to about u (1 + ‖αZᵀZ‖) of their norm.
     """
-    xp = _check(Z, Pi, eps)
+    xp = _check(Z, Pi)
     n, d = Z.shape[-2:]
     whole, root = float(alpha(d, n, eps)), math.sqrt(d) / float(eps)
 
@@ -108,18 +109,18 @@ def operators(Z: Array, Pi: Array, *, eps: float) -> tuple[Array, Array, Array]:
 
     with quiet():
         E, C, gamma = map_blocks(invert, Z, Pi)
-        size = xp.sum((root * detached(Z)) ** 2) + xp.sum(detached(E)) + xp.sum(detached(C))  # of an infinite one, zero
+        # of an infinite matrix the inverse is zero
+        size = sum(xp.sum(a) for a in ((root * detached(Z)) ** 2, detached(E), detached(C)))
     if is_concrete(size) and not math.isfinite(float(size)):
         raise FactorisationError(f"Z and eps must leave I + αZᵀZ a Cholesky factor in {Z.dtype}, got eps = {eps!r}")
     return E, C, gamma
 
 
-def _check(Z: Array, Pi: Array, eps: float) -> Array:
+def _check(Z: Array, Pi: Array) -> Array:
     xp = namespace(Z=Z, Pi=Pi)
     require_tokens(Z)
     require_membership(Pi, Z.shape[-2])
     require_broadcast(Z=Z, Pi=Pi)
-    alpha(Z.shape[-1], Z.shape[-2], eps)
     require_no_empty_class(Pi)
     return xp
 
@@ -141,11 +142,11 @@ def _resolvent(A: Array) -> Array:
     m, d = A.shape[-2:]
     A_T = xp.matrix_transpose(A)
     small = xp.matmul(A, A_T) if m < d else xp.matmul(A_T, A)
-    M = xp.eye(min(m, d), dtype=A.dtype, device=compat.device(A)) + small
+    M = xp.eye(min(m, d), **like(A)) + small
     inverse = inverse_of_factored(M, cholesky(M))
     if m >= d:
         return inverse
-    return xp.eye(d, dtype=A.dtype, device=compat.device(A)) - xp.matmul(A_T, xp.matmul(inverse, A))
+    return xp.eye(d, **like(A)) - xp.matmul(A_T, xp.matmul(inverse, A))
 
 
 # --- memberships, sphere, subspaces -------------------------------------------------------------------------
@@ -307,10 +308,11 @@ class ReduNet(Layer):
         """Z + η (Z E − Σ_k γ_k Diag(π_k) Z C_k): meant to raise ΔR(Z|Π)."""
         xp = namespace(Z=Z, E=self.E)
         require_tokens(Z)
-        require_shape(Z, ("...", "n", self.E.shape[-1]), "Z")
+        *_, d = self.E.shape
+        require_shape(Z, ("...", "n", d), "Z")
         by_class = xp.matmul(Z[..., None, :, :], self.C)
         if self.rule == "gradient":
-            require_shape(Z, ("...", self.Pi.shape[-2], Z.shape[-1]), "Z")
+            require_shape(Z, ("...", self.Pi.shape[-2], d), "Z")
             Pi = self.Pi
         else:
             Pi = softmin(self.sharpness * xp.linalg.vector_norm(by_class, axis=-1))

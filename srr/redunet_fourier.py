@@ -26,6 +26,7 @@ from srr._arrays import (
     choice,
     detached,
     is_concrete,
+    like,
     namespace,
     quiet,
     require_finite,
@@ -159,12 +160,13 @@ class ShiftInvariantReduNet(Layer):
     def compress(self, Z: Array) -> Array:
         """z + η (E z − Σ_k γ_k π_k C_k z) of signals ``(n, C, *size)``: meant to raise ΔR of all shifts."""
         xp = namespace(Z=Z, gamma=self.gamma)
-        require_shape(Z, ("n", self.E.shape[-1], *self.size), "Z")
+        *_, channels = self.E.shape
+        require_shape(Z, ("n", channels, *self.size), "Z")
         require_finite(Z, "Z")
         spectrum = _by_frequency(Z)
         by_class = xp.stack([self._applied(self.C[k, ...], spectrum) for k in range(self.gamma.shape[0])])
         if self.rule == "gradient":
-            require_shape(Z, (self.Pi.shape[0], *Z.shape[1:]), "Z")
+            require_shape(Z, (self.Pi.shape[0], channels, *self.size), "Z")
             Pi = self.Pi
         else:
             flat = xp.reshape(by_class, (*by_class.shape[:2], -1))
@@ -270,7 +272,8 @@ def _gram(left: Array, right: Array) -> Array:
 
 def _shifted(gram: Array) -> Array:
     xp = compat.array_namespace(gram)
-    return xp.eye(gram.shape[-1], dtype=gram.dtype, device=compat.device(gram)) + gram
+    *_, size = gram.shape
+    return xp.eye(size, **like(gram)) + gram
 
 
 def _resolvent(gram: Array) -> Array:

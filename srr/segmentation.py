@@ -91,9 +91,9 @@ def segmented_length(Z: Array, Pi: Array, *, eps: float, overhead: bool = True) 
         parts = _partition.gather(Z, Pi)
         groups = (_autodiff.half_logdet(tokens, weights, root, "auto") for tokens, weights in parts.groups)
         rate, error = map(parts.join, *groups)
-        label = -xp.log(xp.where(parts.share > 0, parts.share, 1.0))
+        label = -xp.log(xp.where(parts.share > 0, parts.share, xp.ones_like(parts.share)))
         weight = n * parts.share + basis
-        return xp.sum(weight * rate + n * parts.share * label, axis=-1), xp.sum(weight * error, axis=-1)
+        return xp.sum(weight * rate + n * parts.share * label, axis=1), xp.sum(weight * error, axis=1)
 
     value, error = _arrays.map_blocks(length, Z, Pi)
     _logdet.warn_where_imprecise(value, error)
@@ -132,21 +132,21 @@ def pairwise_steepest_descent(Z: Array, *, eps: float, overhead: bool = True) ->
 
     Notes
     -----
-    Ma, Derksen, Hong and Wright 2007. A group is kept as a triangular root of ZᵀZ, of at most d rows, so that n tokens
-    take about n² rates of 2d × d matrices and memory for n of them.
+    Ma, Derksen, Hong and Wright 2007. A group is kept as a triangular root of ZᵀZ in the q = min(n, d) dimensions that
+    hold all tokens, so that n tokens take about n² rates of 2q × q matrices and memory for n of them.
     """
     xp = namespace(Z=Z)
     _arrays.require_shape(Z, ("n", "d"), "Z")
     _arrays.require_tokens(Z)
-    _arrays.require_finite(Z, "Z")
     if not _arrays.is_concrete(Z):
         raise ValueError("Z must have values that can be read, got an array that is being traced")
     (n, d), basis = Z.shape, Z.shape[1] * flag(overhead, "overhead")
-    Z = _arrays.detached(Z)
-    rows = min(n, d)
+    # Rates ask for singular values alone: of the tokens turned into as few dimensions as hold them.
+    Z = xp.matrix_transpose(xp.linalg.qr(xp.matrix_transpose(_arrays.detached(Z)))[1])
+    _, q = Z.shape
 
     def lengths(roots: Array, sizes: np.ndarray) -> np.ndarray:  # of groups, their labels included
-        m = xp.asarray(np.sqrt(roots.shape[-2] / sizes), **_arrays.like(Z))
+        m = xp.asarray(np.sqrt(d / q * roots.shape[1] / sizes), **_arrays.like(Z))
         rates = coding_rate(roots * m[:, None, None], eps=eps)
         total: np.ndarray = (sizes + basis) * np.asarray([float(r) for r in rates]) - sizes * np.log(sizes / n)
         return total
@@ -156,7 +156,7 @@ def pairwise_steepest_descent(Z: Array, *, eps: float, overhead: bool = True) ->
         saved: np.ndarray = length[a] + length[others] - lengths(pairs, size[a] + size[others])
         return saved
 
-    padding = xp.zeros((rows - 1, d), **_arrays.like(Z))
+    padding = xp.zeros((q - 1, q), **_arrays.like(Z))
     roots = [xp.concat([Z[i : i + 1, :], padding]) for i in range(n)]
     size = np.ones(n)
     length = lengths(xp.stack(roots), size)
@@ -169,25 +169,15 @@ def pairwise_steepest_descent(Z: Array, *, eps: float, overhead: bool = True) ->
         a, b = (int(i) for i in np.unravel_index(np.argmax(saved), saved.shape))
         if not saved[a, b] > 0:
             break
-        roots[a] = _root(xp.concat([roots[a], roots[b]]), rows)
+        roots[a] = xp.linalg.qr(xp.concat([roots[a], roots[b]]))[1]
         size[a], length[a] = size[a] + size[b], length[a] + length[b] - saved[a, b]
         members[a] += members[b]
         groups.remove(b)
         saved[[a, b], :] = saved[:, [a, b]] = -np.inf
         if others := [k for k in groups if k != a]:
-            new = savings(a, others)
-            for k, saving in zip(others, new, strict=True):
-                saved[min(a, k), max(a, k)] = saving
+            saved[np.minimum(a, others), np.maximum(a, others)] = savings(a, others)
         found.append(float(np.sum(length[groups])))
     labels = np.zeros(n, dtype=np.int64)
     for k, a in enumerate(groups):
         labels[members[a]] = k
     return Segmentation(xp.asarray(labels, device=_arrays.like(Z)["device"]), tuple(found))
-
-
-def _root(A: Array, rows: int) -> Array:
-    """A matrix of that many rows with the Gram matrix AᵀA."""
-    xp = namespace(A=A)
-    triangular = xp.linalg.qr(A, mode="reduced")[1]
-    missing = rows - triangular.shape[0]
-    return triangular if missing <= 0 else xp.concat([triangular, xp.zeros((missing, A.shape[1]), **_arrays.like(A))])

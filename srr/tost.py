@@ -110,7 +110,7 @@ def variational_rate_and_gradient(Z: Array, Pi: Array, U: Array, *, eps: float) 
         Y, pi = project(Z, W, U.shape[0]), xp.matrix_transpose(Pi)
         mass = xp.sum(pi, axis=-1)
         v = _moments(xp, Y, pi)
-        value = xp.sum(mass / n * xp.sum(xp.log1p(c * v), axis=(-2, -1)), axis=-1) / 2
+        value = xp.sum(mass / n * xp.sum(xp.log1p(c * v), axis=(2, 3)), axis=1) / 2
         return value, unproject(pi[..., None] * Y * (c / (1 + c * v) / n), W)
 
     value, gradient = map_blocks(rate, Z, Pi)
@@ -277,8 +277,8 @@ def tssa_causal(Z: Array, Pi: Array, U: Array, *, eps: float, step: Scalar) -> A
 
     def attend(Z: Array, Pi: Array) -> tuple[Array]:
         Y, pi = project(Z, W, U.shape[0]), xp.matrix_transpose(Pi)[..., None]
-        mass = xp.cumulative_sum(pi, axis=-2)
-        v = xp.cumulative_sum(pi * Y**2, axis=-2) / xp.where(mass > 0, mass, xp.ones_like(mass))
+        mass = xp.cumulative_sum(pi, axis=2)
+        v = xp.cumulative_sum(pi * Y**2, axis=2) / xp.where(mass > 0, mass, xp.ones_like(mass))
         return (-tau * unproject(pi * Y * (c / (1 + c * v) / seen), W),)
 
     return map_blocks(attend, Z, Pi)[0]
@@ -396,12 +396,13 @@ def _moments(xp: Namespace, Y: Array, pi: Array) -> Array:
 
 def _check_heads(Z: Array, U: Array, scale: Array | None, denominator_bias: Array | None) -> Namespace:
     xp = require_tokens_and_bases(Z, U)
-    _require_heads(U, Z.shape[-2], scale, denominator_bias)
+    _require_for_heads(U, scale, "scale")
+    _require_for_heads(U, denominator_bias, "denominator_bias", Z.shape[-2])
     return xp
 
 
 def _check_all(Z: Array, Pi: Array, U: Array) -> Namespace:
-    namespace(Z=Z, Pi=Pi, U=U)
+    namespace(Z=Z, Pi=Pi)
     xp = require_tokens_and_bases(Z, U)
     require_shape(Pi, ("...", Z.shape[-2], U.shape[0]), "Pi")
     require_membership(Pi, Z.shape[-2])
@@ -409,13 +410,11 @@ def _check_all(Z: Array, Pi: Array, U: Array) -> Namespace:
     return xp
 
 
-def _require_heads(U: Array, n: int | str, scale: Array | None, denominator_bias: Array | None) -> None:
-    K = U.shape[0]
-    for name, a, shape in (("scale", scale, (K,)), ("denominator_bias", denominator_bias, (K, n))):
-        if a is not None:
-            namespace(**{name: a}, U=U)
-            require_shape(a, shape, name)
-            require_finite(a, name)
+def _require_for_heads(U: Array, a: Array | None, name: str, *sizes: int) -> None:
+    if a is not None:
+        namespace(**{name: a}, U=U)
+        require_shape(a, (U.shape[0], *sizes), name)
+        require_finite(a, name)
 
 
 # --- layers -------------------------------------------------------------------------------------------------
@@ -532,6 +531,6 @@ def tost_official(
     """
     namespace(U=U)
     require_subspaces(U)
-    _require_heads(U, "n", scale, None)
+    _require_for_heads(U, scale, "scale")
     require_output(U, output, bias)
     return TostOfficial(U, scale, output, bias)

@@ -166,9 +166,14 @@ def _of(cls, method, fields):
     return call
 
 
-def _on_tokens(build):
+@dataclass(frozen=True)
+class OnTokens:
     """A layer builder as a function of its own arguments and the tokens that the layer is given."""
-    return lambda Z, **arguments: build(**arguments)(Z)
+
+    build: Callable[..., Any]
+
+    def __call__(self, Z, **arguments):
+        return self.build(**arguments)(Z)
 
 
 def _on_tokens_built_from(build):
@@ -337,7 +342,7 @@ CALLS = {
         fake=False,
     ),
     "layers.crate": Call(
-        _on_tokens(layers.crate),
+        OnTokens(layers.crate),
         {
             "Z": Z,
             "U": FREE_U,
@@ -351,11 +356,11 @@ CALLS = {
         },
     ),
     "layers.official": Call(
-        _on_tokens(layers.official), {"Z": Z, "U": FREE_U, "D": SQUARE_D, **_official, "eta": STEP, "lam": LAM}
+        OnTokens(layers.official), {"Z": Z, "U": FREE_U, "D": SQUARE_D, **_official, "eta": STEP, "lam": LAM}
     ),
     "layers.output_matrix": Call(layers.output_matrix, {"U": FREE_U, "variant": VARIANT, "seed": count(3, least=0)}),
     "layers.crate_variant": Call(
-        _on_tokens(layers.crate_variant),
+        OnTokens(layers.crate_variant),
         {
             "Z": Z,
             "U": FREE_U,
@@ -368,17 +373,17 @@ CALLS = {
         },
     ),
     "layers.crate_causal": Call(
-        _on_tokens(layers.crate_causal), {"Z": Z, "U": FREE_U, "D": SQUARE_D, **_official, "eta": STEP, "lam": LAM}
+        OnTokens(layers.crate_causal), {"Z": Z, "U": FREE_U, "D": SQUARE_D, **_official, "eta": STEP, "lam": LAM}
     ),
     "layers.crate_causal_overcomplete": Call(
-        _on_tokens(layers.crate_causal_overcomplete),
+        OnTokens(layers.crate_causal_overcomplete),
         {"Z": Z, "U": FREE_U, "D": D, **_official, "eta": STEP, "lam": LAM},
     ),
     "layers.crate_alpha": Call(
-        _on_tokens(layers.crate_alpha), {"Z": Z, "U": FREE_U, "D": D, "eps": EPS, "eta": STEP, "lam": LAM}
+        OnTokens(layers.crate_alpha), {"Z": Z, "U": FREE_U, "D": D, "eps": EPS, "eta": STEP, "lam": LAM}
     ),
     "layers.crate_alpha_official": Call(
-        _on_tokens(layers.crate_alpha_official),
+        OnTokens(layers.crate_alpha_official),
         {
             "Z": Z,
             "U": FREE_U,
@@ -390,7 +395,7 @@ CALLS = {
         },
     ),
     "layers.tost": Call(
-        _on_tokens(layers.tost),
+        OnTokens(layers.tost),
         {
             "Z": Z,
             "U": Argument("dictionary", U.example, ("K", "d", "p")),
@@ -399,9 +404,9 @@ CALLS = {
             "step": OPTIONAL_STEP,
         },
     ),
-    "layers.tost_official": Call(_on_tokens(layers.tost_official), {"Z": Z, "U": FREE_U, **_heads}),
+    "layers.tost_official": Call(OnTokens(layers.tost_official), {"Z": Z, "U": FREE_U, **_heads}),
     "layers.tost_block": Call(
-        _on_tokens(layers.tost_block),
+        OnTokens(layers.tost_block),
         {
             "Z": Z,
             "U": FREE_U,
@@ -414,9 +419,9 @@ CALLS = {
             "gamma2": Argument("array", _draw(d, seed=15), (d,), optional=True),
         },
     ),
-    "layers.aot": Call(_on_tokens(layers.aot), {"Z": Z, "U": FREE_U, "step": SIGNED_STEP, "threshold": THRESHOLD}),
+    "layers.aot": Call(OnTokens(layers.aot), {"Z": Z, "U": FREE_U, "step": SIGNED_STEP, "threshold": THRESHOLD}),
     "layers.cbsa": Call(
-        _on_tokens(layers.cbsa),
+        OnTokens(layers.cbsa),
         {
             "Z": Z,
             "U": FREE_U,
@@ -430,17 +435,17 @@ CALLS = {
         },
     ),
     "layers.crate_decoder": Call(
-        _on_tokens(layers.crate_decoder), {"Z": Z, "U": FREE_U, "D": SQUARE_D, "eps": OPTIONAL_EPS, "kappa": STEP}
+        OnTokens(layers.crate_decoder), {"Z": Z, "U": FREE_U, "D": SQUARE_D, "eps": OPTIONAL_EPS, "kappa": STEP}
     ),
     "layers.crate_decoder_official": Call(
-        _on_tokens(layers.crate_decoder_official), {"Z": Z, "U": FREE_U, "A": SQUARE_D, **_official}
+        OnTokens(layers.crate_decoder_official), {"Z": Z, "U": FREE_U, "A": SQUARE_D, **_official}
     ),
     "layers.crate_autoencoder": Call(
         lambda **given: len(layers.crate_autoencoder(**given)),
         {"layers": Argument("layers", [layers.official(_draw(K, d, p), _draw(d, d))] * 2)},
     ),
     "layers.cbsa_official": Call(
-        _on_tokens(layers.cbsa_official),
+        OnTokens(layers.cbsa_official),
         {
             "Z": Z,
             "U": FREE_U,
@@ -485,7 +490,7 @@ CALLS = {
         {**_attention, "A": POOLS, **_steps, "output": OUTPUT, "bias": BIAS},
     ),
     "layers.descent": Call(
-        _on_tokens(layers.descent),
+        OnTokens(layers.descent),
         {"Z": Z, "U": FREE_U, "eps": EPS, "lam": NONNEGATIVE, "nonnegative": FLAG},
     ),
     "layers.redunet": Call(_on_tokens_built_from(layers.redunet), {"Z": Z, **_redunet}),
@@ -519,7 +524,7 @@ CALLS = {
         redunet_fourier.shift_invariant_rate_reduction, {"Z": SIGNALS, "Pi": SIGNAL_PI, "eps": EPS}
     ),
     "layers.implicit_descent": Call(
-        _on_tokens(layers.implicit_descent),
+        OnTokens(layers.implicit_descent),
         {"Z": Z, "U": FREE_U, "eps": EPS, "lam": NONNEGATIVE, "nonnegative": FLAG, "iterations": count(3)},
     ),
     "layers.layer_norm": Call(

@@ -49,6 +49,13 @@ def test_the_threshold_keeps_what_exceeds_it_and_gives_it_one_value():
     assert 0 < (kept > 0).sum() < kept.size
     near(plain.sum(axis=-1), np.ones((3, 7)), size=7, scale=1)
     assert (aot.attention_weights(Z, U, threshold=0.5) > 0).sum(axis=-1).max() == 1
+    halves = np.ones((2, 6))
+    assert np.array_equal(aot.attention_weights(halves, U, threshold=0.5), np.zeros((3, 2, 2)))
+
+
+def test_the_default_layer():
+    Z, U = instance()
+    near(layers.aot(U)(Z), aot.denoising_step(Z, U, step=1.0, threshold=0.6), size=1, scale=1)
 
 
 def test_without_a_threshold_it_is_attention():

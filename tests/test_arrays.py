@@ -168,21 +168,60 @@ def test_the_level_outside_srr_is_counted_from_the_innermost_call(modules, level
     assert _logdet._level_outside_srr(frame) == level
 
 
-def test_a_warning_tells_the_worst_relative_error():
-    with pytest.warns(srr.PrecisionWarning, match=r"^a rate is known only to a relative error of 0\.2: .* float64 "):
-        _logdet.warn_where_imprecise(np.array([0.5, 0.0, 2.0]), np.array([0.125, 0.0, 0.25]))
+def test_a_relative_error_of_just_the_promise_is_no_warning():
+    _logdet.warn_where_imprecise(np.array([1.0]), np.array([np.sqrt(2.0**-53)]))
 
 
-def test_the_bound_of_the_svd_route_is_the_one_derived():
+@pytest.mark.parametrize(("errors", "worst"), [([0.125, 0.0, 0.1], r"0\.2"), ([0.125, 0.5, 0.0], r"0\.5")])
+def test_a_warning_tells_the_worst_relative_error(errors, worst):
+    with pytest.warns(
+        srr.PrecisionWarning, match=rf"^a rate is known only to a relative error of {worst}: .* float64 "
+    ):
+        _logdet.warn_where_imprecise(np.array([0.5, 0.0, 2.0]), np.array(errors))
+
+
+@pytest.mark.parametrize(("method", "accept"), [("cholesky", 1.0), ("auto", 2.0**-26.5)])
+def test_a_bound_is_accepted_up_to_the_promise(method, accept, monkeypatch):
+    """One hundred per cent of the value where no other route is allowed, √u where one is."""
+    bound = np.array([accept / 2, accept])
+    monkeypatch.setattr(
+        _logdet, "_cholesky_route", lambda A, *_: _logdet.Factored(A[:, 0, 0], None, np.zeros(2, bool), bound)
+    )
+    A = np.ones((2, 1, 1))
+    assert not _logdet.half_logdet(A, 1.0, method=method).used_svd.any()
+    bound[1] = np.nextafter(accept, 2)
+    if method == "auto":
+        assert list(_logdet.half_logdet(A, 1.0, method=method).used_svd) == [False, True]
+    else:
+        with pytest.raises(srr.FactorisationError, match=r"^the Cholesky factor of I \+ c A\^T A lost every digit"):
+            _logdet.half_logdet(A, 1.0, method=method)
+
+
+def test_the_power_of_two_above():
+    largest = np.finfo(float).max
+    above = _logdet._power_of_two_above(np.array([0.0, 1e-300, 0.75, 1.0, 3.0, largest]))
+    assert above.tolist() == [1.0, 2.0**-996, 1.0, 1.0, 4.0, 2.0**1023]
+
+
+def test_the_bound_of_the_svd_route_is_the_one_derived(monkeypatch):
     """The change of F as each of n equal singular values goes from σ − δ to σ + δ, and rounding."""
-    n, root, u = 3, 0.7, 2.0**-53
-    for s in (0.5, 2.0):
-        found = _logdet.half_logdet(s * np.eye(n), root, method="svd", gradient=False)
+    n, root, u = 3, 0.7, 1e-6  # large enough to be seen beside the rounding of σ ± δ
+    monkeypatch.setattr(_logdet._arrays, "unit_roundoff", lambda A: u)
+    sizes = np.array([0.5, 2.0, 1e-200, 1e140])
+    whole = _logdet.half_logdet(sizes[:, None, None] * np.eye(n), root, method="svd")
+    assert whole.used_svd.tolist() == [True] * 4
+    assert whole.used_svd.dtype == bool
+    for i, s in enumerate(sizes):
         value, delta = n / 2 * np.log1p((root * s) ** 2), 4 * np.sqrt(2 * n) * u * s
         change = n / 2 * np.log1p(4 * s * delta * root**2 / (1 + (root * (s - delta)) ** 2))
-        assert found.value == pytest.approx(value, rel=1e-14)
-        assert found.error_bound == pytest.approx(change / value + (4 + np.sqrt(n)) * u, rel=1e-9)
-        assert found.used_svd
+        assert whole.value[i] == pytest.approx(value, rel=1e-14)
+        bound = change / value + (4 + np.sqrt(n)) * u if value else 0
+        assert whole.error_bound[i] == pytest.approx(bound, rel=1e-9, abs=0)
+    lost = _logdet.half_logdet(np.diag([1.0, 0.0]), root, method="svd")  # a singular value that may be up to delta
+    value, delta = np.log1p(root**2) / 2, 8 * u
+    change = np.log1p(4 * delta * root**2 / (1 + (root * (1 - delta)) ** 2)) / 2
+    error = change + np.log1p((root * delta) ** 2) / 2 + (4 + np.sqrt(2)) * u * value
+    assert lost.error_bound == pytest.approx(error / value, rel=1e-9, abs=0)
 
 
 def test_the_smallest_and_the_largest_tokens():
@@ -191,6 +230,8 @@ def test_the_smallest_and_the_largest_tokens():
             srr.coding_rate(np.full((3, 2), size), eps=0.5, method="cholesky")
     nothing = srr.coding_rate(np.zeros((3, 2)), eps=0.5, method="cholesky", report=True)
     assert (nothing.value, nothing.error_bound) == (0, 0)
+    beside = srr.coding_rate(np.stack([np.zeros((3, 2)), np.eye(3)[:, :2]]), eps=0.5, method="cholesky", report=True)
+    assert beside.value[0] == beside.error_bound[0] == 0 < beside.value[1]
     largest = np.finfo(float).max
     assert srr.coding_rate(np.full((1, 1), largest), eps=0.5) == pytest.approx(np.log(largest) + np.log(2), rel=1e-15)
 

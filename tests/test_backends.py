@@ -118,6 +118,26 @@ def test_numpy_default_is_left_alone(name):
             np.testing.assert_array_equal(a, b, err_msg=path)
 
 
+BATCHED = {
+    name: [k for k, a in call.arguments.items() if len(a.shape) == 3 == np.ndim(a.example) and a.shape[0] in ("...", 2)]
+    for name, call in catalogue.CALLS.items()
+}
+
+
+@pytest.mark.parametrize("name", sorted(name for name in BATCHED if BATCHED[name]))
+def test_each_token_set_of_a_batch_is_alone(name):
+    call = catalogue.CALLS[name]
+    given = arguments(call, np.array)
+    together = list(leaves(call.function(**given)))
+    for i in range(2):
+        alone = list(leaves(call.function(**{**given, **{k: given[k][i] for k in BATCHED[name]}})))
+        for (path, a), (_, single) in zip(together, alone, strict=True):
+            if isinstance(a, np.ndarray):
+                a = a[i] if a.ndim > single.ndim else a
+                assert a.shape == single.shape, path
+                _close(a, single, np.float64, path)
+
+
 def test_torch_default_dtype_changes_nothing():
     torch = pytest.importorskip("torch")
     for name, call in catalogue.CALLS.items():

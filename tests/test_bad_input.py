@@ -279,8 +279,12 @@ def examples(call):
 @pytest.mark.parametrize(("name", "argument", "bad"), ROWS)
 def test_error_names_argument_rule_and_value(name, argument, bad):
     call = CALLS[name]
+    function, given = call.function, {**examples(call), argument: bad.value}
+    if isinstance(function, catalogue.OnTokens) and argument != "Z":
+        function = function.build  # before there are tokens
+        del given["Z"]
     with pytest.raises(ERRORS) as caught:
-        call.function(**{**examples(call), argument: bad.value})
+        function(**given)
     message = str(caught.value)
     assert caught.type is bad.error, message
     assert re.match(rf"(exactly one of U and )?{argument}\b.* must ", message), message
@@ -377,10 +381,12 @@ def test_rounding_that_orthonormal_bases_may_have():
         srr.mixtures.coherence(U)
 
 
-def test_neither_bases_nor_memberships():
+def test_neither_bases_nor_memberships_and_both():
+    Z, U, Pi = catalogue.Z.example, catalogue.U.example, catalogue.PI.example
     for function in (srr.rate_reduction, srr.rate_reduction_and_gradient):
-        with pytest.raises(ValueError, match=r"^exactly one of U and Pi must be given, got neither$"):
-            function(catalogue.Z.example, eps=0.5)
+        for given, got in (({}, "neither"), ({"U": U, "Pi": Pi}, "both")):
+            with pytest.raises(ValueError, match=rf"^exactly one of U and Pi must be given, got {got}$"):
+                function(Z, **given, eps=0.5)
 
 
 def test_the_shape_of_bases_is_shown():
@@ -400,14 +406,32 @@ def test_the_whole_message_about_memberships_method_and_precision():
         srr.coding_rate(Z, eps=1e-310)
 
 
+def test_the_smallest_precision_of_a_dtype():
+    Z, eps = np.eye(2, dtype=np.float32), 1 / float(np.finfo(np.float32).max)
+    with pytest.raises(ValueError, match=r"^eps must be above 2\.9e-39 for float32 tokens, got 2\.93"):
+        srr.coding_rate(Z, eps=eps)
+    assert np.isfinite(srr.coding_rate(Z, eps=float(np.nextafter(eps, 1))))
+
+
 def test_a_wide_basis():
     with pytest.raises(ValueError, match=r"^U must have shape \(K, 4, p\) with p <= 4, got \(3, 4, 5\)$"):
         srr.subspace_coding_rate(catalogue.Z.example, np.zeros((3, 4, 5)), eps=0.5)
 
 
-def test_batches_that_do_not_broadcast():
-    with pytest.raises(ValueError, match=r"^batch axes of Z and Pi must broadcast, got \(2,\) and \(3,\)$"):
-        srr.partition_coding_rate(catalogue.Z.example, np.stack([catalogue.PI.example] * 3), eps=0.5)
+BATCHES = [
+    pytest.param(name, argument, id=f"{name}({argument})")
+    for name, call in CALLS.items()
+    for argument in [k for k, a in call.arguments.items() if a.shape[:1] == ("...",) and len(a.shape) == 3][1:]
+]
+
+
+@pytest.mark.parametrize(("name", "argument"), BATCHES)
+def test_batches_that_do_not_broadcast(name, argument):
+    call = CALLS[name]
+    a = call.arguments[argument].example
+    three = np.stack([a.reshape(-1, *a.shape[-2:])[0]] * 3)
+    with pytest.raises(ValueError, match=rf"^batch axes of \w+ and {argument} must broadcast, got \(2,\) and \(3,\)$"):
+        call.function(**{**examples(call), argument: three})
 
 
 def test_more_subspaces_than_the_space_holds():

@@ -53,6 +53,13 @@ def test_more_pools_than_tokens_are_refused():
         cbsa.grid_pooling(9, 4)
 
 
+def test_a_contraction_of_another_shape_is_refused():
+    Z, U = instance()
+    for A, wanted in ((np.ones((2, 7)), r"\(r, 8\)"), (np.ones((2, 2, 8)), r"\(\.\.\., 3, r, 8\)")):
+        with pytest.raises(ValueError, match=rf"^A must have shape {wanted} with no empty axis, got \(2, "):
+            cbsa.representatives(Z, U, A)
+
+
 # --- the official code ------------------------------------------------------------------------------------------
 
 
@@ -125,6 +132,8 @@ def test_attention_contracts_to_averages():
     Q, Y = cbsa.pooling(8, 3) @ Z @ U[1], Z @ U[1]
     logits = Q @ Y.T / np.sqrt(2)
     near(A[1], np.exp(logits) / np.exp(logits).sum(1, keepdims=True), size=20, scale=10)
+    sharp = cbsa.attention_contraction(100 * Z, U, np.eye(8))  # exponentials that overflow, or all of which vanish
+    near(sharp.sum(axis=-1), np.ones((3, 8)), size=8, scale=1)
 
 
 def test_all_tokens_are_the_exact_step():
@@ -204,6 +213,7 @@ def test_the_layers_are_the_operators_and_ista():
     update = cbsa.contract_and_broadcast_official(Z, U, pools, contract=t, broadcast=s, bias=np.ones(6))
     near(code.compress(Z), Z + update, size=20, scale=20)
     assert np.array_equal(code.sparsify(Z), srr.prox.ista_step(Z, D, step=0.3, lam=0.1))
+    assert layers.cbsa_official(U.astype("f4"), D.astype("f4"), r=3)(Z.astype("f4")).dtype == np.float32
     plain = layers.cbsa_official(U, D, r=3)
     one = np.ones(3)
     near(

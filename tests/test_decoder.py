@@ -78,6 +78,12 @@ def test_its_halves_come_in_the_other_order():
         assert steps[2].after is steps[3].before
 
 
+def test_tokens_of_another_dimension_are_refused():
+    Z, U, D = instance()
+    with pytest.raises(ValueError, match=r"^Z must have shape \(\.\.\., n, 6\) with no empty axis, got \(7, 5\)$"):
+        layers.crate_decoder(U, D).sparsify(Z[:, :5])
+
+
 def test_it_permutes_with_its_tokens_and_turns_with_all():
     Z, U, D = instance()
     rng = np.random.default_rng(1)
@@ -147,6 +153,7 @@ def test_an_autoencoder_undoes_the_last_layer_first():
     assert (official.A is D, official.scale, official.bias.tolist()) == (True, 0.5, D[0].tolist())
     assert (conceptual.eps, conceptual.kappa) == (None, 1.0)
     assert (first.eps, first.kappa) == (EPS, 0.3)
+    assert official.output.tolist() == np.ones((d, K * p)).tolist()
     assert np.array_equal(first.D, D.T)
     with pytest.raises(ValueError, match="layers must have rule 'residual' or 'conceptual', got 'exact'"):
         layers.crate_autoencoder([layers.crate(U, D, rule="exact", eps=EPS)])

@@ -15,11 +15,11 @@ from srr import _arrays, _intervals, _verified, enclosure
 # --- soundness --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("first", range(0, 1000, 250))
-def test_the_exact_value_is_inside(first):
-    failed, compared = enclosed.failures(range(first, first + 250))
+@pytest.mark.parametrize("seeds", [range(20), *(range(first, first + 245) for first in range(20, 1000, 245))], ids=str)
+def test_the_exact_value_is_inside(seeds):
+    failed, compared = enclosed.failures(seeds)
     assert not failed
-    assert compared == 12 * 250
+    assert compared == 12 * len(seeds)
 
 
 @pytest.mark.slow
@@ -208,6 +208,62 @@ def test_the_change_is_bounded_to_its_own_digits():
         assert (step > 1e-10) == (new.upper < old.lower)
 
 
+# --- arithmetic of bounds -----------------------------------------------------------------------------------------
+
+INF = float("inf")
+HUGE = Fraction(10) ** 400
+
+
+def bounds(lower, upper):
+    return _intervals.Enclosure(np.array([lower]), np.array([upper]))
+
+
+def ends(found):
+    return float(found.lower[0]), float(found.upper[0])
+
+
+def test_bounds_go_outwards_and_what_is_no_number_says_nothing():
+    assert ends(_intervals.outwards(*bounds(1.0, 1.0))) == (1 - 2.0**-53, 1 + 2.0**-52)
+    assert ends(_intervals.outwards(*bounds(np.nan, np.nan))) == (-INF, INF)
+
+
+def test_floats_on_either_side_of_a_rational():
+    assert _intervals.between(Fraction(3, 8)) == (0.375, 0.375)
+    for x in (Fraction(1, 3), Fraction(1, 10)):  # the nearest float is below, and above
+        low, high = _intervals.between(x)
+        assert low < x < high == np.nextafter(low, 1)
+    assert _intervals.between(HUGE) == (np.finfo(float).max, INF)
+    assert _intervals.between(1 / HUGE) == (0.0, 5e-324)
+    for x in (Fraction(0), Fraction(1, 3), HUGE):
+        assert _intervals.between(-x) == tuple(-bound for bound in reversed(_intervals.between(x)))
+
+
+def test_sums_multiples_and_negatives_of_bounds():
+    x = bounds(1.0, 2.0)
+    assert ends(_intervals.negative(x)) == (-2, -1)
+    assert ends(_intervals.total(x)) == (1, 2)
+    low, high = ends(_intervals.total(x, bounds(-3.0, 0.1), x))
+    assert -1 - 1e-15 < low < -1 < Fraction(0.1) + 4 < high < 4.1 + 4e-15
+    assert ends(_intervals.total(bounds(-INF, INF), bounds(INF, -INF))) == (-INF, INF)
+    nothing = _intervals.times(Fraction(0), bounds(-INF, INF))
+    assert ends(nothing) == (0, 0)
+    assert nothing.lower.dtype == nothing.upper.dtype == float
+    assert ends(_intervals.times(HUGE, bounds(0.0, 1.0))) == (-5e-324, INF)
+    assert ends(_intervals.times(HUGE, bounds(-1.0, 0.0))) == (-INF, 5e-324)
+    assert ends(_intervals.times(1 / HUGE, bounds(-1.0, 1.0))) == (-1e-323, 1e-323)
+    assert ends(_intervals.times(Fraction(10) ** 100, bounds(1e300, 1e300))) == (np.finfo(float).max, INF)
+
+
+def test_multiples_of_bounds_are_the_next_but_one():
+    rng = np.random.default_rng(0)
+    for numerator, divisor, *entries in rng.integers(-9, 10, (400, 4)):
+        weight, (low, high) = Fraction(int(numerator), 2 * int(divisor) + 1), sorted(float(x) / 7 for x in entries)
+        found = ends(_intervals.times(weight, bounds(low, high)))
+        exact = sorted((weight * Fraction(low), weight * Fraction(high)))
+        assert found[0] <= exact[0] <= found[0] + 3 * np.spacing(abs(found[0]))
+        assert found[1] - 3 * np.spacing(abs(found[1])) <= exact[1] <= found[1]
+
+
 # --- arguments and batches ----------------------------------------------------------------------------------------
 
 
@@ -270,11 +326,25 @@ def test_parameters_are_the_rational_numbers_that_they_are():
     assert enclosed.holds(found, exact)
     assert not enclosed.holds(enclosure.coding_rate(Z, eps=0.3333333333), exact)
     assert enclosure.lasso(Z, np.ones((1, 1)), Z, lam=Fraction(1, 3)).upper == pytest.approx(1e-3 / 3)
+    for number in (2**60 + 1, np.int64(2**60 + 1)):  # that no float is
+        assert enclosure._exact_positive(number, "eps") == enclosure._exact_nonnegative(number, "lam") == 2**60 + 1
+    assert enclosure.lasso(Z, np.ones((1, 1)), Z, lam=Fraction(0)).upper < 1e-30
+    with pytest.raises(ValueError, match=r"^D must have shape \(1, m\) with no empty axis, got \(2, 1\)$"):
+        enclosure.lasso(Z, np.ones((2, 1)), Z, lam=0)
     for value, error in ((Fraction(-1, 3), "eps must be > 0, got -1/3"), (Fraction(0), "eps must be > 0, got 0")):
         with pytest.raises(ValueError, match=error):
             enclosure.coding_rate(Z, eps=value)
     with pytest.raises(ValueError, match="lam must be >= 0, got -1/3"):
         enclosure.lasso(Z, np.ones((1, 1)), Z, lam=Fraction(-1, 3))
+
+
+def test_arrays_of_float64_alone_are_taken():
+    with pytest.raises(TypeError, match=r"^Z must be a NumPy array of float64, got numpy\.ndarray of float32$"):
+        enclosure.l1(np.ones((2, 2), dtype=np.float32))
+    with pytest.raises(
+        ValueError, match=r"^before must have shape \(\.\.\., n, d\) with n >= 1 and d >= 1, got \(2,\)$"
+    ):
+        enclosure.l1_change(np.ones(2), np.ones(2))
 
 
 def test_memberships_are_asked_for_to_the_rounding_of_float32():

@@ -100,6 +100,15 @@ def test_triple_root():
     near(implicit.shrink(np.array([s]), beta=1.0, step=8.0), [np.sqrt(3)], size=1, scale=1e10)  # u^(1/3), and no better
 
 
+@pytest.mark.parametrize("c", [0.5, 7.0, 8.5, 50.0, 1e4])
+def test_five_steps_of_laguerres_method_reach_the_last_digit(c, monkeypatch):
+    monkeypatch.setattr(implicit, "LAGUERRE", 5)
+    s = np.sqrt(c) * np.geomspace(0.3, 6.0, 40)
+    expected = np.array([float(minimiser(x, 1.0, c)) for x in s])
+    slope = 1 + c * (1 - expected**2) / (1 + expected**2) ** 2  # of s in t: how many digits t has
+    near(implicit.shrink(s, beta=1.0, step=c), expected, size=1, scale=s * (1 + s / np.abs(slope)))
+
+
 def test_jump_goes_to_the_smaller():
     """On either side of it the two minima are within an ulp's change of each other, and far apart."""
     low, high = 1.0, 1e3
@@ -122,11 +131,17 @@ def test_shrink_is_odd_and_keeps_its_shape():
 
 def test_float32_beyond_its_range():
     s = np.array([1e-30, 1.0, 1e30], dtype=np.float32)
-    for step in (1e-200, 1.0, 1e200):
-        t = implicit.shrink(s, beta=1.0, step=step)
+    for step in (1e-200, 1.0, 1e200, np.array(3e38, dtype=np.float32)):
+        t = implicit.shrink(s, beta=2.0, step=step)
         assert t.dtype == np.float32
         assert np.isfinite(t).all()
         assert (t <= s).all()
+    torch = pytest.importorskip("torch")
+    kappa = torch.tensor(3e38, requires_grad=True)
+    t = implicit.shrink(torch.tensor(s), beta=2.0, step=kappa)
+    t.sum().backward()
+    assert torch.isfinite(t).all()
+    assert torch.isfinite(kappa.grad)
 
 
 # --- the proximal step ------------------------------------------------------------------------------------------
@@ -215,6 +230,23 @@ def test_finite_at_every_scale(scale, step):
     after = step(Z, U, eps=EPS, step=STEP)
     assert np.isfinite(after).all()
     assert np.abs(after).max() <= np.abs(Z).max() * 1.01
+
+
+def test_sizes_that_differ_in_a_batch():
+    Z, U = instance(9, 6, 3, 2)
+    tiny, eps = 1e-150, 1e-150 * EPS
+    step = implicit.implicit_step(np.stack([tiny * Z, 1e150 * Z]), U, eps=eps, step=STEP * tiny**2)
+    near(step[0] / tiny, implicit.implicit_step(Z, U, eps=EPS, step=STEP), size=20, scale=10)
+    near(step[1] / 1e150, Z, size=20, scale=10)
+
+
+def test_rounding_that_orthogonal_subspaces_may_have():
+    u, Z, U = 2.0**-53, np.ones((3, 4)), np.zeros((1, 4, 1))
+    U[:, 0], U[:, 1] = 1, np.sqrt(200 * u)  # |U_k|² - 1 = 100 √d u
+    implicit.implicit_step(Z, U, eps=EPS, step=STEP)
+    U[:, 1] = np.sqrt(202 * u)
+    with pytest.raises(ValueError, match=r"\(max \|U_j\^T U_k - I_jk\| <= 2\.2e-14\), got 2\.24e-14$"):
+        implicit.implicit_step(Z, U, eps=EPS, step=STEP)
 
 
 def test_overlapping_subspaces_are_told():
@@ -336,6 +368,8 @@ def test_derivatives_of_shrink():
     s = torch.tensor([0.3, 2.0, 40.0], dtype=torch.float64, requires_grad=True)
     kappa = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda s, kappa: implicit.shrink(s, beta=0.7, step=kappa), (s, kappa))
+    assert torch.autograd.gradcheck(lambda s: implicit.shrink(s, beta=0.7, step=3.0), s)
+    assert torch.autograd.gradcheck(lambda kappa: implicit.shrink(s.detach(), beta=0.7, step=kappa), kappa)
     assert torch.autograd.gradgradcheck(lambda s, kappa: implicit.shrink(s, beta=0.7, step=kappa), (s, kappa))
 
 
@@ -364,7 +398,6 @@ def test_implicit_descent_lowers_the_loss(seed, shape, log_eps, log_lam, log_sca
 @pytest.mark.parametrize("lam", [0.0, 0.15])
 def test_one_iteration_is_a_proximal_gradient_step(lam, nonnegative):
     Z, U = instance(9, 6, 3, 2)
-    Z = np.abs(Z) if nonnegative else Z
     beta = beta_of(Z, U)
     A = beta * sum(B @ np.linalg.inv(np.eye(2) + beta * (Z @ B).T @ Z @ B) @ B.T for B in U)
     step = 1 / (np.linalg.eigvalsh(A)[-1] + curvature.expansion_at(Z, eps=EPS))
@@ -373,6 +406,11 @@ def test_one_iteration_is_a_proximal_gradient_step(lam, nonnegative):
     expected = np.maximum(moved - step * lam, 0) if nonnegative else expected
     layer = layers.implicit_descent(U, eps=EPS, lam=lam, nonnegative=nonnegative, iterations=1)
     near(layer(Z), expected, size=20, scale=30)
+    tau = lam * curvature.loss_step(U, 9, eps=EPS)
+    xi = np.clip((moved - expected) / (step * lam), -1, 1) if lam else 0
+    near(layer.compress(Z), expected + tau * xi, size=20, scale=30)
+    shrunk = np.maximum(Z - tau, 0) if nonnegative else np.sign(Z) * np.maximum(np.abs(Z) - tau, 0)
+    near(layer.sparsify(Z), shrunk, size=1, scale=10)
     assert np.array_equal(layer(Z) == 0, expected == 0)
 
 
@@ -386,6 +424,17 @@ def test_many_iterations_are_implicit():
     xi = (curvature.expansion_at(Z, eps=EPS) * (Z - V) - V @ A + slope) / lam
     assert np.abs(xi).max() <= 1 + 1e-9
     near(xi[V != 0], np.sign(V[V != 0]), size=1e4, scale=10)
+
+
+def test_far_tokens_move_by_no_more_than_rounding_tells():
+    """Where the curvature of −R at the tokens is below that, u times its largest takes its place."""
+    Z, U = instance(9, 6, 3, 2)
+    layer = layers.implicit_descent(U, eps=1e-3, lam=0.1)
+    for size in (0.0, 1e-200, 1e200):
+        assert np.isfinite(layer(size * Z)).all()
+    floor = 2.0**-53 * curvature.expansion(9, 6, eps=1e-3)
+    near(layer(1e15 * Z), 1e15 * Z - 0.1 / floor * np.sign(Z), size=1e4, scale=1e15)
+    assert 0.1 / floor > 1e9
 
 
 def test_longer_than_the_descent_layer_at_small_eps():

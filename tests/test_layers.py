@@ -1,10 +1,12 @@
 """Layers: each half is the operator it names, the official layer is its code, and descent descends."""
 
+import inspect
 import re
 from dataclasses import FrozenInstanceError, dataclass
 from functools import partial
 from itertools import pairwise
 
+import catalogue
 import numpy as np
 import pytest
 from backends import CPU, GPU, NUMPY, parametrize
@@ -352,6 +354,37 @@ def test_steps_may_be_learned():
     assert all(float(a.grad) != 0 for a in (kappa, eta, lam))
 
 
+BUILDERS = {name: call for name, call in catalogue.CALLS.items() if isinstance(call.function, catalogue.OnTokens)}
+DEFAULTS = {"eta": 0.1, "lam": 0.1}
+OTHERS = {
+    "layers.tost": {"eta": 0.5},
+    "layers.aot": {"step": 1.0, "threshold": 0.6},
+    "layers.crate_variant": {"scale": 1.0},
+    "layers.crate_decoder": {"kappa": 1.0},
+    "layers.implicit_descent": {"iterations": 4},
+}
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_what_a_layer_has_unless_told_otherwise(name):
+    build = BUILDERS[name].function.build
+    given = {k: a.example for k, a in BUILDERS[name].arguments.items() if k != "Z"}
+    free = {k: a.default for k, a in inspect.signature(build).parameters.items() if a.default is not a.empty}
+    layer = build(**{k: a for k, a in given.items() if k not in free})
+    for parameter, value in (DEFAULTS | OTHERS.get(name, {})).items():
+        assert parameter not in free or getattr(layer, parameter) == value, parameter
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [(name, k) for name, call in BUILDERS.items() for k, a in call.arguments.items() if a.optional],
+)
+def test_no_argument_of_a_layer_is_forgotten(name, argument):
+    call = BUILDERS[name]
+    given = {k: a.example for k, a in call.arguments.items()}
+    assert np.abs(call.function(**given) - call.function(**{**given, argument: None})).max() > 1e-6
+
+
 # --- bad input ----------------------------------------------------------------------------------------------
 
 Z0, U0, D0 = instance()
@@ -421,12 +454,15 @@ def test_bad_tokens_are_named_by_every_half():
                     half(Z)
 
 
+@pytest.mark.parametrize("build", [layers.descent, layers.implicit_descent])
 @pytest.mark.parametrize(("Z", "rule"), [(np.ones(4), "n, d"), (np.ones((3, 5)), "n, 4"), (np.ones((0, 4)), "n")])
-def test_each_half_of_the_descent_layer_checks_its_tokens(Z, rule):
-    layer = layers.descent(np.eye(4)[None, :, :2], eps=0.5, lam=0.1)
-    with pytest.raises(ValueError, match=rf"Z must have shape \(\.\.\., {rule}.*got {re.escape(str(Z.shape))}"):
+def test_each_half_of_a_descent_layer_checks_its_tokens(build, Z, rule):
+    layer = build(np.eye(4)[None, :, :2], eps=0.5, lam=0.1)
+    message = rf"Z must have shape \(\.\.\., {rule}.*got {re.escape(str(Z.shape))}"
+    with pytest.raises(ValueError, match=f"^{message}"):
         layer.sparsify(Z)
-    with pytest.raises(ValueError, match="must have shape"):
+    with pytest.raises(ValueError, match=rf"^({message}|U must have shape \(K, 5, p\))"):
         layer.compress(Z)
-    with pytest.raises(TypeError, match="U and Z must have one dtype"):
-        layer.sparsify(np.ones((3, 4), dtype=np.float32))
+    for half in (layer.sparsify, layer.compress):
+        with pytest.raises(TypeError, match=r"^(U and Z|Z and U) must have one dtype"):
+            half(np.ones((3, 4), dtype=np.float32))

@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
@@ -47,6 +48,7 @@ def test_the_closed_loop_distance_is_a_rate_reduction():
     found = mcr2.closed_loop_distance(Z, stack, eps=0.7)
     assert found.shape == (2,)
     assert found[0] == pytest.approx(expected, rel=1e-12)
+    assert mcr2.closed_loop_distance(stack, Z, eps=0.7) == pytest.approx(found)
 
 
 # --- one class --------------------------------------------------------------------------------------------------
@@ -89,6 +91,26 @@ def test_the_tangent_point_of_a_vanishing_class(power):
     share = 10.0**-power
     t = mcr2.tangent_point(share, 1.0) / mcr2.turning_point(share, 1.0)
     assert t * t == pytest.approx(power * math.log(10) + 2 * math.log(t) - 2, abs=2e-2)
+
+
+@pytest.mark.parametrize("share", [5.6e-8, 1e-8, 1e-12, 1e-6])
+def test_the_tangent_point_to_its_last_digits(share):
+    """The first is where the series for small u = γ^½ t has the least digits."""
+    with mpmath.workdps(50):
+        g = mpmath.sqrt(share)
+
+        def excess(t):
+            u = g * t
+            return (mpmath.log1p(u) - u / (1 + u)) / g**2 + t / (g + t) - mpmath.log1p(t / g)
+
+        found = mcr2.tangent_point(share, 3.0) / mcr2.turning_point(share, 3.0)
+        assert found == pytest.approx(float(mpmath.findroot(excess, found, tol=1e-30)), rel=1e-14, abs=0)
+
+
+def test_the_tangent_point_of_the_least_share():
+    least = np.finfo(float).smallest_normal
+    t = mcr2.tangent_point(least, 1.0) / mcr2.turning_point(least, 1.0)
+    assert t * t == pytest.approx(-math.log(least) + 2 * math.log(t) - 2, abs=2e-2)
 
 
 @given(shares, constants, st.floats(0.001, 0.999))
@@ -149,6 +171,9 @@ def test_the_four_examples_in_which_the_theorem_fails_or_holds():
 def test_the_regularised_optimum_gives_directions_to_the_smallest_classes():
     found = mcr2.regularised_optimum((6, 9, 12), 4, eps=math.sqrt(0.3), lam=0.1)
     assert found.ranks == (4, 0, 0)
+    assert found.squares[1:] == (0, 0)
+    for sizes, ranks in (((12, 9, 6), (0, 0, 4)), ((12, 2, 9), (0, 2, 2))):
+        assert mcr2.regularised_optimum(sizes, 4, eps=math.sqrt(0.3), lam=0.1).ranks == ranks
     built = np.zeros((27, 4))
     built[np.arange(4), np.arange(4)] = math.sqrt(found.squares[0])
     labels = np.repeat(np.eye(3), (6, 9, 12), axis=0)

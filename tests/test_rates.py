@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 import srr
 from srr import rates
 from srr._arrays import FactorisationError, PrecisionWarning, quiet
+from srr._partition import gather
 
 METHODS = ("auto", "cholesky", "svd")
 
@@ -471,6 +472,9 @@ def test_batched_equals_stack_of_singles(rate, dtype, batch):
         _agree(value[i], single_value, size=6, scale=10.0, dtype=dtype)
         _agree(plain[i], single_value, size=6, scale=10.0, dtype=dtype)
         _agree(gradient[i], single_gradient, size=6, scale=10.0, dtype=dtype)
+        single = rate.value(Z[i], **given, eps=t.eps, report=True)
+        np.testing.assert_array_equal(report.used_svd[i], single.used_svd)
+        np.testing.assert_allclose(report.error_bound[i], single.error_bound, rtol=1e-3)
 
 
 @imprecise
@@ -615,6 +619,18 @@ def test_parts_of_any_sizes(sizes):
         value, sum(share * piece[0] for share, piece in zip(shares, pieces, strict=True)), size=n, scale=10, dtype=float
     )
     _agree(gradient, np.stack([expected, expected[::-1]]), size=n, scale=10.0, dtype=float)
+
+
+def test_parts_are_gathered_where_most_tokens_have_no_weight_in_most():
+    """If half of all weights or more are zero, and not all; in groups of more than half of the most tokens."""
+    Z, hard = np.random.default_rng(0).standard_normal((1, 4, 3)), np.eye(2)[None, [0, 1, 1, 1]]
+    for Pi, shapes in (
+        (hard, [(1, 3, 3), (1, 1, 3)]),
+        (np.where(np.arange(4)[:, None] == 0, 0.5, hard), [(2, 4, 3)]),
+        (0 * hard, [(2, 4, 3)]),
+        (np.eye(4)[None], [(4, 1, 3)]),
+    ):
+        assert [tokens.shape for tokens, _ in gather(Z, Pi).groups] == shapes
 
 
 def test_one_large_part_does_not_make_the_others_large():
@@ -763,6 +779,19 @@ def test_the_bound_of_the_cholesky_route_is_the_one_derived(shape):
     assert found.used_svd.dtype == bool
 
 
+@pytest.mark.parametrize(("n", "d", "p"), [(2, 6, 3), (7, 5, 3)])
+def test_the_bound_of_the_subspace_rate_adds_the_rounding_of_the_projections(n, d, p):
+    """q log(1 + δ/√q), δ = 4√d u x, x = √β‖U_k‖‖Z‖: at least once x is √q/2, and 2x/√q of it where x is less."""
+    Z, U = Tokens(n=n, d=d, rank=2).Z, Tokens(n=n, d=d, rank=2).bases(2, p, "any")
+    q, u = min(n, p), 2.0**-53
+    for eps in (1e-6, 0.5, 1e3, 1e10):
+        found = rates.subspace_coding_rate(Z, U, eps=eps, method="svd", report=True)
+        factored = rates._factored(np.stack([Z @ basis for basis in U]), np.sqrt(p / n) / eps, "svd")[2]
+        x = np.sqrt(p / n) / eps * np.linalg.norm(U, axis=(1, 2)) * np.linalg.norm(Z)
+        projections = q * np.log1p(4 * np.sqrt(d / q) * u * x) * np.minimum(1, 2 * x / np.sqrt(q))
+        np.testing.assert_allclose(found.error_bound * found.value, np.sum(factored + projections), rtol=1e-6)
+
+
 def test_the_report_of_a_reduction_adds_the_errors_of_its_parts():
     t = Tokens(n=6, d=4, rank=4, eps=0.5)
     Z = np.stack([t.Z, 2 * t.Z])
@@ -775,7 +804,34 @@ def test_the_report_of_a_reduction_adds_the_errors_of_its_parts():
     np.testing.assert_allclose(both.error_bound * abs(both.value), errors)
     assert both.used_svd.all()
     assert both.used_svd.shape == (2, 1 + parts.used_svd.shape[-1])
-    assert not rates.rate_reduction(Z, Pi=Pi, eps=t.eps, method="cholesky", report=True).used_svd.any()
+    for of in ({"Pi": Pi}, {"U": t.bases(2, 2)}):
+        for method, used in (("cholesky", False), ("svd", True)):
+            assert (rates.rate_reduction(Z, **of, eps=t.eps, method=method, report=True).used_svd == used).all()
+
+
+def test_a_reduction_warns_where_its_parts_together_are_imprecise(monkeypatch):
+    told = []
+    monkeypatch.setattr(rates._logdet, "warn_where_imprecise", lambda *given: told.append(given))
+    t = Tokens(n=6, d=4, rank=4)
+    Z, Pi = t.Z, t.memberships(3)
+    rates.rate_reduction(Z, Pi=Pi, eps=t.eps)
+    whole, parts = (
+        rates.coding_rate(Z, eps=t.eps, report=True),
+        rates.partition_coding_rate(Z, Pi, eps=t.eps, report=True),
+    )
+    errors = [report.error_bound * report.value for report in (whole, parts)]
+    ((value, error),) = told
+    np.testing.assert_allclose(value, whole.value + parts.value)
+    np.testing.assert_allclose(error, sum(errors))
+
+
+def test_what_is_no_number_is_known_to_no_digit():
+    assert rates._report(np.array(1.0), np.array(True), np.array(np.nan)).error_bound == np.inf
+
+
+def test_norms_of_any_sizes_side_by_side():
+    sizes, A = np.array([1e-200, 1.0, 1e200]), np.array([[3.0, 0.0], [0.0, 4.0]])
+    np.testing.assert_allclose(rates._log_norm(sizes[:, None, None] * A), np.log(5) + np.log(sizes))
 
 
 def test_a_singular_value_of_minus_zero_is_zero():

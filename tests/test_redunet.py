@@ -60,6 +60,12 @@ def test_an_empty_class_has_no_operator():
     Z, Pi = instance()
     with pytest.raises(ValueError, match="Pi must have a token in each class, got none in class 3"):
         redunet.operators(Z, np.hstack([Pi, np.zeros((9, 1))]), eps=EPS)
+    four = np.eye(4)[np.arange(9) % 4]
+    with pytest.raises(ValueError, match=r"none in class 3$"):
+        redunet.operators(Z, np.stack([four, np.hstack([Pi, np.zeros((9, 1))])]), eps=EPS)
+    with pytest.raises(ValueError, match=r"none in class 1$"):
+        redunet.operators(Z[:1], np.array([[1.0, 0.0]]), eps=EPS)
+    assert redunet.operators(np.zeros((0, 9, 5)), Pi, eps=EPS)[1].shape == (0, 3, 5, 5)
 
 
 def test_tokens_beyond_the_precision_have_no_operator():
@@ -69,6 +75,7 @@ def test_tokens_beyond_the_precision_have_no_operator():
             redunet.operators(size * Z, Pi, eps=EPS)
         with pytest.raises(srr.FactorisationError, match="Z and eps must leave"):
             redunet_fourier.shift_invariant_operators(size * Z[..., None], Pi, eps=EPS)
+    assert np.isfinite(redunet.operators(1e110 * Z, Pi, eps=EPS)[1]).all()
 
 
 # --- memberships, sphere, subspaces -------------------------------------------------------------------------
@@ -84,6 +91,10 @@ def test_soft_memberships():
     hard = redunet.soft_memberships(Z, C, sharpness=1e12)
     assert np.array_equal(hard, np.eye(3)[size.argmin(axis=1)])
     assert np.array_equal(redunet.soft_memberships(Z, C, sharpness=0), np.full((9, 3), 1 / 3))
+    by_default = redunet.soft_memberships(Z, 1e-3 * C)
+    near(by_default, redunet.soft_memberships(Z, C, sharpness=0.5), size=20, scale=10)
+    with pytest.raises(ValueError, match=r"^C must have shape \(\.\.\., K, 5, 5\) with no empty axis, got \(3, 4, 4\)"):
+        redunet.soft_memberships(Z, C[:, :4, :4])
 
 
 def test_the_sphere():
@@ -93,6 +104,7 @@ def test_the_sphere():
     floored = redunet.on_sphere(Z, floor=1e-8)
     near(floored[:3], np.array([there, 0 * there, there]), size=2, scale=1)
     near(floored[3:] * [[1e192], [20]], np.array([5 * there, there]), size=2, scale=5)
+    near(redunet.on_sphere(np.array([[3e-10, 0.0]]), floor=1e-8), np.array([[0.03, 0.0]]), size=1, scale=1)
 
 
 def test_class_subspaces_and_the_nearest_of_them():
@@ -102,6 +114,11 @@ def test_class_subspaces_and_the_nearest_of_them():
     assert np.array_equal(redunet.nearest_subspace(mixture.draw(1).Z, U), mixture.draw(1).labels)
     kept = [np.linalg.norm(mixture.Z[mixture.labels == k] @ U[k, :, i]) for k in range(3) for i in range(2)]
     assert all(first > second for first, second in zip(kept[::2], kept[1::2], strict=True))
+    assert redunet.class_subspaces(mixture.Z, mixture.Pi, 9).shape == (3, 9, 9)
+    with pytest.raises(ValueError, match=r"^p must be <= d = 9, got 10$"):
+        redunet.class_subspaces(np.stack([mixture.Z[:11]] * 2), mixture.Pi[:11], 10)
+    with pytest.raises(ValueError, match=r"^Z must have shape \(\.\.\., n, 9\) with no empty axis, got \(60, 8\)$"):
+        redunet.nearest_subspace(mixture.Z[:, :8], U)
 
 
 # --- the layer ----------------------------------------------------------------------------------------------
@@ -126,6 +143,21 @@ def test_given_memberships_are_for_as_many_tokens():
     with pytest.raises(ValueError, match=r"Z must have shape \(\.\.\., 9, 5\)"):
         layer(Z[:4])
     assert layers.redunet(Z, Pi, eps=EPS)(Z[:4]).shape == (4, 5)
+
+
+def test_tokens_of_another_dimension_or_dtype_are_refused():
+    Z, Pi = instance()
+    layer = layers.redunet(Z, Pi, eps=EPS)
+    with pytest.raises(ValueError, match=r"^Z must have shape \(\.\.\., n, 5\) with no empty axis, got \(9, 4\)$"):
+        layer.compress(Z[:, :4])
+    with pytest.raises(TypeError, match=r"^E and Z must have one dtype, got float64 and float32$"):
+        layer.compress(Z.astype(np.float32))
+
+
+def test_the_layer_by_default():
+    Z, Pi = instance()
+    for layer in (layers.redunet(Z, Pi, eps=EPS), next(redunet.construct(Z, Pi, layers=1, eps=EPS))[0]):
+        assert (layer.rule, layer.eps, layer.eta, layer.sharpness) == ("network", EPS, 0.5, 500.0)
 
 
 def official_layer(X, Z, labels, eps2, eta, lmbda):
@@ -165,6 +197,11 @@ def test_the_official_shares_are_float32():
     official = layers.redunet(Z, Pi, rule="official", eps=EPS).gamma
     assert np.array_equal(official, layers.redunet(Z, Pi, eps=EPS).gamma.astype(np.float32).astype(np.float64))
     assert not np.array_equal(official, layers.redunet(Z, Pi, eps=EPS).gamma)
+    of_signals = [
+        layers.shift_invariant_redunet(Z[..., None], Pi, rule=r, eps=EPS).gamma for r in ("official", "network")
+    ]
+    assert np.array_equal(of_signals[0], official)
+    assert not np.array_equal(*of_signals)
 
 
 def test_the_official_norm_has_a_floor():
@@ -175,6 +212,7 @@ def test_the_official_norm_has_a_floor():
     signals_, Pi = signals((4, 2, 6))
     layer = layers.shift_invariant_redunet(signals_, Pi, rule="official", eps=EPS)
     near(layer.sparsify(1e-10 * signals_), 1e-2 * signals_, size=5, scale=1e-2)
+    near(layers.shift_invariant_redunet(signals_, Pi, eps=EPS).sparsify(1e-10 * signals_), signals_, size=5, scale=1)
 
 
 @pytest.mark.parametrize("rule", redunet.RULES)
@@ -336,6 +374,32 @@ def test_layers_commute_with_shifts(shape):
         Z, X, shifted = map(layer, (Z, X, shifted))
     near(shifted, np.roll(X, (1, 2)[: len(axes)], axis=axes), size=50, scale=20)
     assert len(list(layers.unroll([layer], Z))) == 2
+
+
+def test_the_largest_signals():
+    """Where the sum of squares of a spectrum may leave the range, and where no power can."""
+    Z, Pi = signals((4, 2, 6))
+    largest = np.finfo(float).max / (6 * 4 * 2 / (4 * EPS**2)) / np.sum(Z**2)
+    assert np.isfinite(redunet_fourier.shift_invariant_operators(np.sqrt(0.8 * largest) * Z, Pi, eps=EPS)[2]).all()
+    with pytest.raises(
+        srr.FactorisationError, match=r"^Z and eps must leave I \+ α Σ ẑẑ\* finite in float64, got eps = 0\.6$"
+    ):
+        redunet_fourier.shift_invariant_operators(np.sqrt(1.2 * largest) * Z, Pi, eps=EPS)
+
+
+def test_the_shift_invariant_layer_by_default_and_what_it_refuses():
+    Z, Pi = signals((4, 2, 6))
+    layer = layers.shift_invariant_redunet(Z, Pi, eps=EPS)
+    assert (layer.rule, layer.eta, layer.sharpness) == ("network", 0.5, 500.0)
+    with pytest.raises(TypeError, match=r"^gamma and Z must have one dtype, got float64 and float32$"):
+        layer.compress(Z.astype(np.float32))
+    for half in (layer.compress, layer.sparsify):
+        with pytest.raises(ValueError, match=r"^Z must be finite, got nan at index \(0, 0, 0\)$"):
+            half(np.nan * Z)
+    with pytest.raises(ValueError, match=r"^Z must have shape \(4, 2, 6\) with no empty axis, got \(3, 2, 6\)$"):
+        layers.shift_invariant_redunet(Z, Pi, rule="gradient", eps=EPS).compress(Z[:3])
+    with pytest.raises(ValueError, match=r"^Pi must have shape \(4, K\) with no empty axis, got \(3, 2\)$"):
+        layers.shift_invariant_redunet(Z, Pi[:3], eps=EPS)
 
 
 def test_signals_of_another_size_are_refused():

@@ -146,6 +146,8 @@ def test_the_safe_step_is_that_of_the_longest_basis():
     U = orthonormal(U)
     U[1] *= 3
     assert tost.descent_step(U, 7, eps=EPS) == pytest.approx(7 * EPS**2 / 5 / 9)
+    with pytest.raises(ValueError, match=r"^U and eps must keep the step from .*, got a norm of .*e\+155 and eps = 0"):
+        tost.descent_step(1e155 * U, 7, eps=EPS)
 
 
 # --- symmetries -------------------------------------------------------------------------------------------------
@@ -253,6 +255,19 @@ def test_the_official_operators(backend):
         assert_close(backend, bare, official(x, qkv, ones, whole, 0 * bias, heads), size=20, scale=50)
 
 
+def test_the_official_memberships():
+    Z, _, U = instance()
+    scale, later = np.array([0.5, -1.0, 2.0]), np.random.default_rng(1).standard_normal((3, 7))
+    square = (Z @ U) ** 2
+    for sums, ours, more in (
+        (square.sum(1, keepdims=True), tost.memberships_official, {}),
+        (square.cumsum(1), tost.memberships_official_causal, {"denominator_bias": later}),
+    ):
+        logits = scale[:, None] * (square / sums + more.get("denominator_bias", 0 * later)[..., None]).sum(2)
+        near(ours(Z, U, scale=scale, **more), softmax(logits, axis=0).T, size=20, scale=10)
+        near(ours(0 * Z, U), np.full((7, 3), 1 / 3), size=1, scale=1)
+
+
 def test_the_official_operator_is_the_papers_at_unit_gain():
     Z, _, U = instance()
     Pi = tost.memberships_official(Z, U)
@@ -274,9 +289,13 @@ def test_the_layers_are_a_step_and_nothing_else():
     near(layer(Z[:3]) - Z[:3], tost.tssa(Z[:3], Pi[:3], U, eps=EPS, step=3 / 7 * step), size=20, scale=10)
     given = layers.tost(U, eps=EPS, eta=ETA, step=STEP)
     near(given(Z), Z + tost.tssa(Z, Pi, U, eps=EPS, step=STEP), size=20, scale=10)
-    code = layers.tost_official(U, scale=np.arange(1.0, 4.0), bias=np.ones(5))
-    update = tost.tssa_official(Z, U, scale=np.arange(1.0, 4.0), bias=np.ones(5))
-    near(code(Z), Z + update, size=20, scale=10)
+    halves = layers.tost(U, eps=EPS)
+    near(halves(Z), layers.tost(U, eps=EPS, eta=0.5)(Z), size=1, scale=1)
+    W = np.random.default_rng(1).standard_normal((5, 6))
+    free = {"scale": np.arange(1.0, 4.0), "output": W, "bias": np.ones(5)}
+    code = layers.tost_official(U, **free)
+    near(code(Z), Z + tost.tssa_official(Z, U, **free), size=20, scale=10)
+    near(code.memberships(Z), tost.memberships_official(Z, U, scale=free["scale"]), size=1, scale=1)
     for one in (layer, given, code):
         assert one.sparsify(Z) is Z
 

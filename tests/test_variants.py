@@ -70,7 +70,11 @@ def test_a_fixed_output_is_drawn_as_torch_initialises_one():
     assert 0.99 / np.sqrt(30) < np.abs(W).max() < 1 / np.sqrt(30)
     assert np.array_equal(W, layers.output_matrix(U, "fixed", seed=1))
     assert not np.array_equal(W, layers.output_matrix(U, "fixed", seed=2))
-    assert layers.output_matrix(U.astype(np.float32), "fixed").dtype == np.float32
+    assert np.array_equal(layers.output_matrix(U, "fixed"), layers.output_matrix(U, "fixed", seed=0))
+    _, U, D = instance()
+    assert np.array_equal(layers.crate_variant(U, D, variant="fixed").output, layers.output_matrix(U, "fixed"))
+    for variant in layers.VARIANTS:
+        assert layers.output_matrix(U.astype(np.float32), variant).dtype == np.float32
 
 
 @pytest.mark.parametrize("variant", FORMULAS)
