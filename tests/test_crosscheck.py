@@ -406,6 +406,18 @@ def test_the_command_names_what_it_finds(somewhere, capsys):
     assert wrong[0]["departures"] == ["the threshold lam is missing (not: the threshold is eta lam)"]
 
 
+def test_the_command_takes_words_and_constants(somewhere, capsys):
+    torch.save(networks.network("crate_gpt").state_dict(), "text.pt")
+    np.save("words.npy", np.arange(14).reshape(2, 7) % 11)
+    assert main(["crosscheck", "text.pt", "--heads", "3", "--inputs", "words.npy"]) == 0
+    assert "known" in capsys.readouterr().out
+    torch.save(networks.network("redunet").state_dict(), "redunet.pt")
+    assert main(["crosscheck", "redunet.pt", "--constant", "eta=0.5", "lmbda=2"]) == 0
+    assert "eta=0.5, lam=2" in " ".join(capsys.readouterr().out.split())
+    assert main(["crosscheck", "redunet.pt", "--layout", "somewhere"]) == 2
+    assert "layout must be one of" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [

@@ -10,12 +10,9 @@ from cyclopts import Parameter
 from verify.usage import Flag, UsageError, Whole, user_input
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
+    from collections.abc import Sequence
 
     from verify.comparison import CrossCheck
-
-SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".npz")
 
 
 def crosscheck(
@@ -23,8 +20,7 @@ def crosscheck(
     *,
     layout: Annotated[str | None, Parameter(show_default=False)] = None,
     heads: Annotated[Whole | None, Parameter(show_default=False)] = None,
-    eta: Annotated[float | None, Parameter(show_default=False)] = None,
-    lam: Annotated[float | None, Parameter(show_default=False)] = None,
+    constant: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None), show_default=False)] = (),
     inputs: Annotated[str | None, Parameter(show_default=False)] = None,
     seed: Whole = 0,
     json: Flag = False,
@@ -40,15 +36,15 @@ def crosscheck(
         package.module:factory, which gives a torch Module or verify.Subject objects; or a checkpoint FILE of a known
         layout, whose weights are put into srr's own network of that kind.
     layout
-        How the network names its parts; by default the layout that its state dict fits.
+        How the network names its parts, a name or package.module:LAYOUT; by default the known one that its state dict
+        fits.
     heads
         Attention heads, if the network does not say.
-    eta
-        Step of ISTA, if the network does not say; 0.1 by default.
-    lam
-        Threshold of ISTA, likewise.
+    constant
+        Other constants of the layout, NAME=VALUE, if the network does not say: step_size=0.2.
     inputs
-        Tokens (b, n, d) to run the layers on: a FILE .npy, .npz or .safetensors, or FILE:ARRAY.
+        What to run the layers on, tokens (b, n, d), or for text the numbers of words (b, n): a FILE .npy, .npz or
+        .safetensors, or FILE:ARRAY.
     seed
         Of the tokens that operators are fed.
     json
@@ -61,10 +57,8 @@ def crosscheck(
     """
     from verify.terminal import page
 
-    given = {"heads": heads, "step_size": eta, "lambd": lam}
-    constants = {name: value for name, value in given.items() if value is not None}
     with user_input():
-        check = _checked(target, layout, constants, inputs, seed)
+        check = _checked(target, layout, heads, constant, inputs, seed)
     if json:
         from json import dumps
 
@@ -76,24 +70,20 @@ def crosscheck(
 
 
 def _checked(
-    target: str, layout: str | None, constants: Mapping[str, Any], inputs: str | None, seed: int
+    target: str, layout: str | None, heads: int | None, constant: Sequence[str], inputs: str | None, seed: int
 ) -> CrossCheck:
-    from verify import files, targets
+    from verify import checkpoint, files, targets
     from verify.comparison import crosscheck as compare
 
     try:
         import torch  # noqa: F401 - the layouts need it
     except ImportError:
         raise UsageError('srr crosscheck needs torch: pip install ".[torch]"') from None
-    from verify.layouts import LAYOUTS
+    from verify.auditing import source
 
-    if layout is not None and layout not in LAYOUTS:
-        raise UsageError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
-    fed = None if inputs is None else files.load(inputs, "inputs", key="tokens")
-    if Path(target).suffix in SUFFIXES:
-        from verify import checkpoint
-
-        subject = checkpoint.read(Path(target))
-    else:
-        subject = targets.load(target, "target")
-    return compare(subject, layout=layout, constants=constants, inputs=fed, seed=seed)
+    plan = None if layout is None else source.layout(layout)
+    constants = source.constants(constant) | ({} if heads is None else {"heads": heads})
+    fed = None if inputs is None else files.load(inputs, "inputs", key="tokens", integers=True)
+    is_file = Path(target).suffix in checkpoint.SUFFIXES
+    subject = checkpoint.read(Path(target)) if is_file else targets.load(target, "target")
+    return compare(subject, layout=plan, constants=constants, inputs=fed, seed=seed)
