@@ -130,9 +130,8 @@ def moments(Z: Iterable[Array], *, method: str = "gram") -> Moments:
         if len(block.shape) == 2 and block.shape[0] == 0:
             continue
         require_shape(block, ("n", "d" if first is None else first.shape[1]), name)
-        require_finite(block, name)
         first = block[:1, :] if first is None else first
-        carried = _of_block(block, method)
+        carried = _of_block(block, method, name)
         for place, waiting in enumerate(digits):
             if waiting is None:
                 digits[place] = carried
@@ -150,11 +149,15 @@ def moments(Z: Iterable[Array], *, method: str = "gram") -> Moments:
     return whole
 
 
-def _of_block(block: Array, method: str) -> Moments:
-    xp = array_namespace(block)
-    n = block.shape[0]
-    S_or_T = xp.matmul(xp.matrix_transpose(block), block) if method == "gram" else _triangle(block)
-    return Moments(n, method, S_or_T, n)
+def _of_block(block: Array, method: str, name: str) -> Moments:
+    xp, n = array_namespace(block), block.shape[0]
+    if method == "qr":
+        require_finite(block, name)
+        return Moments(n, method, _triangle(block), n)
+    S = xp.matmul(xp.matrix_transpose(block), block)
+    if not bool(xp.all(xp.isfinite(xp.linalg.diagonal(S)))):  # sums of squares: cheaper to ask than every token
+        require_finite(block, name)
+    return Moments(n, method, S, n)
 
 
 def _triangle(A: Array) -> Array:
