@@ -1,5 +1,6 @@
 """Sweeps: validated before anything runs, and whole in the end whatever was killed on the way."""
 
+import csv
 import json
 import os
 import random
@@ -84,6 +85,18 @@ def test_every_cell_is_what_the_experiment_gives_for_its_parameters(tmp_path):
     for cell in json.loads(sweep.results(plan, tmp_path / "cells.jsonl"))["cells"]:
         assert cell["error"] is None
         assert cell["rows"] == list(found.run(found.with_parameters(cell["parameters"])))
+
+
+def test_the_table_has_a_row_for_each_and_the_parameters_that_vary(tmp_path):
+    plan = sweep.read(design(tmp_path, 4))
+    list(sweep.run(plan, tmp_path / "cells.jsonl", sweep.executor(0, None), workers=1))
+    rows = list(csv.DictReader(sweep.table(plan, tmp_path / "cells.jsonl").splitlines()))
+    assert [(row["cell.noise"], row["cell.seed"]) for row in rows] == [
+        (str(cell.parameters["noise"]), str(cell.parameters["seed"])) for cell in plan.cells
+    ]
+    assert set(rows[0]) - {"cell.noise", "cell.seed"} == set(
+        json.loads(sweep.results(plan, tmp_path / "cells.jsonl"))["cells"][0]["rows"][0]
+    )
 
 
 def test_a_sweep_goes_on_where_it_ended(tmp_path, monkeypatch):

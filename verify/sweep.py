@@ -6,7 +6,9 @@ the cell's parameters. A line that was cut off by the end of the process is not 
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import math
 import os
@@ -361,6 +363,24 @@ def results(design: Design, journal: Path) -> str:
     return (
         json.dumps({"schema": 1, "experiment": design.experiment, "cells": cells}, indent=1, ensure_ascii=False) + "\n"
     )
+
+
+def table(design: Design, journal: Path) -> str:
+    """All rows of finished cells as CSV, each with those parameters that cells differ in, as ``cell.NAME``."""
+    done, content = load(journal), io.StringIO()
+    finished = [cell for cell in design.cells if cell.key in done]
+    names = {name for cell in design.cells for name in cell.parameters}
+    varied = sorted(n for n in names if len({json.dumps(cell.parameters[n]) for cell in design.cells}) > 1)
+    rows = [
+        {f"cell.{name}": cell.parameters[name] for name in varied} | row
+        for cell in finished
+        for row in done[cell.key].rows
+    ]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(content, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return content.getvalue()
 
 
 # --- executors --------------------------------------------------------------------------------------------------

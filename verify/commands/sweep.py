@@ -27,7 +27,7 @@ def sweep(
         A TOML file: experiment = "phase-diagram"; [fixed] parameters; [grid] lists of values, or [random] samples, seed
         and for each parameter {low, high, log} or {choices}.
     out
-        A folder for cells.jsonl, the finished cells, and results.json; by default named after the file.
+        A folder for cells.jsonl, the finished cells, results.json and results.csv; by default named after the file.
     workers
         Processes, with one BLAS thread each; 0 for this one.
     scheduler
@@ -65,7 +65,7 @@ def sweep(
             print(f"Ended at {done} of {len(design.cells)} cells; the same command goes on.")
             return 130
     document = sweeping.results(design, journal)
-    write_all([(folder / "results.json", document)])
+    write_all([(folder / "results.json", document), (folder / "results.csv", sweeping.table(design, journal))])
     finished = sweeping.load(journal)
     failed = [finished[cell.key] for cell in design.cells if finished[cell.key].error]
     if json:
