@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -187,6 +189,26 @@ def test_a_worker_that_is_killed_is_replaced(tmp_path, undisturbed):
     os.kill(children(process.pid)[0], signal.SIGKILL)
     assert process.wait(timeout=200) == 0
     assert (tmp_path / "tiny" / "results.json").read_text() == undisturbed(100)
+
+
+def test_a_pool_that_is_broken_before_it_is_given_a_cell_is_replaced(tmp_path, undisturbed):
+    plan, journal = sweep.read(design(tmp_path, 4)), tmp_path / "cells.jsonl"
+    pools = []
+
+    class Broken(sweep._InProcess):
+        def submit(self, function, /, *args, **kwargs):
+            if len(pools) == 1:
+                raise BrokenProcessPool("a worker died")
+            return super().submit(function, *args, **kwargs)
+
+    @contextmanager
+    def pool():
+        pools.append(None)
+        yield Broken()
+
+    list(sweep.run(plan, journal, pool, workers=2))
+    assert len(pools) == 2
+    assert sweep.results(plan, journal) == undisturbed(4)
 
 
 def test_ctrl_c_ends_cleanly(tmp_path):

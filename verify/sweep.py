@@ -266,7 +266,11 @@ def _through(pool: Executor, cells: list[Cell], workers: int) -> Iterator[Done]:
         while cells or out:
             while cells and len(out) < workers:
                 cell = cells.pop(0)
-                out[pool.submit(compute, cell.experiment, dict(cell.parameters))] = cell
+                try:
+                    future = pool.submit(compute, cell.experiment, dict(cell.parameters))
+                except BrokenExecutor as broken:  # by a worker that died after the last wait
+                    raise _WorkerDied(list(out.values()) or [cell]) from broken
+                out[future] = cell
             for future in wait(out, return_when=FIRST_COMPLETED).done:
                 cell = out[future]
                 try:
