@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,6 +16,7 @@ from typing import Any
 
 import cattrs
 
+from verify.output import append_line
 from verify.workers import Done, run_jobs
 
 PACKAGES = ("srr", "derivations", "verify")
@@ -45,10 +45,7 @@ class Journal:
         """Keep what a job returned."""
         entry = {"version": self.version, "job": job, "seconds": done.seconds, "value": cattrs.unstructure(done.value)}
         self.path.parent.mkdir(exist_ok=True)
-        with self.path.open("ab") as file:  # the first line end closes a line that was cut short
-            file.write(b"\n" + json.dumps(entry, ensure_ascii=False).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.path, json.dumps(entry, ensure_ascii=False).encode())
 
 
 def version(*parts: Any) -> str:

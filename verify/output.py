@@ -53,6 +53,17 @@ def write_all(files: Iterable[tuple[Path, str | bytes]]) -> None:
                 folder.rmdir()
 
 
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line to a file, on the disk when this returns; what was left of a line that was cut short stays one."""
+    with path.open("a+b") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else b"\n" + line
+        file.write(line + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

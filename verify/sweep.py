@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import AbstractContextManager, contextmanager
@@ -25,6 +24,7 @@ import numpy as np
 
 from verify.experiments import load as experiment_named
 from verify.experiments.experiment import Row
+from verify.output import append_line
 
 CELLS = 10**5
 """The most that one design may have: each is held in memory."""
@@ -332,7 +332,6 @@ def _is_cut_off(journal: Path, line: bytes) -> bool:
 
 
 def _append(journal: Path, finished: Done) -> None:
-    """One line, in one write, after whatever a process that was killed left of its last."""
     data = {
         "key": finished.cell.key,
         "experiment": finished.cell.experiment,
@@ -340,16 +339,7 @@ def _append(journal: Path, finished: Done) -> None:
         "rows": finished.rows,
         "error": finished.error,
     }
-    line = json.dumps(data, ensure_ascii=False).encode() + b"\n"
-    handle = os.open(journal, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
-    try:
-        size = os.fstat(handle).st_size
-        if size and os.pread(handle, 1, size - 1) != b"\n":
-            line = b"\n" + line
-        os.write(handle, line)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    append_line(journal, json.dumps(data, ensure_ascii=False).encode())
 
 
 def results(design: Design, journal: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import combinations, product
@@ -16,7 +17,7 @@ Constants = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Form:
+class Form(ABC):
     """Fields are the axes, annotated with the values that they take; calling the form applies it.
 
     ``form(*reads, weights=..., constants=...)`` takes what the operator reads as `Bounded` arrays and gives what it
@@ -26,8 +27,9 @@ class Form:
     WORDS: ClassVar[Mapping[str, Mapping[str, str]]] = {}
     """What each value of each axis means, said of the code that has it."""
 
+    @abstractmethod
     def __call__(self, *reads: Bounded, weights: Weights, constants: Constants) -> Bounded:
-        raise NotImplementedError
+        """What it makes of what it reads."""
 
     @classmethod
     def choices(cls) -> dict[str, tuple[Any, ...]]:
