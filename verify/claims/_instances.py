@@ -16,6 +16,20 @@ SIZES = ((1, 1), (1, 2), (2, 1), (3, 3), (2, 4), (5, 3))
 """Tokens and dimensions: one, fewer, as many, more."""
 
 
+ONE_TOKEN = {
+    "coherence": "orthogonal",
+    "K": 1,
+    "p": 1,
+    "d": 1,
+    "n": 1,
+    "eps": 1.0,
+    "scale": 1.0,
+    "noise": 1.0,
+    "seed": 0,
+}
+"""The draws of a mixture of one token on one line: the witness of many a claim, with whatever else it draws."""
+
+
 @dataclass(frozen=True)
 class Tokens:
     """n tokens of dimension d at precision eps, on the ledger's backend."""

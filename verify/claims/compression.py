@@ -26,7 +26,7 @@ from srr import (
 from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case, Instance
-from verify.claims._instances import complete_family, norm
+from verify.claims._instances import ONE_TOKEN, complete_family, norm
 from verify.claims._sources import BOOK, HU, N23
 from verify.claims._steps import (
     assume_visible,
@@ -149,18 +149,7 @@ def exact_step_limit_is_sharp(case: Case) -> Outcome:
     derivations=("exact-step-on-singular-values",),
     uses=("compression.exact-step-descends",),
     instances=150,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 1,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-        "kappa beta": 8.0,
-    },
+    witness=ONE_TOKEN | {"kappa beta": 8.0},
 )
 def exact_step_on_full_heads(case: Case) -> Outcome:
     """True: the step multiplies a singular value s by 1 − κβ/(1 + βs²), and every factor is above −1
@@ -263,19 +252,7 @@ def neumann_remainder(case: Case) -> Outcome:
     proof=("neumann-step-compresses-below-one",),
     derivations=("neumann-direction-descends-below-one", "neumann-gradient-before-the-turn"),
     uses=("compression.neumann-remainder",),
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 1,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-        "lambda_max": 2.0,
-        "kappa beta": 1.0,
-    },
+    witness=ONE_TOKEN | {"lambda_max": 2.0, "kappa beta": 1.0},
     figure=figures.neumann_step,
 )
 def neumann_step_descends(case: Case) -> Outcome:
@@ -347,19 +324,7 @@ def neumann_step_overlapping(case: Case) -> Outcome:
     twin="the series in X_k, without its signs",
     uses=("compression.neumann-remainder",),
     instances=100,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 1,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-        "lambda_max": 3.0,
-        "terms": 1,
-    },
+    witness=ONE_TOKEN | {"lambda_max": 3.0, "terms": 1},
 )
 def neumann_series_converges(case: Case) -> Outcome:
     """True under the condition alone: X^m (I + X)⁻¹ falls with m where x < 1, and grows without bound where
@@ -396,17 +361,7 @@ def neumann_series_converges(case: Case) -> Outcome:
     expect=REFUTED,
     twin="the series from k = 0",
     instances=50,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 1,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-    },
+    witness=ONE_TOKEN,
 )
 def neumann_series_from_one(case: Case) -> Outcome:
     """False by the term A⁰ = I: without it the first-order step would be Z + κβ² Σ U_kY_kY_kᵀY_k, with no
@@ -560,18 +515,7 @@ def neumann_regime(case: Case) -> Outcome:
     derivations=("neumann-gradient-turns-around",),
     uses=("compression.neumann-step-descends", "compression.neumann-regime"),
     instances=100,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 1,
-        "n": 1,
-        "eps": 0.1,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-        "kappa beta": 1.0,
-    },
+    witness=ONE_TOKEN | {"eps": 0.1, "kappa beta": 1.0},
 )
 def neumann_step_at_official_precision(case: Case) -> Outcome:
     """False: by compression.neumann-regime the largest x is at least 100/K, and in such a direction the
@@ -642,18 +586,7 @@ def derived_step_is_neumann(case: Case) -> Outcome:
     twin="beta Z - beta MSSA(Z), the MSSA having its own beta",
     derivations=("prefactor-of-attention-in-the-gradient",),
     instances=50,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 1,
-        "n": 1,
-        "eps": 2.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-        "kappa beta": 1.0,
-    },
+    witness=ONE_TOKEN | {"eps": 2.0, "kappa beta": 1.0},
 )
 def book_prefactor(case: Case) -> Outcome:
     """False unless β = 1: the book's MSSA already contains β, and β² in front of it makes β³ of what the
@@ -704,18 +637,7 @@ def residual_is_twice_a_derived_step(case: Case) -> Outcome:
     expect=HOLDS_UNDER,
     twin="Z + kappa beta MSSA(Z), without the shrinking of Z",
     proof=("attention-step-compresses",),
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 2,
-        "d": 2,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-        "kappa beta": 1.0,
-    },
+    witness=ONE_TOKEN | {"p": 2, "d": 2, "kappa beta": 1.0},
 )
 def derived_step_descends(case: Case) -> Outcome:
     """True under the condition: head k becomes ((1 − κβ) I + κβ² S_k) Y_k, whose norm is below that of Y_k
@@ -814,18 +736,7 @@ def residual_slope(case: Case) -> Outcome:
     twin="heads of dimension p = 1, where it never falls: R^c(Z + MSSA(Z)) >= R^c(Z)",
     uses=("compression.residual-slope",),
     instances=150,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 1,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-        "form": "paper",
-    },
+    witness=ONE_TOKEN | {"form": "paper"},
 )
 def residual_step_descends(case: Case) -> Outcome:
     """False, and nearly always the other way round (Hu, Zou and Xu 2024): the softmax is a weighted mean
@@ -915,18 +826,7 @@ def one_token_is_left_alone(case: Case) -> Outcome:
     twin="Z + eta MSSA(Z)",
     proof=("minus-attention-descends",),
     uses=("compression.residual-slope",),
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 1,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-        "eta": 8.0,
-    },
+    witness=ONE_TOKEN | {"eta": 8.0},
 )
 def minus_attention_descends(case: Case) -> Outcome:
     """True by the Hessian bound L_c. The minus sign repairs the direction but fixes no step size: one token
@@ -953,17 +853,7 @@ def minus_attention_descends(case: Case) -> Outcome:
     expect=REFUTED,
     twin="tokens without noise, each in one of the subspaces, for which it is true",
     instances=50,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 2,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-    },
+    witness=ONE_TOKEN | {"d": 2},
 )
 def projections_sum_to_identity(case: Case) -> Outcome:
     """False: incoherence is not enough. Σ U_kU_kᵀ = I asks that the subspaces be orthogonal and span the

@@ -13,7 +13,7 @@ from srr.layers import crate, crate_autoencoder, crate_decoder, crate_decoder_of
 from verify import decide
 from verify.arrays import to_numpy, unit_roundoff
 from verify.case import Case, Instance
-from verify.claims._instances import norm
+from verify.claims._instances import ONE_TOKEN, norm
 from verify.claims._sources import BOOK, MAE
 from verify.claims._steps import assume_visible, attended, coarseness, heads, inner
 from verify.figures import decoder as figures
@@ -205,18 +205,7 @@ def exact_step_is_injective(case: Case) -> Outcome:
     twin="the exact step with the other sign, Z + kappa grad R^c, at any length",
     uses=("compression.residual-step-descends", "variants.negative-lowers"),
     instances=120,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 1,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-        "scale of the softmax": "paper",
-    },
+    witness=ONE_TOKEN | {"scale of the softmax": "paper"},
 )
 def minus_attention_expands(case: Case) -> Outcome:
     """False, and nearly always the other way round: as adding attention expands, taking it away compresses. Encoder
@@ -325,18 +314,7 @@ def layernorm_is_injective(case: Case) -> Outcome:
     twin="the compression halves alone",
     uses=("decoder.attention-round-trip", "decoder.ista-is-injective"),
     instances=60,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 1,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-        "dictionary": 0,
-    },
+    witness=ONE_TOKEN | {"dictionary": 0},
 )
 def layer_round_trip(case: Case) -> Outcome:
     """False: what the ReLU drops stays dropped however short the step. The inverse is one of the compression; of the

@@ -29,7 +29,7 @@ from srr.layers import Layer, descent, implicit_descent
 from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case, Instance
-from verify.claims._instances import norm
+from verify.claims._instances import ONE_TOKEN, norm
 from verify.claims._sources import N23
 from verify.claims._steps import assume_visible, coarseness, inner, spectra
 from verify.figures import implicit as figures
@@ -195,19 +195,7 @@ def single_valued_to_eight(case: Case) -> Outcome:
     expect=REFUTED,
     twin="up to the factor 1/(1 - kappa beta/8)",
     uses=("implicit.single-valued-to-eight",),
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 1,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 3.0,
-        "noise": 1.0,
-        "seed": 0,
-        "kappa beta": 4.0,
-        "other": 0,
-    },
+    witness=ONE_TOKEN | {"scale": 3.0, "kappa beta": 4.0, "other": 0},
 )
 def step_is_nonexpansive(case: Case) -> Outcome:
     """False for every κ, however small: where a singular value has βt² > 1 the rate is concave in it, and its map has

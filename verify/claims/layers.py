@@ -43,7 +43,7 @@ from srr.layers import (
 from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case, Instance
-from verify.claims._instances import complete_family, norm
+from verify.claims._instances import ONE_TOKEN, complete_family, norm
 from verify.claims._sources import FISTA, N23, SEGMENTATION
 from verify.claims._steps import assume_visible, coarseness, inner, official_measure
 from verify.figures import layers as figures
@@ -320,18 +320,7 @@ def descent_guarantee(case: Case) -> Outcome:
     twin="the gradient step on R^c - R itself",
     uses=("compression.exact-step-descends",),
     instances=100,
-    witness={
-        "coherence": "orthogonal",
-        "K": 2,
-        "p": 1,
-        "d": 2,
-        "n": 1,
-        "eps": 3.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-        "kappa L_c": 1.0,
-    },
+    witness=ONE_TOKEN | {"K": 2, "d": 2, "eps": 3.0, "kappa L_c": 1.0},
 )
 def compression_lowers_loss(case: Case) -> Outcome:
     """False: the step that lowers Rᶜ shortens the tokens and lowers R as well, often by more. One token in
@@ -439,20 +428,7 @@ def halves_agree(case: Case) -> Outcome:
         "layers.compression-lowers-loss",
     ),
     instances=100,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 2,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-        "lam": 0.1,
-        "dictionary": 0,
-        "eta": 1.0,
-    },
+    witness=ONE_TOKEN | {"d": 2, "lam": 0.1, "dictionary": 0, "eta": 1.0},
 )
 def halves_add_up(case: Case) -> Outcome:
     """False: R is in the loss and in neither half's objective, and both halves may lower it. So the best
@@ -492,20 +468,7 @@ def _crate_descends(case: Case, rule: str) -> Outcome:
     twin="the descent layer",
     uses=("compression.residual-step-descends", "layers.halves-add-up", "layers.descent-lowers-loss"),
     instances=100,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 1,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-        "tokens": "nonnegative",
-        "lam": 1.0,
-        "dictionary": 0,
-    },
+    witness=ONE_TOKEN | {"tokens": "nonnegative", "lam": 1.0, "dictionary": 0},
 )
 def crate_lowers_loss(case: Case) -> Outcome:
     """False, from feasible tokens too: attention lengthens them. The stored token, alone in one dimension, where the
@@ -526,20 +489,7 @@ def crate_lowers_loss(case: Case) -> Outcome:
     twin="the descent layer",
     uses=("compression.derived-step-descends", "layers.crate-lowers-loss"),
     instances=100,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 1,
-        "n": 1,
-        "eps": 0.5,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-        "tokens": "nonnegative",
-        "lam": 1.0,
-        "dictionary": 0,
-    },
+    witness=ONE_TOKEN | {"eps": 0.5, "tokens": "nonnegative", "lam": 1.0, "dictionary": 0},
 )
 def crate_derived_lowers_loss(case: Case) -> Outcome:
     """False: with its coefficients put back the step replaces Z by MSSA(Z), and β = 4 makes of the stored token
@@ -560,20 +510,7 @@ def crate_derived_lowers_loss(case: Case) -> Outcome:
     twin="the descent layer",
     uses=("compression.neumann-step-descends", "layers.crate-lowers-loss"),
     instances=100,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 1,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-        "tokens": "nonnegative",
-        "lam": 1.0,
-        "dictionary": 0,
-    },
+    witness=ONE_TOKEN | {"tokens": "nonnegative", "lam": 1.0, "dictionary": 0},
 )
 def crate_neumann_lowers_loss(case: Case) -> Outcome:
     """False: leaving the softmax out does not help where x = βs² is above 1, as for the stored token, which becomes
@@ -594,19 +531,7 @@ def crate_neumann_lowers_loss(case: Case) -> Outcome:
     twin="the descent layer",
     uses=("layers.crate-lowers-loss", "layers.descent-lowers-loss"),
     instances=150,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 2,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-        "output": "theoretical",
-        "dictionary": 0,
-    },
+    witness=ONE_TOKEN | {"d": 2, "output": "theoretical", "dictionary": 0},
 )
 def official_lowers_loss(case: Case) -> Outcome:
     """False with the theoretical output matrix as with a free one: the second LayerNorm alone resets scale
@@ -640,18 +565,7 @@ def official_lowers_loss(case: Case) -> Outcome:
     twin="against the normed tokens LN(Z)",
     uses=("compression.exact-step-descends",),
     instances=100,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 2,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-        "kappa L_c": 0.5,
-    },
+    witness=ONE_TOKEN | {"d": 2, "kappa L_c": 0.5},
 )
 def layernorm_keeps_compression(case: Case) -> Outcome:
     """False: LayerNorm brings every token to norm √d, and Rᶜ with it to where it was before the layers
@@ -677,18 +591,7 @@ def layernorm_keeps_compression(case: Case) -> Outcome:
     twin="without LayerNorm",
     uses=("compression.exact-step-descends", "layers.layernorm-keeps-compression"),
     instances=150,
-    witness={
-        "coherence": "orthogonal",
-        "K": 3,
-        "p": 1,
-        "d": 3,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-        "kappa L_c": 1.0,
-    },
+    witness=ONE_TOKEN | {"K": 3, "d": 3, "kappa L_c": 1.0},
 )
 def prenorm_step_descends(case: Case) -> Outcome:
     """False, though the update is an exact gradient: it is that of other tokens. LayerNorm moves each token
@@ -737,18 +640,7 @@ def layernorm_makes_infeasible(case: Case) -> Outcome:
     twin="against the loss of LN(Z)",
     uses=("layers.descent-lowers-loss",),
     instances=100,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 3,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 287,
-        "lam": 1.0,
-    },
+    witness=ONE_TOKEN | {"d": 3, "seed": 287, "lam": 1.0},
 )
 def layernorm_keeps_descent(case: Case) -> Outcome:
     """False: LayerNorm is no step on the loss, and may raise it by more than the layer takes off. So the

@@ -13,7 +13,7 @@ from srr.layers import PreNorm, crate_causal, crate_causal_overcomplete, crate_v
 from verify import decide
 from verify.arrays import to_numpy
 from verify.case import Case, Instance
-from verify.claims._instances import complete_family, norm
+from verify.claims._instances import ONE_TOKEN, complete_family, norm
 from verify.claims._sources import BOOK, HU, N23, SEGMENTATION
 from verify.claims._steps import assume_visible, attended, coarseness, heads, inner, softmax
 from verify.figures import variants as figures
@@ -113,17 +113,7 @@ def negative_lowers(case: Case) -> Outcome:
     twin="the exact gradient step",
     uses=("variants.transpose-of-symmetric-bases", "compression.exact-step-descends"),
     instances=150,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 1,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-    },
+    witness=ONE_TOKEN,
 )
 def transpose_lowers(case: Case) -> Outcome:
     """False: where U is symmetric, as the axes are, it is CRATE-C. Nine of ten random mixtures are expanded."""
@@ -141,17 +131,7 @@ def transpose_lowers(case: Case) -> Outcome:
     twin="CRATE-C with heads of dimension p = 1",
     uses=("variants.transpose-of-symmetric-bases", "compression.residual-step-ascends"),
     instances=150,
-    witness={
-        "coherence": "orthogonal",
-        "K": 2,
-        "p": 1,
-        "d": 2,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 5,
-    },
+    witness=ONE_TOKEN | {"K": 2, "d": 2, "seed": 5},
 )
 def transpose_raises(case: Case) -> Outcome:
     """False: where U is skew it is CRATE-N. Which of the two it is like depends on the axes in which the tokens are
@@ -172,18 +152,7 @@ def transpose_raises(case: Case) -> Outcome:
     twin="the exact gradient step",
     uses=("variants.slope-turns-with-the-output",),
     instances=150,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 1,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-        "output seed": 0,
-    },
+    witness=ONE_TOKEN | {"output seed": 0},
 )
 def fixed_lowers(case: Case) -> Outcome:
     """False: W and −W are as likely, and one of them rises to first order. To second order both lengthen the tokens:
@@ -204,18 +173,7 @@ def fixed_lowers(case: Case) -> Outcome:
     twin="CRATE-C with heads of dimension p = 1",
     uses=("variants.slope-turns-with-the-output", "compression.residual-step-ascends"),
     instances=150,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 1,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 1,
-        "output seed": 0,
-    },
+    witness=ONE_TOKEN | {"seed": 1, "output seed": 0},
 )
 def fixed_raises(case: Case) -> Outcome:
     """False, for the same reason as variants.fixed-lowers."""
@@ -233,17 +191,7 @@ def fixed_raises(case: Case) -> Outcome:
     twin="the exact gradient step",
     uses=("variants.slope-turns-with-the-output",),
     instances=150,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 1,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-    },
+    witness=ONE_TOKEN,
 )
 def identity_lowers(case: Case) -> Outcome:
     """False: for the axes as bases it is CRATE-C. Four of five random mixtures are expanded."""
@@ -261,17 +209,7 @@ def identity_lowers(case: Case) -> Outcome:
     twin="CRATE-C with heads of dimension p = 1",
     uses=("variants.slope-turns-with-the-output", "compression.residual-step-ascends"),
     instances=150,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 1,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 1,
-    },
+    witness=ONE_TOKEN | {"seed": 1},
 )
 def identity_raises(case: Case) -> Outcome:
     """False: for the axes reversed, U_k = −e_k, which span the same lines, it is CRATE-N."""
@@ -334,19 +272,7 @@ def slope_turns_with_the_output(case: Case) -> Outcome:
     expect=REFUTED,
     twin="CRATE-C and CRATE-N",
     instances=100,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 2,
-        "d": 2,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-        "variant": "identity",
-        "turn": 0,
-    },
+    witness=ONE_TOKEN | {"p": 2, "d": 2, "variant": "identity", "turn": 0},
 )
 def subspaces_alone(case: Case) -> Outcome:
     """False: of the five only C and N are maps of the subspaces."""
@@ -472,17 +398,7 @@ def causal_prefactor(case: Case) -> Outcome:
     twin="heads of dimension p = 1 and tokens that are not negative, where it never falls",
     uses=("compression.residual-step-descends",),
     instances=150,
-    witness={
-        "coherence": "orthogonal",
-        "K": 1,
-        "p": 1,
-        "d": 1,
-        "n": 1,
-        "eps": 1.0,
-        "scale": 1.0,
-        "noise": 1.0,
-        "seed": 0,
-    },
+    witness=ONE_TOKEN,
 )
 def causal_step_lowers(case: Case) -> Outcome:
     """False, as without the mask: the first token attends to itself alone and is doubled. For tokens of one sign in
