@@ -14,8 +14,8 @@ A wrong version is made from outside, by changing what goes in or what comes out
 
 It is detected by a claim whose verdict is no longer the expected one; that the claim's check merely crashed does not
 count, nor does a claim whose verdict changes as well when the right version is watched in the same way: whoever counts
-multiplications counts those of the comparison too. A change that makes no difference to any result of the function, in any of the claims that call it, is none; to
-raise an error is a difference.
+multiplications counts those of the comparison too. A change that makes no difference to any result of the function, in
+any of the claims that call it, is none; to raise an error is a difference.
 """
 
 from __future__ import annotations
