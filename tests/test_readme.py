@@ -157,3 +157,24 @@ def test_what_is_said_of_the_figure_is_in_its_numbers():
     assert last["residual"] == pytest.approx((6, 1 / 4), rel=0.1)
     assert last["exact"][0] < 0.01
     assert abs(last["exact"][1] - 1) < 0.1
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_every_command_that_is_mentioned_is_one(name):
+    """With its options: what stands for a value need not exist."""
+    from verify.cli import app
+
+    mentioned = set(re.findall(r"`srr ([^`]+)`", (ROOT / name).read_text()))
+    assert mentioned
+    for words in mentioned:
+        app.parse_args(words.split(), exit_on_error=False, print_error=False)
+
+
+def test_the_citation_is_that_of_the_citation_file_and_the_version_that_of_the_package():
+    import tomllib
+
+    text, cff = (ROOT / "README.md").read_text(), (ROOT / "CITATION.cff").read_text()
+    of_readme = dict(re.findall(r"^  (title|version) += \{(.*)\}", text, re.MULTILINE))
+    of_cff = dict(re.findall(r'^(title|version): "?([^"\n]*)"?$', cff, re.MULTILINE))
+    assert of_readme == of_cff
+    assert of_cff["version"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
