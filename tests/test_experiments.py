@@ -250,7 +250,7 @@ def test_ends_of_ascent_are_local_maxima_of_theory(results):
 
 def test_the_control_has_the_second_moment_of_the_mixture_and_not_its_structure():
     given = interpretability.Parameters()
-    mixture, control = (interpretability._drawn(given, kind, "rotated") for kind in ("mixture", "control"))
+    mixture, control = (interpretability.drawn(given, kind, "rotated") for kind in ("mixture", "control"))
     assert np.allclose(mixture[1].T @ mixture[1], control[1].T @ control[1], atol=1e-12)
     objective = srr.SparseRateReduction(mixture[0], 0.5, 0.1)
     inside = [interpretability.measured(objective, Z)["inside"] for _, Z in (mixture, control)]
