@@ -359,14 +359,18 @@ def results(design: Design, journal: Path) -> str:
     )
 
 
+def varied(design: Design) -> list[str]:
+    """The parameters that cells differ in, by name."""
+    names = {name for cell in design.cells for name in cell.parameters}
+    return sorted(n for n in names if len({json.dumps(cell.parameters[n]) for cell in design.cells}) > 1)
+
+
 def table(design: Design, journal: Path) -> str:
     """All rows of finished cells as CSV, each with those parameters that cells differ in, as ``cell.NAME``."""
     done, content = load(journal), io.StringIO()
     finished = [cell for cell in design.cells if cell.key in done]
-    names = {name for cell in design.cells for name in cell.parameters}
-    varied = sorted(n for n in names if len({json.dumps(cell.parameters[n]) for cell in design.cells}) > 1)
     rows = [
-        {f"cell.{name}": cell.parameters[name] for name in varied} | row
+        {f"cell.{name}": cell.parameters[name] for name in varied(design)} | row
         for cell in finished
         for row in done[cell.key].rows
     ]
