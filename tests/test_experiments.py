@@ -1,12 +1,15 @@
 """Experiments: repeatable, complete, and with verdicts that follow their numbers."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import srr
+import verify.experiments
 from verify import sparse_autoencoder
+from verify.cli import main
 from verify.experiments import (
     NAMES,
     attention_only,
@@ -17,6 +20,7 @@ from verify.experiments import (
     load,
     room,
 )
+from verify.experiments.phase_diagram import PHASE_DIAGRAM
 from verify.experiments.results import to_json
 
 TINY = {
@@ -62,6 +66,71 @@ def test_runs_the_same_twice_and_says_all_it_promises(name, results):
     assert chosen.with_parameters(dict(chosen.full)) == chosen.parameters(**chosen.full)
     assert chosen.figure(rows).caption or name == "phase-diagram"
     assert chosen.verdict(rows).endswith(".")
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_cut_along_its_grid_it_has_the_same_rows(name, results):
+    chosen, given, rows = results(name)
+    cells = list(chosen.cells(given))
+    assert len(cells) > 1 or all(len(getattr(given, of)) == 1 for of in chosen.grid)
+    assert [row for cell in cells for row in chosen.run(cell)] == rows
+
+
+# --- the command ------------------------------------------------------------------------------------------------
+
+SMALL = ["--set", "eps=[0.1, 1.0]", 'rules=["exact", "residual"]', "n=4", "d=2", "K=1", "p=2", "draws=2"]
+
+
+def test_an_interrupted_experiment_goes_on(tmp_path, capsys, monkeypatch):
+    out = ["--out", str(tmp_path / "out"), "--json"]
+    assert main(["experiment", "phase-diagram", *SMALL, "--json"]) == 0
+    undisturbed = capsys.readouterr().out
+    asked, run = [], PHASE_DIAGRAM.run
+
+    def interrupted(given):
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        asked.append(given)
+        yield from run(given)
+
+    monkeypatch.setattr(verify.experiments, "load", lambda name: replace(PHASE_DIAGRAM, run=interrupted))
+    assert main(["experiment", "phase-diagram", *SMALL, *out]) == 130
+    assert "Ended at 2 of 4 rows; the same command goes on." in capsys.readouterr().out
+    again = []
+    counted = replace(PHASE_DIAGRAM, run=lambda given: again.append(given) or run(given))
+    monkeypatch.setattr(verify.experiments, "load", lambda name: counted)
+    assert main(["experiment", "phase-diagram", *SMALL, *out]) == 0
+    assert capsys.readouterr().out == undisturbed == (tmp_path / "out" / "phase-diagram.json").read_text()
+    assert len(again) == 2
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".jsonl", ".svg", ".png"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("nn=1", "nn must be a parameter of phase-diagram: rules, eps"),
+        ("n=1.5", "n must be a whole number, got 1.5"),
+        ("n=0", "n must be at least 1, got 0"),
+        ("draws=0", "draws must be at least 1, got 0"),  # or every verdict would hold, on nothing
+        ("seed=-1", "seed must be at least 0, got -1"),
+        ("eps=[]", "eps must be a list of numbers, at least one, got []"),
+        ("eps=0.5", "eps must be a list of numbers, at least one, got 0.5"),
+        ("eps=[0.0]", "eps must be > 0, got 0.0"),
+        ('rules=["none"]', "rule must be one of"),
+        ("coherence=none", "coherence must be one of orthogonal, random, got 'none'"),
+        ("n", "set must be name=value, got 'n'"),
+    ],
+)
+def test_bad_parameters_get_one_clear_error(setting, message, capsys):
+    assert main(["experiment", "phase-diagram", "--set", setting]) == 2
+    err = " ".join(capsys.readouterr().err.split())
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_parameter_is_given_once(capsys):
+    assert main(["experiment", "phase-diagram", "--set", "n=3", "n=4"]) == 2
+    assert "set must give n once" in capsys.readouterr().err
 
 
 OPPOSITE = {

@@ -83,8 +83,8 @@ def test_the_edges_of_a_map_lie_between_its_values():
 def test_a_sweep_ends_with_its_figure(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "s.toml").write_text(
-        'experiment = "phase-diagram"\n[fixed]\nrules = ["neumann"]\neps = [0.3]\ndraws = 2\nn = 2\nd = 2\nK = 1\np = 1\n'
-        "[grid]\nscale = [[0.1], [1.0], [10.0]]\n"
+        'experiment = "phase-diagram"\n[fixed]\nrules = ["neumann"]\neps = [0.3]\ndraws = 2\nn = 2\nd = 2\n'
+        "K = 1\np = 1\n[grid]\nscale = [[0.1], [1.0], [10.0]]\n"
     )
     assert main(["sweep", "s.toml"]) == 0
     assert "results.json, .csv, .svg" in capsys.readouterr().out

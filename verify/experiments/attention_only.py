@@ -143,4 +143,5 @@ ATTENTION_ONLY = Experiment(
     columns=("threshold", "noise", "depth", "SNR at 0", "SNR", "theory", "equal", "signal", "rest"),
     figure=figure,
     verdict=verdict,
+    grid=("thresholds", "noise"),
 )

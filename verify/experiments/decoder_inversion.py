@@ -158,4 +158,5 @@ DECODER_INVERSION = Experiment(
     columns=("flow", "layers", "error", "times L", "SNR", "SNR encoded", "SNR decoded", "Rc", "Rc encoded"),
     figure=figure,
     verdict=verdict,
+    grid=("flows", "layers"),
 )

@@ -185,4 +185,5 @@ DENOISING = Experiment(
     ),
     figure=figure,
     verdict=verdict,
+    grid=("tokens", "beside", "gammas"),
 )

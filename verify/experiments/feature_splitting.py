@@ -234,4 +234,5 @@ FEATURE_SPLITTING = Experiment(
     columns=("method", "coefficients", "p", "width", "features", "least", "most", "active", "error", "loss"),
     figure=figure,
     verdict=verdict,
+    grid=("coefficients", "methods", "widths"),
 )

@@ -243,4 +243,5 @@ INTERPRETABILITY = Experiment(
     ),
     figure=figure,
     verdict=verdict,
+    grid=("tokens", "bases", "lam"),
 )

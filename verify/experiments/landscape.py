@@ -223,4 +223,5 @@ LANDSCAPE = Experiment(
     ),
     figure=figure,
     verdict=verdict,
+    grid=("problems",),
 )

@@ -246,4 +246,5 @@ REDUNET = Experiment(
     ),
     figure=figure,
     verdict=verdict,
+    grid=("data", "steps", "samples"),
 )

@@ -203,4 +203,5 @@ TWELVE_LAYERS = Experiment(
     columns=("rule", "halves", "depth", "Rc at 0", "Rc", "measure at 0", "measure", "R", "dR", "nonzero", "norm"),
     figure=figure,
     verdict=verdict,
+    grid=("rules", "halves"),
 )
