@@ -10,6 +10,7 @@ import srr
 import verify.experiments
 from verify import sparse_autoencoder
 from verify.cli import main
+from verify.commands.experiment import _print, _short
 from verify.experiments import (
     NAMES,
     attention_only,
@@ -22,6 +23,7 @@ from verify.experiments import (
 )
 from verify.experiments.phase_diagram import PHASE_DIAGRAM
 from verify.experiments.results import to_json
+from verify.terminal import page
 
 TINY = {
     "phase-diagram": {"eps": (0.5,), "rules": ("exact", "residual"), "n": 8, "d": 4, "K": 2, "p": 2, "draws": 2},
@@ -126,6 +128,17 @@ def test_bad_parameters_get_one_clear_error(setting, message, capsys):
     err = " ".join(capsys.readouterr().err.split())
     assert message in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_the_table_breaks_no_number(name, results, capsys):
+    chosen, _, rows = results(name)
+    with page() as console:
+        _print(console, chosen, rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    words = set(" ".join(lines).split())
+    assert {word for row in rows for column in chosen.columns for word in _short(row[column]).split()} <= words
 
 
 def test_a_parameter_is_given_once(capsys):

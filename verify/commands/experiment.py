@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from textwrap import fill
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -134,17 +135,21 @@ def _print(console: Console, chosen: Experiment, rows: list[Row]) -> None:
     from rich.table import Table
 
     console.print(chosen.question)
-    table = Table(box=None, pad_edge=False)
-    for column in chosen.columns:
-        table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right", overflow="fold")
+    table, needed = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0)), -1
+    for column in chosen.columns:  # headings and words fold at blanks, numbers nowhere
+        words = [*column.split(), *(word for row in rows for word in _short(row[column]).split())]
+        width = max(map(len, words))
+        side: Literal["left", "right"] = "left" if isinstance(rows[0][column], str) else "right"
+        table.add_column(fill(column, width), justify=side, min_width=width)
+        needed += width + 1
     for row in rows:
         table.add_row(*(_short(row[column]) for column in chosen.columns))
-    console.print(table)
+    console.print(table, width=max(console.width, needed), crop=False)
     console.print(chosen.verdict(rows))
 
 
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _write(folder: Path, chosen: Experiment, rows: list[Row], document: str) -> None:

@@ -238,8 +238,8 @@ INTERPRETABILITY = Experiment(
     total=total,
     run=run,
     columns=(
-        *("tokens", "bases", "lam", "nonzero", "inside at 0", "inside", "aligned at 0", "aligned", "zero tokens"),
-        *("dR at 0", "dR", "moved", "minor", "principal"),
+        *("tokens", "bases", "lam", "nonzero", "inside at 0", "inside", "aligned at 0", "aligned"),
+        *("loss", "least", "minor"),
     ),
     figure=figure,
     verdict=verdict,

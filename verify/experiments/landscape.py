@@ -218,8 +218,8 @@ LANDSCAPE = Experiment(
     total=total,
     run=run,
     columns=(
-        *("problem", "eps", "lam", "scale", "theory", "best", "reached", "local", "above", "vanished", "starts"),
-        *("ranks", "ranks theory", "equal"),
+        *("problem", "eps", "lam", "scale", "theory", "best", "reached", "local", "starts"),
+        *("ranks", "ranks theory"),
     ),
     figure=figure,
     verdict=verdict,
