@@ -381,3 +381,12 @@ def test_redunet_and_its_baselines_on_separable_tokens():
         assert row["subspace"] == row["affine"] == row["redunet"] == 1
         assert row["reduction"] > row["reduction at 0"]
         assert row["rank at 0"] <= 4
+
+
+def test_the_error_of_an_autoencoder_counts_its_bias(monkeypatch):
+    rng = np.random.default_rng(0)
+    model = sparse_autoencoder.SparseAutoencoder(*(rng.standard_normal(s) for s in ((4, 6), (6,), (6, 4), (4,))))
+    monkeypatch.setattr(sparse_autoencoder, "train", lambda *_, **__: model)
+    X = rng.standard_normal((5, 4))
+    code, W, again = feature_splitting._learned("autoencoder", X, X, 6, feature_splitting.Parameters())
+    assert np.array_equal(again, code @ W + model.decode_bias)

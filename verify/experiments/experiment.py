@@ -78,6 +78,13 @@ class Experiment:
         return self.parameters(**{name: converted(value, hints[name], name) for name, value in given.items()})
 
 
+def spread(values: Sequence[Any], most: int) -> list[Any]:
+    """At most so many of them, the ends among them: as many as lines of a figure can be told apart."""
+    if len(values) <= most:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]
+
+
 @cache
 def _hints(parameters: type) -> Mapping[str, Any]:
     return get_type_hints(parameters)
