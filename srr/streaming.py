@@ -7,6 +7,11 @@ parts come in, so that memory does not grow with n, and rounding with its logari
 ``"gram"``  keeps S, at the speed of the matrix product. A `PrecisionWarning` says where S does not resolve a rate.
 ``"qr"``    keeps the triangular T with TᵀT = S, from QR factorisations of blocks: as accurate as the SVD of all tokens,
             at about four times the cost.
+
+Error bounds are statistical, as in `rates`: they take roundings for independent, and grow with the square root of the
+number of additions in a row. They are no enclosure. That of R, at least, could be one at the cost of a Cholesky factor,
+since |S − ZᵀZ|_ij ≤ γ_depth ‖z_i‖‖z_j‖ in whatever order S was summed; it is not computed here. `enclosure` has
+rigorous bounds, of tokens that are in memory.
 """
 
 from __future__ import annotations
@@ -233,7 +238,7 @@ def coding_rate(Z: Moments, *, eps: float, report: bool = False) -> Array | Rate
     eps : float
         Precision ε > 0.
     report : bool
-        Return a `rates.RateReport`, with a bound on the relative error.
+        Return a `rates.RateReport`, with a statistical bound on the relative error.
 
     Returns
     -------
@@ -349,7 +354,7 @@ def subspace_gradient_factor(Z: Moments, U: Array, *, eps: float) -> Array:
 
 
 def _half_logdet(Z: Moments, c: float) -> tuple[Array, Array]:
-    """½ log det(I + cS), and a bound on its error."""
+    """½ log det(I + cS), and a statistical bound on its error."""
     xp, T = array_namespace(Z.matrix), Z.matrix
     if Z.method == "qr":
         found = _logdet.half_logdet(T[None, ...], math.sqrt(c), method="svd", gradient=False)
