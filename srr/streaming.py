@@ -9,9 +9,8 @@ parts come in, so that memory does not grow with n, and rounding with its logari
             at about four times the cost.
 
 Error bounds are statistical, as in `rates`: they take roundings for independent, and grow with the square root of the
-number of additions in a row. They are no enclosure. That of R, at least, could be one at the cost of a Cholesky factor,
-since |S − ZᵀZ|_ij ≤ γ_depth ‖z_i‖‖z_j‖ in whatever order S was summed; it is not computed here. `enclosure` has
-rigorous bounds, of tokens that are in memory.
+number of additions in a row. Rigorous ones, of R and Rᶜ(Z|U) from S in NumPy and float64, are
+`enclosure.streamed_coding_rate` and `enclosure.streamed_subspace_coding_rate`, at the cost of a Cholesky factor.
 """
 
 from __future__ import annotations

@@ -151,6 +151,7 @@ def shows_structure(case: Case) -> Outcome:
     """
     seed, bases = case.seed(), case.choice("bases", ("rotated", "axes"))
     (before, after), (other, control) = (_ended(seed, kind, bases) for kind in ("mixture", "control"))
+    case.assume(after["loss"] < before["loss"] and control["loss"] < other["loss"])
     left, right = case.wrong((after["dR"], control["dR"]), (before["inside"], other["inside"]))
     return observed(left > right * (1 + 1e-6), mixture=left, control=right)
 
