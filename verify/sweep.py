@@ -373,10 +373,10 @@ def varied(design: Design) -> list[str]:
 
 def table(design: Design, journal: Path) -> str:
     """All rows of finished cells as CSV, each with those parameters that cells differ in, as ``cell.NAME``."""
-    done, content = load(journal), io.StringIO()
+    done, content, names = load(journal), io.StringIO(), varied(design)
     finished = [cell for cell in design.cells if cell.key in done]
     rows = [
-        {f"cell.{name}": cell.parameters[name] for name in varied(design)} | row
+        {f"cell.{name}": cell.parameters[name] for name in names} | row
         for cell in finished
         for row in done[cell.key].rows
     ]

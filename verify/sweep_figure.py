@@ -81,7 +81,7 @@ def _labels(rows: Sequence[Mapping[str, Any]], parameters: set[str], swept: Sequ
         if given not in swept and (given in parameters or isinstance(rows[0][name], str)):
             told += [name] if len({_key(row[name]) for row in rows}) > 1 else []
     said = ([(name, row[name]) for name in told] for row in rows)
-    return [", ".join(v if isinstance(v, str) else f"{name} {v:g}" for name, v in words) for words in said]
+    return [", ".join(v if isinstance(v, str) else f"{name} {v}" for name, v in words) for words in said]
 
 
 def drawn(design: Design, done: Mapping[str, Done], suffix: str) -> bytes | None:
