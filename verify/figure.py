@@ -262,7 +262,7 @@ def _draw(figure: Figure, axes: Any) -> None:
         axes.set_yticks([y for _, y in figure.y_ticks], [name for name, _ in figure.y_ticks])
     for axis, log in ((axes.xaxis, figure.x_log), (axes.yaxis, figure.y_log)):
         if log:
-            axis.set_major_formatter(lambda value, _: _power(value))
+            axis.set_major_formatter(lambda value, _: power(value))
             axis.minorticks_off()
     axes.grid(alpha=0.3, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
@@ -274,7 +274,7 @@ def _colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
-def _power(value: float) -> str:
+def power(value: float) -> str:
     """10⁻³ and the like, which matplotlib would write in TeX; other values as numbers."""
     exponent = math.log10(value)
     if -3 < exponent < 4 or not math.isclose(exponent, round(exponent), abs_tol=1e-9):
