@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from srr import attention, cbsa, curvature, mixtures, subspace_coding_rate_and_gradient, tost
+from srr import aot, attention, cbsa, curvature, mixtures, tost
 from verify import decide
 from verify.claims._instances import complete_family
 from verify.claims._steps import heads, softmax
@@ -84,7 +84,7 @@ def softmax_mass() -> Figure:
     line, grid = np.geomspace(0.1, 20, 100), np.geomspace(0.1, 20, 22)
     least, most = [], []
     for square in grid:
-        S = softmax(heads(math.sqrt(square) * unit, mixture.U))
+        S = aot.attention_weights(math.sqrt(square) * unit, mixture.U)
         own = np.sum(S[mixture.labels, np.arange(n)] * same, axis=1)
         least.append(own.min())
         most.append(own.max())
@@ -111,9 +111,11 @@ def attention_slope() -> Figure:
     steps = np.geomspace(1e-4, 1.0, 17)
     mixture = mixtures.sample(n=n, d=6, K=2, p=3, noise=0.1, seed=0)
     Z, U = mixture.Z, mixture.U
-    gradient, moved = subspace_coding_rate_and_gradient(Z, U, eps=eps)[1], attention.mssa(Z, U)
-    slope, bend = float(np.sum(gradient * moved)), curvature.subspace_rate(U, n, eps=eps) * float(np.sum(moved**2))
-    points = []
+    moved, points = attention.mssa(Z, U), []
+    beta, Y = 3 / (n * eps**2), heads(Z, U)
+    S = softmax(Y)
+    G = Y @ np.linalg.inv(np.eye(3) + beta * Y.swapaxes(1, 2) @ Y) @ Y.swapaxes(1, 2)
+    slope, bend = beta * float(np.sum(G * S)), beta * float(np.sum((S @ Y) ** 2))
     for sign, name in ((1, "Z + η MSSA(Z)"), (-1, "Z − η MSSA(Z)")):
         found = [decide.subspace_rate_change(Z, Z + sign * eta * moved, U, eps=eps).midpoint / eta for eta in steps]
         points.append(Points(name, steps, np.array(found) / slope, certified=True))
@@ -179,8 +181,8 @@ def log_det_between_its_terms() -> Figure:
             Curve("x − x²/2 + x³/3", line, line - line**2 / 2 + line**3 / 3),
         ),
         points=(Points("srr", grid, found, certified=True),),
-        caption="One head of dimension one. The term of second order alone, −x²/2, falls as x grows: whoever descends it "
-        "lengthens the tokens.",
+        caption="One head of dimension one. The term of second order alone, −x²/2, falls as x grows: whoever descends "
+        "it lengthens the tokens.",
     )
 
 
@@ -232,7 +234,9 @@ def regime_of_unit_tokens() -> Figure:
         for square in squares:
             # The exact step multiplies a singular value by x/(1 + x): the least factor tells the largest x.
             after = attention.exact_step(tokens, U, eps=math.sqrt(square), step=n * square / p)
-            kept = np.linalg.norm(heads(after, U), 2, axis=(1, 2)) / np.linalg.norm(heads(tokens, U), 2, axis=(1, 2)).clip(1e-9)
+            kept = np.linalg.norm(heads(after, U), 2, axis=(1, 2)) / np.linalg.norm(
+                heads(tokens, U), 2, axis=(1, 2)
+            ).clip(1e-9)
             found.append(float(np.max(kept / (1 - kept))))
         points.append(Points(name, squares, found))
     ends = squares[[0, -1]]
@@ -249,8 +253,8 @@ def regime_of_unit_tokens() -> Figure:
         edges=(("ε² = 0.01, the official precision", 0.01),),
         x_log=True,
         y_log=True,
-        caption=f"{n} unit tokens, {K} orthogonal subspaces of dimension {p}, eigenvalues as the exact step shows them. "
-        "Both bounds are attained; at the official precision even the least is above 1.",
+        caption=f"{n} unit tokens, {K} orthogonal subspaces of dimension {p}, eigenvalues as the exact step shows "
+        "them. Both bounds are attained; at the official precision even the least is above 1.",
     )
 
 
@@ -276,13 +280,13 @@ def softmax_cosine() -> Figure:
         curves=tuple(curves),
         points=tuple(points),
         x_log=True,
-        caption="Orthonormal tokens, one on each axis of K orthogonal subspaces; equal tokens on an axis change nothing. "
-        "The larger the heads, the more of the softmax mass goes to tokens that are orthogonal.",
+        caption="Orthonormal tokens, one on each axis of K orthogonal subspaces; equal tokens on an axis change "
+        "nothing. The larger the heads, the more of the softmax mass goes to tokens that are orthogonal.",
     )
 
 
 def longest_token() -> Figure:
-    """What attention returns of tokens as they are scaled: a mean when they are short, the longest when they are long."""
+    """What attention returns of tokens as they are scaled: a mean of short ones, the longest of long ones."""
     n, p = 6, 2
     Z = np.random.default_rng(0).standard_normal((n, p))
     Z /= np.linalg.norm(Z, axis=1).max()
@@ -300,11 +304,14 @@ def longest_token() -> Figure:
             Curve("with the Gram matrix: t² times a constant", grid[grid < 3], cubic * grid[grid < 3] ** 2),
             Curve("the mean of the tokens, as they shrink", short[[0, -1]], (mean, mean)),
         ),
-        points=(Points("softmax, srr", grid, longest), Points("Gram matrix", grid[grid < 3], [g for g, t in zip(gram, grid, strict=True) if t < 3])),
+        points=(
+            Points("softmax, srr", grid, longest),
+            Points("Gram matrix", grid[grid < 3], [g for g, t in zip(gram, grid, strict=True) if t < 3]),
+        ),
         x_log=True,
         y_log=True,
-        caption=f"{n} tokens in one head of dimension {p}. With the Gram matrix, which the softmax stands for, the update "
-        "grows with the cube of the tokens, and with their number.",
+        caption=f"{n} tokens in one head of dimension {p}. With the Gram matrix, which the softmax stands for, the "
+        "update grows with the cube of the tokens, and with their number.",
     )
 
 

@@ -70,15 +70,17 @@ def overlapping_subspaces() -> Figure:
         y_label="second derivative of Rᶜ / β",
         curves=(
             Curve("L_c/β = 1 + cos φ", line, 1 + np.cos(phi)),
-            Curve("−1/8 + cos² φ (1 − x)/(1 + x)², x = 3cos² φ", line, -1 / 8 + np.cos(phi) ** 2 * (1 - x) / (1 + x) ** 2),
+            Curve(
+                "−1/8 + cos² φ (1 − x)/(1 + x)², x = 3cos² φ", line, -1 / 8 + np.cos(phi) ** 2 * (1 - x) / (1 + x) ** 2
+            ),
             Curve("−L_c/8β", line, -(1 + np.cos(phi)) / 8),
         ),
         points=(
             Points("at Z = 0, along the middle", grid, top, certified=True),
             Points("at βs² = 3 on one line, along it", grid, bottom, certified=True),
         ),
-        caption="Exact second derivatives for two heads of dimension one. The upper end L_c is attained at every angle; "
-        "the lower, −L_c/8, where the lines coincide and where they are orthogonal.",
+        caption="Exact second derivatives for two heads of dimension one. The upper end L_c is attained at every "
+        "angle; the lower, −L_c/8, where the lines coincide and where they are orthogonal.",
     )
 
 
@@ -105,7 +107,11 @@ def rate_reduction_along_a_class() -> Figure:
         title="How the labelled rate reduction is curved along a class",
         x_label="αs²",
         y_label="second derivative of ΔR / α",
-        curves=(*curves, Curve("9/8, the proved bound", ends, (9 / 8, 9 / 8)), Curve("−1, conjectured", ends, (-1, -1))),
+        curves=(
+            *curves,
+            Curve("9/8, the proved bound", ends, (9 / 8, 9 / 8)),
+            Curve("−1, conjectured", ends, (-1, -1)),
+        ),
         points=tuple(points),
         x_log=True,
         caption=f"Exact second derivatives at {n} tokens, of which the share γ, a class, lies along one direction and "

@@ -33,14 +33,18 @@ def attention_by_noise() -> Figure:
         x_label="noise σ",
         y_label="error / ‖x‖",
         curves=(
-            Curve("σ²/(1 + σ²) + log K log(1 + σ²), the bound", line, square / (1 + square) + math.log(K) * np.log1p(square)),
+            Curve(
+                "σ²/(1 + σ²) + log K log(1 + σ²), the bound",
+                line,
+                square / (1 + square) + math.log(K) * np.log1p(square),
+            ),
             Curve("σ²/(1 + σ²)", line, square / (1 + square)),
         ),
         points=(Points(f"largest of {n} noisy tokens", grid, typical), Points("near a tie", grid, between)),
         x_log=True,
         y_log=True,
-        caption=f"Unit variances in {K} orthogonal subspaces of dimension {p}. The error is of second order in the noise, "
-        "and the shrinkage that attention lacks is nearly all of it.",
+        caption=f"Unit variances in {K} orthogonal subspaces of dimension {p}. The error is of second order in the "
+        "noise, and the shrinkage that attention lacks is nearly all of it.",
     )
 
 
@@ -55,7 +59,11 @@ def entropy_of_a_step() -> Figure:
         mean = law.posterior_mean(np.eye(d), noise=t)
         found = [np.linalg.slogdet(s * np.eye(d) + (1 - s) * mean)[1] for s in grid]
         inside, outside = line + (1 - line) * variance / (variance + t**2), line
-        curves.append(Curve(f"Σ log(s/t + (1 − s/t) λ_i/(λ_i + t²)), λ = {variance:g}", line, p * np.log(inside) + np.log(outside)))
+        curves.append(
+            Curve(
+                f"Σ log(s/t + (1 − s/t) λ_i/(λ_i + t²)), λ = {variance:g}", line, p * np.log(inside) + np.log(outside)
+            )
+        )
         square = p / (variance + t**2) + (d - p) / t**2
         curves.append(Curve(f"bound −t(t − s) E‖score‖², λ = {variance:g}", line, -(t**2) * (1 - line) * square))
         points.append(Points(f"srr, λ = {variance:g}", grid, found))
@@ -65,8 +73,8 @@ def entropy_of_a_step() -> Figure:
         y_label="h(x̂_s) − h(x_t) (nats)",
         curves=(curves[0], curves[2], curves[1], curves[3]),
         points=tuple(points),
-        caption=f"Gaussian tokens of variance λ in a plane of R³, at noise t = {t}. The fall is more than its rate at the "
-        "start, t E‖score‖², times the length of the step.",
+        caption=f"Gaussian tokens of variance λ in a plane of R³, at noise t = {t}. The fall is more than its rate at "
+        "the start, t E‖score‖², times the length of the step.",
     )
 
 
@@ -98,8 +106,8 @@ def entropy_by_noise() -> Figure:
         points=tuple(points),
         x_log=True,
         y_log=True,
-        caption=f"Means over {n} tokens, d = {d}, p = {p}. For one subspace the derivative of the entropy is known; the "
-        "mixture follows it at little noise, and the Gaussian of its second moment at much.",
+        caption=f"Means over {n} tokens, d = {d}, p = {p}. For one subspace the derivative of the entropy is known; "
+        "the mixture follows it at little noise, and the Gaussian of its second moment at much.",
     )
 
 
@@ -131,8 +139,8 @@ def score_and_nearest_subspace() -> Figure:
         points=tuple(points),
         x_log=True,
         y_log=True,
-        caption=f"{n} tokens for each σ in {K} orthogonal planes; s is the plane a token was drawn from. Every token is "
-        "on or below the line, and at little noise both are small.",
+        caption=f"{n} tokens for each σ in {K} orthogonal planes; s is the plane a token was drawn from. Every token "
+        "is on or below the line, and at little noise both are small.",
     )
 
 
@@ -173,6 +181,6 @@ def gradient_in_its_window() -> Figure:
             Points("cos² with the way to the subspace", ratios, cosines),
             Points("noise left by a step 1/β", ratios, left),
         ),
-        caption=f"{K} orthogonal subspaces of dimension {p}, noise {sigma:g}, β = σ^−1.5; means over {sets} sets. A class "
-        "of N_k tokens hides N_k dimensions of the noise; once it fills its subspace the gradient sees none of it.",
+        caption=f"{K} orthogonal subspaces of dimension {p}, noise {sigma:g}, β = σ^−1.5; means over {sets} sets. "
+        "N_k tokens of a class hide N_k dimensions of the noise; once they fill their subspace the gradient sees none.",
     )

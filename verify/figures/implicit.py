@@ -111,8 +111,8 @@ def guarantees() -> Figure:
         points=tuple(points),
         x_log=True,
         y_log=True,
-        caption=f"{n} tokens of equal singular values in {K} orthogonal heads of dimension {p}. Both steps keep more than "
-        "they promise, over five decades of step sizes.",
+        caption=f"{n} tokens of equal singular values in {K} orthogonal heads of dimension {p}. Both steps keep more "
+        "than they promise, over five decades of step sizes.",
     )
 
 
@@ -140,14 +140,14 @@ def shrinking() -> Figure:
         points=tuple(points),
         edges=tuple(edges),
         x_log=True,
-        caption="One head of dimension one. Below the edge of its κβ the explicit step shrinks more, to the other side of "
-        "zero if κβ > 1 + βs²; above it the implicit one does.",
+        caption="One head of dimension one. Below the edge of its κβ the explicit step shrinks more, to the other side "
+        "of zero if κβ > 1 + βs²; above it the implicit one does.",
     )
 
 
 def curvature_seen_from_tokens() -> Figure:
     """The steepest quadratic that −R needs above it, seen from one token: over all its other lengths, and bounded."""
-    n, d, eps = 1, 1, 1.0
+    eps = 1.0
     line, grid = np.geomspace(0.01, 100, 80), np.geomspace(0.01, 100, 15)
     far_off = np.geomspace(1e-2, 1e4, 300)
     ends, bounds = np.concatenate([-far_off[::-1], far_off]), []
@@ -172,8 +172,8 @@ def curvature_seen_from_tokens() -> Figure:
         points=(Points("expansion_at", grid, bounds), Points("what is needed", grid, worst)),
         x_log=True,
         y_log=True,
-        caption="One token of dimension one; what is needed is the largest of 2(R(Z) + ⟨∇R(Z), H⟩ − R(Z + H))/‖H‖² over "
-        "displacements H. From long tokens, and from short ones, −R looks flatter than its bound 1/8.",
+        caption="One token of dimension one; what is needed is the largest of 2(R(Z) + ⟨∇R(Z), H⟩ − R(Z + H))/‖H‖² "
+        "over displacements H. From long tokens, and from short ones, −R looks flatter than its bound 1/8.",
     )
 
 
@@ -201,6 +201,6 @@ def layers_by_precision() -> Figure:
         edges=(("ε = 1/300", 1 / 300),),
         x_log=True,
         y_log=True,
-        caption=f"{n} tokens of a mixture of two subspaces, λ = {lam}. The explicit step is of the order of ε², and so is "
-        "what it takes off; the implicit layer's depends on the size of the tokens.",
+        caption=f"{n} tokens of a mixture of two subspaces, λ = {lam}. The explicit step is of the order of ε², and so "
+        "is what it takes off; the implicit layer's depends on the size of the tokens.",
     )

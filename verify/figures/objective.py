@@ -29,11 +29,13 @@ def reduction_by_scale() -> Figure:
         x_label="t, with ‖tZ‖² = t²n",
         y_label="ΔR(tZ|U) (nats)",
         curves=(
-            Curve("(d/2) log (1 + t²/ε²)/(1 + t²/Kε²), the bound", line, d / 2 * np.log((1 + line**2) / (1 + line**2 / K))),
+            Curve(
+                "(d/2) log (1 + t²/ε²)/(1 + t²/Kε²), the bound", line, d / 2 * np.log((1 + line**2) / (1 + line**2 / K))
+            ),
             Curve("(d/2) log K, at any scale", line[[0, -1]], (most, most)),
         ),
         points=tuple(points),
         x_log=True,
         caption=f"{n} tokens in dimension {d}, {K} orthogonal subspaces of dimension {p} in random position, ε = 1. "
-        "Tokens on the coordinate axes, as sparse as unit tokens can be, are optimal although they lie in none of them.",
+        "Tokens on the coordinate axes, as sparse as unit tokens can be, are optimal though they lie in none of them.",
     )

@@ -63,9 +63,9 @@ def gap_of_rank() -> Figure:
         points=tuple(points),
         edges=(("ε² = tr Σ", 1.0),),
         x_log=True,
-        caption=f"Flat spectra of rank r in dimension {d}. Towards small errors the gap is (r/2) log(d/r): zero at full "
-        "rank alone. At ε² = tr Σ, where no rate is needed, it lies between the two horizontal lines, and the flat "
-        "full spectrum has half a bit for each dimension.",
+        caption=f"Flat spectra of rank r in dimension {d}. Towards small errors the gap is (r/2) log(d/r): zero at "
+        "full rank alone. At ε² = tr Σ, where no rate is needed, it lies between the two horizontal lines, and the "
+        "flat full spectrum has half a bit for each dimension.",
     )
 
 
@@ -266,6 +266,6 @@ def official_measure_by_spread() -> Figure:
             Curve("(Kp/2) log(1 + 1/ε²), the most", ends, (most, most)),
         ),
         points=tuple(points),
-        caption=f"{n} unit tokens in each of {K} heads of dimension {p}, at angles ±φ. Both ends are attained; they are "
-        "drawn for ε = 0.1, that of the official code.",
+        caption=f"{n} unit tokens in each of {K} heads of dimension {p}, at angles ±φ. Both ends are attained; they "
+        "are drawn for ε = 0.1, that of the official code.",
     )
