@@ -162,8 +162,12 @@ def inline(figure: Figure, name: str) -> str:
 
     Ink, ground and font are those of the page. Every id begins with ``name``, which is unique in the page.
     """
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     with style(text="none"):
-        return embedded(saved(_drawn([figure], words=False), ".svg"), name, figure.title)
+        content = BytesIO()  # savefig would draw it twice
+        FigureCanvasSVG(_drawn([figure], words=False)).print_svg(content, metadata={"Date": None})
+        return embedded(content.getvalue(), name, figure.title)
 
 
 def embedded(svg: bytes, name: str, label: str) -> str:
@@ -200,7 +204,10 @@ def embedded(svg: bytes, name: str, label: str) -> str:
                     element.attrib[place] = _rounded(element.attrib[place], 1)
             if "d" in element.attrib:
                 element.attrib["d"] = _path(element.attrib["d"], 1)
-            group.append(element)
+            if element.tag == "path" and style.startswith("fill: none") and len(group):
+                group[0].attrib["d"] += element.attrib["d"]
+            else:
+                group.append(element)
     text = ElementTree.tostring(small, encoding="unicode")
     return text.replace(INK, "currentColor").replace(" />", "/>")
 
