@@ -77,6 +77,7 @@ def _falls_by(m: Instance, after: Any, amount: float) -> Outcome:
     hypotheses="orthogonal subspaces, any tokens, kappa beta from 0.01 to 10000",
     expect=HOLDS,
     twin="the gradient step of the same size",
+    proof=("proximal-step-descends",),
     uses=("compression.exact-step-descends", "implicit.step-is-the-least"),
     figure=figures.steps_of_every_size,
 )
@@ -98,6 +99,7 @@ def step_descends(case: Case) -> Outcome:
     hypotheses="as implicit.step-descends, scales from 0.1 to 100",
     expect=HOLDS,
     twin="twice as much, which a convex function would grant",
+    proof=("proximal-step-descends",),
     derivations=("implicit-euler-step-descends",),
     uses=("implicit.step-descends",),
     figure=figures.guarantees,
