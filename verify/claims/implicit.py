@@ -513,13 +513,18 @@ class _Longer(Layer):
     "to 10, 1 to 8 iterations, signed or non-negative tokens",
     expect=HOLDS,
     twin="a proximal gradient step of the length that it reaches at small eps, a thousand times that of layers.descent",
+    derivations=(
+        "implicit-descent-model-lies-above",
+        "implicit-descent-iteration-lowers-its-model",
+        "implicit-descent-iteration-from-signed-tokens",
+    ),
     uses=("implicit.expansion-seen-from-the-tokens", "implicit.semi-implicit-step-descends"),
     figure=figures.layers_by_precision,
 )
 def layer_lowers_loss(case: Case) -> Outcome:
     """True: L lies below a convex quadratic plus λ‖·‖₁ that touches it at Z, and every iteration lowers that by at
-    least its squared length over twice its step. Its proof rests on implicit.expansion-seen-from-the-tokens, on the
-    derivation compression-rate-below-its-tangent-in-the-gram-matrix, and on the proximal step of a convex function.
+    least its squared length over twice its step. All of that is derived but for how much −R is curved as seen from the
+    tokens, which is a hypothesis there: implicit.expansion-seen-from-the-tokens, proved on paper.
     """
     m = case.mixture(**SMALL)
     nonnegative = case.choice("tokens", ("signed", "nonnegative")) == "nonnegative"
