@@ -7,6 +7,7 @@ import pytest
 
 import srr
 from verify import sparse_autoencoder
+from verify.commands import experiment as command
 from verify.experiments import (
     NAMES,
     attention_only,
@@ -18,6 +19,7 @@ from verify.experiments import (
     room,
 )
 from verify.experiments.results import to_json
+from verify.terminal import page
 
 TINY = {
     "phase-diagram": {"eps": (0.5,), "rules": ("exact", "residual"), "n": 8, "d": 4, "K": 2, "p": 2, "draws": 2},
@@ -62,6 +64,20 @@ def test_runs_the_same_twice_and_says_all_it_promises(name, results):
     assert chosen.with_parameters(dict(chosen.full)) == chosen.parameters(**chosen.full)
     assert chosen.figure(rows).caption or name == "phase-diagram"
     assert chosen.verdict(rows).endswith(".")
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_the_table_fits_the_page_and_cuts_no_word(name, results, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    chosen, _, rows = results(name)
+    with page() as console:
+        command._print(console, chosen, rows)
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    assert {word for column in chosen.columns for word in column.split()} <= set(text.split())
+    for row in rows:
+        assert all(command._short(row[column]) in text for column in chosen.columns)
 
 
 OPPOSITE = {
