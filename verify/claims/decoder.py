@@ -111,6 +111,7 @@ def exact_round_trip(case: Case) -> Outcome:
     expect=HOLDS,
     twin="third order: eight times",
     instances=100,
+    figure=figures.round_trip_of_attention,
 )
 def attention_round_trip(case: Case) -> Outcome:
     """True: the error is h(M(Z + hM(Z)) − M(Z)), and M is smooth. The step of the layer is h = 1, where this says
@@ -140,6 +141,7 @@ def attention_round_trip(case: Case) -> Outcome:
     twin="a quarter",
     uses=("decoder.exact-round-trip",),
     instances=60,
+    figure=figures.round_trip_by_depth,
 )
 def depth_round_trip(case: Case) -> Outcome:
     """True: Euler's method is of first order, forwards and backwards. Twelve layers are twelve times as exact as one,
@@ -173,6 +175,7 @@ def depth_round_trip(case: Case) -> Outcome:
     uses=("compression.exact-step-descends", "decoder.exact-round-trip"),
     instances=150,
     witness={"kappa L_c": 1.5, "eps": 1.0},
+    figure=figures.least_stretch,
 )
 def exact_step_is_injective(case: Case) -> Outcome:
     """True, the gradient being L_c-Lipschitz; and false between 1/L_c and 2/L_c, where the step still descends. On a

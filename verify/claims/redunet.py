@@ -285,6 +285,7 @@ def expansion_is_a_regression_residual(case: Case) -> Outcome:
     proof=("redunet-expansion-is-positive", "redunet-expansion-is-at-most-alpha"),
     uses=("redunet.increment-is-the-gradient",),
     instances=100,
+    figure=figures.eigenvalues_of_the_operators,
 )
 def operators_are_bounded(case: Case) -> Outcome:
     """Inverses of I and a Gram matrix; C_k is E of the tokens times the roots of their memberships, at α_k. It reaches
@@ -339,9 +340,11 @@ def rotation_equivariance(case: Case) -> Outcome:
     hypotheses="tokens on the sphere, in any direction or near the axes; two classes; eps from 0.03 to 3",
     expect=HOLDS_UNDER,
     twin="descent",
+    proof=("ascent-on-the-sphere",),
     uses=("redunet.increment-is-the-gradient", "curvature.rate-reduction", "redunet.operators-are-bounded"),
     instances=150,
     witness={"seed": 0, "n, d": (2, 2), "tokens": "any", "eps": 1.0, "eta * alpha": 24.3},
+    figure=figures.step_on_the_sphere,
 )
 def labelled_ascent(case: Case) -> Outcome:
     """True: normalising takes the radial part out of the step, and what it costs is covered by η ≤ 2/(9α/8 + max −ρ_i)
@@ -364,8 +367,10 @@ def labelled_ascent(case: Case) -> Outcome:
     hypotheses="tokens on the sphere, in any direction or near the axes; two classes; the step or a share of it",
     expect=HOLDS,
     twin="a step thirty times as long",
+    proof=("ascent-on-the-sphere-at-the-tokens",),
     uses=("redunet.labelled-ascent",),
     instances=100,
+    figure=figures.step_on_the_sphere,
 )
 def labelled_ascent_at_the_tokens(case: Case) -> Outcome:
     """Where no gradient points inwards the sphere costs nothing: 16/(9α), as without it. Decided by enclosure."""
@@ -423,6 +428,7 @@ def step_limit_is_sharp(case: Case) -> Outcome:
     twin="the traces without the shares",
     uses=("redunet.increment-is-the-gradient",),
     instances=100,
+    figure=figures.gradients_point_outwards,
 )
 def radial_gradients_add_up(case: Case) -> Outcome:
     """M is the inverse of Σ γ_k M_k⁻¹, and the inverse is convex in the order of operators. So ΔR grows with the scale
@@ -624,6 +630,7 @@ def memberships_off_the_classes(case: Case) -> Outcome:
     twin="half of the compressions",
     uses=("redunet.radial-gradients-add-up",),
     instances=100,
+    figure=figures.gradients_point_outwards,
 )
 def uniform_memberships_contract(case: Case) -> Outcome:
     """The harmonic mean of the M_k is at most their mean. All tokens are moved by the one linear map I − ηA, least
@@ -660,6 +667,7 @@ def _clusters(case: Case, m: int, *, sigma: float, skew: bool = False) -> tuple[
     uses=("redunet.labelled-ascent", "redunet.uniform-memberships-contract"),
     instances=10,
     witness={"seed": 0, "lambda alpha_k": 1.0},
+    figure=figures.clusters_become_orthogonal,
 )
 def soft_ascent(case: Case) -> Outcome:
     """The memberships of separate clusters are those of the labels, up to e^{−λα_k}, once λα_k is above a few. Below,
