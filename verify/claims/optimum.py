@@ -99,6 +99,7 @@ def _ended(seed: int, kind: str, bases: str) -> tuple[dict[str, float], dict[str
     twin="the optimum for half of lambda",
     uses=("optimum.one-token-on-each-axis", "layers.descent-lowers-loss"),
     instances=3,
+    figure=figures.loss_at_the_end,
 )
 def layers_reach_it(case: Case) -> Outcome:
     """True on what was tried: the loss ends within 10⁻⁹ of the least, with d entries that are not zero, each alone in

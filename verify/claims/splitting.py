@@ -13,6 +13,7 @@ from verify.case import Case
 from verify.claims._instances import norm, rotation
 from verify.claims._steps import coarseness
 from verify.experiments import feature_splitting
+from verify.figures import splitting as figures
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.outcome import all_of, at_most, equal
 
@@ -58,6 +59,7 @@ def _tokens(case: Case, kind: str, n: int, p: int) -> tuple[Any, Any]:
     expect=HOLDS,
     twin="features twice as long",
     instances=60,
+    figure=figures.lasso_by_width,
 )
 def feature_of_its_own(case: Case) -> Outcome:
     """True: ‖Da‖ ≤ ‖a‖₁, so that the lasso is at least λ‖y‖ + ½‖x − y‖² at y = Da, which is least along x. It is equal
