@@ -31,7 +31,6 @@ def lasso_by_width() -> Figure:
             Points("the same, and the tokens' directions", [m + n for m in widths], [lasso(D) for D in narrow]),
         ),
         x_log=True,
-        y_log=True,
         caption=f"{n} normal tokens in {d} dimensions, codes of one sign, λ = {lam}. Wider dictionaries of random "
         "features come down towards the line and stay above it: one feature more still pays.",
     )
