@@ -1,5 +1,6 @@
 """How libraries and modes are told apart; a class stands in for the arrays of a library that is not installed."""
 
+import math
 import sys
 import tracemalloc
 from types import SimpleNamespace
@@ -109,6 +110,33 @@ def test_a_matrix_of_torch_that_has_no_cholesky_factor_gets_nan():
     assert torch.equal(found[0], 2 * torch.eye(2))
     assert torch.equal(found[3], torch.eye(2))
     assert bool(found[1:3].isnan().all())
+
+
+@pytest.fixture(params=["numpy", "torch", "jax"])
+def asarray(request):
+    return {"numpy": np.asarray, "torch": torch.tensor, "jax": jax.numpy.asarray}[request.param]
+
+
+def test_the_complementary_error_function_in_every_library(asarray):
+    points = np.array([[-1.5, 0.0], [0.5, 2.0]], np.float32)
+    found = _arrays.erfc(asarray(points))
+    assert type(found) is type(asarray(points))
+    np.testing.assert_allclose(found, np.vectorize(math.erfc)(points), rtol=1e-5)
+
+
+def test_cupy_takes_the_complementary_error_function_from_its_scipy(stand_in, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupyx.scipy.special", SimpleNamespace(erfc=lambda a: ("erfc", a)))
+    a = stand_in("cupy", "ndarray")
+    assert _arrays.erfc(a) == ("erfc", a)
+
+
+def test_factors_and_inverses_in_every_library(asarray):
+    definite, indefinite = np.array([[[4, 2], [2, 5]], [[1, 2], [2, 1]]], np.float32)
+    L = _arrays.cholesky(asarray(np.stack([definite, indefinite])))
+    np.testing.assert_allclose(L[0], [[2, 0], [1, 2]], rtol=1e-6)
+    assert np.isnan(np.asarray(L[1])).any()
+    inverse = _arrays.inverse_of_factored(asarray(definite), L[0])
+    np.testing.assert_allclose(inverse, [[5 / 16, -1 / 8], [-1 / 8, 1 / 4]], rtol=1e-6)
 
 
 def test_quiet_silences_every_floating_point_warning():
