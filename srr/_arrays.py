@@ -67,8 +67,6 @@ def namespace(**arrays: Array) -> Namespace:
 
 
 def _is_supported(a: object) -> bool:
-    if compat.is_torch_array(a):
-        return True
     if not compat.is_array_api_obj(a) or compat.is_dask_array(a) or compat.is_pydata_sparse_array(a):
         return False
     return not isinstance(a, np.generic | np.matrix | np.ma.MaskedArray)
@@ -283,14 +281,12 @@ def cholesky(M: Array) -> Array:
     if compat.is_torch_array(M):
         L, info = sys.modules["torch"].linalg.cholesky_ex(M)
         return xp.where((info > 0)[..., None, None], math.nan, L)
-    if compat.is_jax_array(M):
-        return xp.linalg.cholesky(M)
     flat = xp.reshape(M, (-1, *M.shape[-2:]))
     return xp.reshape(_cholesky_of_stack(flat), M.shape)
 
 
 def _cholesky_of_stack(M: Array) -> Array:
-    # One call for the whole stack; NumPy and CuPy raise when any matrix fails, so a failing stack is halved.
+    # One call for the whole stack. Where a matrix fails JAX gives NaN, and NumPy and CuPy raise: that stack is halved.
     xp = compat.array_namespace(M)
     try:
         with _raising(M):

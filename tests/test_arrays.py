@@ -119,7 +119,8 @@ def asarray(request):
 
 def test_the_complementary_error_function_in_every_library(asarray):
     points = np.array([[-1.5, 0.0], [0.5, 2.0]], np.float32)
-    found = _arrays.erfc(asarray(points))
+    erfc = jax.jit(_arrays.erfc) if asarray is jax.numpy.asarray else _arrays.erfc
+    found = erfc(asarray(points))
     assert type(found) is type(asarray(points))
     np.testing.assert_allclose(found, np.vectorize(math.erfc)(points), rtol=1e-5)
 

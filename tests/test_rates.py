@@ -633,6 +633,17 @@ def test_parts_are_gathered_where_most_tokens_have_no_weight_in_most():
         assert [tokens.shape for tokens, _ in gather(Z, Pi).groups] == shapes
 
 
+def test_empty_parts_change_the_way_and_not_the_result():
+    """Beside three of them most weights are zero, and tokens in one, two and three parts are gathered."""
+    Z = Tokens(n=5, d=3, rank=3).Z
+    Pi = np.array([[1, 0, 0], [0, 1, 0], [0.5, 0.5, 0], [0.25, 0.25, 0.5], [0, 0.75, 0.25]])
+    beside = np.concatenate([Pi, np.zeros((5, 3))], axis=1)
+    assert len(gather(Z[None], Pi[None]).groups) == 1 < len(gather(Z[None], beside[None]).groups)
+    found, expected = (rates.partition_coding_rate_and_gradient(Z, P, eps=0.5) for P in (beside, Pi))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-13)
+
+
 def test_one_large_part_does_not_make_the_others_large():
     n, d, K = 2000, 64, 100
     labels = np.concatenate([np.zeros(n // 2, dtype=int), np.arange(n // 2) % K])
