@@ -267,7 +267,7 @@ def erfc(a: Array) -> Array:
     if compat.is_cupy_array(a):
         return import_module("cupyx.scipy.special").erfc(a)
     xp = compat.array_namespace(a)
-    flat = xp.reshape(a, (-1,))
+    flat = xp.reshape(a, (math.prod(a.shape),))
     values = [math.erfc(float(flat[i])) for i in range(flat.shape[0])]
     return xp.reshape(xp.asarray(values, **like(a)), a.shape)
 

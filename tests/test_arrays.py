@@ -3,6 +3,7 @@
 import math
 import sys
 import tracemalloc
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -37,6 +38,10 @@ def test_lazy_and_sparse_arrays_are_refused(stand_in, module, name):
 def test_cupy_raises_where_a_factorisation_fails(stand_in, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupyx", SimpleNamespace(errstate=lambda **given: given))
     assert _arrays._raising(stand_in("cupy", "ndarray")) == {"linalg": "raise"}
+    told = []
+    monkeypatch.setattr(_arrays, "_raising", lambda M: (told.append(M), nullcontext())[1])
+    _arrays.cholesky(np.eye(2))
+    assert [M.shape for M in told] == [(1, 2, 2)]
 
 
 def test_blocks_are_for_the_cache_of_a_cpu(stand_in):
@@ -112,9 +117,11 @@ def test_a_matrix_of_torch_that_has_no_cholesky_factor_gets_nan():
     assert bool(found[1:3].isnan().all())
 
 
-@pytest.fixture(params=["numpy", "torch", "jax"])
+@pytest.fixture(params=["numpy", "strict", "torch", "jax"])
 def asarray(request):
-    return {"numpy": np.asarray, "torch": torch.tensor, "jax": jax.numpy.asarray}[request.param]
+    strict = pytest.importorskip("array_api_strict")
+    of_library = {"numpy": np.asarray, "strict": strict.asarray, "torch": torch.tensor, "jax": jax.numpy.asarray}
+    return of_library[request.param]
 
 
 def test_the_complementary_error_function_in_every_library(asarray):
@@ -134,9 +141,9 @@ def test_cupy_takes_the_complementary_error_function_from_its_scipy(stand_in, mo
 def test_factors_and_inverses_in_every_library(asarray):
     definite, indefinite = np.array([[[4, 2], [2, 5]], [[1, 2], [2, 1]]], np.float32)
     L = _arrays.cholesky(asarray(np.stack([definite, indefinite])))
-    np.testing.assert_allclose(L[0], [[2, 0], [1, 2]], rtol=1e-6)
-    assert np.isnan(np.asarray(L[1])).any()
-    inverse = _arrays.inverse_of_factored(asarray(definite), L[0])
+    np.testing.assert_allclose(L[0, ...], [[2, 0], [1, 2]], rtol=1e-6)
+    assert np.isnan(np.asarray(L[1, ...])).any()
+    inverse = _arrays.inverse_of_factored(asarray(definite), L[0, ...])
     np.testing.assert_allclose(inverse, [[5 / 16, -1 / 8], [-1 / 8, 1 / 4]], rtol=1e-6)
 
 
