@@ -319,7 +319,7 @@ def inverse_of_triangular(L: Array) -> Array:
     """L⁻¹ of lower triangular NumPy matrices ``(..., q, q)``."""
     # By halves, [[A, 0], [B, C]]⁻¹ = [[A⁻¹, 0], [−C⁻¹BA⁻¹, C⁻¹]]: matrix products for the whole stack, where LAPACK
     # would take one small matrix after the other.
-    q = L.shape[-1]
+    *_, q = L.shape
     if q <= DIRECTLY_INVERTED:
         return np.linalg.inv(L)
     h = q // 2

@@ -143,8 +143,24 @@ def test_factors_and_inverses_in_every_library(asarray):
     L = _arrays.cholesky(asarray(np.stack([definite, indefinite])))
     np.testing.assert_allclose(L[0, ...], [[2, 0], [1, 2]], rtol=1e-6)
     assert np.isnan(np.asarray(L[1, ...])).any()
-    inverse = _arrays.inverse_of_factored(asarray(definite), L[0, ...])
+    by_factor = asarray in (np.asarray, torch.tensor)  # which alone is read there
+    inverse = _arrays.inverse_of_factored(asarray(math.nan * definite if by_factor else definite), L[0, ...])
     np.testing.assert_allclose(inverse, [[5 / 16, -1 / 8], [-1 / 8, 1 / 4]], rtol=1e-6)
+
+
+def test_large_triangles_are_inverted_by_halves(monkeypatch):
+    sizes, inv = [], np.linalg.inv
+    monkeypatch.setattr(np.linalg, "inv", lambda L: (sizes.append(len(L)), inv(L))[1])
+    L = np.tril(np.random.default_rng(0).standard_normal((33, 33))) + 9 * np.eye(33)
+    np.testing.assert_allclose(_arrays.inverse_of_triangular(L) @ L, np.eye(33), atol=1e-14)
+    assert sizes == [16, 8, 9]
+
+
+def test_square_norms_in_every_library(asarray):
+    rows = asarray(np.array([[1, 2], [3, 5]], np.float32))
+    np.testing.assert_array_equal(_arrays.square_norm(rows), [5, 34])
+    if asarray is torch.tensor:
+        assert torch.func.vmap(_arrays.square_norm)(rows[:, None]).tolist() == [[5], [34]]
 
 
 def test_quiet_silences_every_floating_point_warning():
