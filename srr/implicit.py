@@ -108,7 +108,7 @@ def _ratio(xp: Namespace, sigma: Array, c: Array) -> Array:
     unit = 1 / (1 + c)
     with quiet():
         b, (g, rest, e) = (sigma * unit) ** 2, _coefficients(xp, sigma, c)
-        low, high, last = xp.ones_like(sigma), xp.ones_like(sigma), xp.zeros_like(sigma)
+        low = high = xp.ones_like(sigma)
         for _ in range(LAGUERRE):
             part = low * unit
             value, slope = 1 - low + b * low * low * (1 - part), 1 - b * low * (2 - 3 * part)
@@ -116,9 +116,6 @@ def _ratio(xp: Namespace, sigma: Array, c: Array) -> Array:
             low = xp.minimum(xp.maximum(low, xp.ones_like(low)), (1 + c) / 3)
             value, slope = _value(high, g, rest, e), _slope(high, g, rest)
             high = xp.clip(_laguerre(xp, high, -value, -slope, -2 * g * (3 * high - 1), 0.0), min=1 / 3)
-            if is_concrete(sigma) and bool(xp.all(low + high == last)):
-                break
-            last = low + high
         low = low * unit
         excess = _log_factor(xp, sigma * low) - _log_factor(xp, sigma * high)
         excess = excess + sigma / c * sigma / 2 * (high - low) * (2 - low - high)

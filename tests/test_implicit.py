@@ -71,6 +71,10 @@ def minimiser(s, beta, kappa):
 @example(0.0, 0.0, 0.0)
 @example(-140, -94, 52)  # where σ² underflows, and t is s
 @example(-140, -94, 100)  # where it does, and t is s/(κβ)
+@example(-140, -94, 94.4)  # where it does, and t is s/(1 + κβ), below s/3
+@example(-10, 0, 3)  # where σ² is far below 1
+@example(150, 0, 298)  # the logarithm of a large t outweighs its distance
+@example(156, 0, 307)  # and where (σt)² overflows it does not
 @example(150, 150, 150)
 @example(150, 150, -150)
 @example(-150, -150, 150)
