@@ -90,6 +90,11 @@ def test_a_block_holds_as_many_bytes_as_it_may(dtype, monkeypatch):
         assert sizes == expected
 
 
+def test_an_empty_batch_keeps_its_dtype():
+    (found,) = _arrays.map_blocks(lambda a: (a,), np.zeros((0, 3, 2), np.float32))
+    assert (found.shape, found.dtype) == ((0, 3, 2), np.float32)
+
+
 def test_values_of_a_tensor_without_storage_cannot_be_read():
     assert not _arrays.is_concrete(torch.zeros(1, device="meta"))
     assert _arrays.is_concrete(torch.zeros(1))
@@ -126,8 +131,8 @@ def asarray(request):
 
 def test_the_complementary_error_function_in_every_library(asarray):
     points = np.array([[-1.5, 0.0], [0.5, 2.0]], np.float32)
-    erfc = jax.jit(_arrays.erfc) if asarray is jax.numpy.asarray else _arrays.erfc
-    found = erfc(asarray(points))
+    transform = {jax.numpy.asarray: jax.jit, torch.tensor: torch.func.vmap}.get(asarray, lambda f: f)
+    found = transform(_arrays.erfc)(asarray(points))
     assert type(found) is type(asarray(points))
     np.testing.assert_allclose(found, np.vectorize(math.erfc)(points), rtol=1e-5)
 

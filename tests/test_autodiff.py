@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import srr
 from srr import rates
+from srr._autodiff import tracks
 
 torch = pytest.importorskip("torch")
 jax = pytest.importorskip("jax")
@@ -180,6 +181,27 @@ def test_value_and_gradient_together_is_differentiable_too(rate):
         lambda Z: rate.value_and_gradient(Z, **given, eps=t.eps)[1], Z.detach()
     ).reshape(12, 12)
     np.testing.assert_allclose(hessian, hessian.T, rtol=1e-10, atol=1e-11)
+
+
+def test_derivatives_are_tracked_just_where_one_may_be_asked_for():
+    x, y, seen = torch.zeros(2), torch.zeros(2, requires_grad=True), []
+    assert [tracks(x, None), tracks(x, y), tracks(jnp.zeros(2))] == [False, True, False]
+    with torch.no_grad():
+        assert not tracks(y)
+    torch.func.grad(lambda x: (seen.append(tracks(None, x)), x.sum())[1])(x)
+    jax.grad(lambda x: (seen.append(tracks(None, x)), x)[1])(1.0)
+    assert seen == [True, True]
+
+
+def test_value_and_gradient_together_are_differentiable_in_the_memberships_alone():
+    """Also where some are zero, and a square root of them has no derivative."""
+    t = Tokens(n=4, d=3, rank=3)
+    Z, Pi = torch.tensor(t.Z), torch.tensor(t.memberships(2, "hard"), requires_grad=True)
+    (alone,) = torch.autograd.grad(rates.partition_coding_rate(Z, Pi, eps=0.6), Pi)
+    value, gradient = rates.partition_coding_rate_and_gradient(Z, Pi, eps=0.6)
+    (beside,) = torch.autograd.grad(value, Pi, retain_graph=True)
+    np.testing.assert_allclose(beside, alone, rtol=1e-12)
+    assert torch.autograd.grad(gradient.sum(), Pi)[0].isfinite().all()
 
 
 # --- derivatives in the other arguments -------------------------------------------------------------------------
