@@ -262,23 +262,22 @@ def inverse_factor(xp: Namespace, X: Array) -> Array:
 
 def _removed(xp: Namespace, Y: Array, beta: float, c: Array) -> Array:
     # Y − Y⁺ of heads (b, K, n, p).
-    if Y.shape[-2] < Y.shape[-1]:
+    *_, n, p = Y.shape
+    if n < p:
         return xp.matrix_transpose(_removed(xp, xp.matrix_transpose(Y), beta, c))
     root, V, sigma = math.sqrt(beta), *_singular(xp, detached(Y), math.sqrt(beta))
     r = _ratio(xp, sigma, detached(c))[..., None, :]
-    V_T = xp.matrix_transpose(V)
+    X, V_T = xp.matmul(Y, V), xp.matrix_transpose(V)
     if not tracks(Y, c):
-        return xp.matmul(xp.matmul(Y, V) * (1 - r), V_T)
+        return xp.matmul(X * (1 - r), V_T)
     # Y⁺ = Y r(G), G = βYᵀY. V is a constant here: its derivative is in the divided differences of r, which
     # G r³ − G r² + (1 + c) r = I gives without cancellation.
     lam, r_T, c_0 = sigma[..., None, :] ** 2, xp.matrix_transpose(r), detached(c)
     divided = r_T**2 * (1 - r_T) / (lam * (r * r + r * r_T + r_T * r_T - r - r_T) + 1 + c_0)
-    X = root * xp.matmul(Y, V)
-    gram = xp.matmul(xp.matrix_transpose(X), X)
-    turn = divided * (gram - detached(gram)) - (c - c_0) * xp.eye(Y.shape[-1], **like(Y)) * (
-        r / (lam * (3 * r - 2) * r + 1 + c_0)
-    )
-    return xp.matmul(xp.matmul(Y, V) * (1 - r) - xp.matmul(xp.matmul(Y, V), turn), V_T)
+    gram = xp.matmul(xp.matrix_transpose(root * X), root * X)
+    by_c = r / (lam * (3 * r - 2) * r + 1 + c_0)  # −∂r/∂c
+    turned = xp.matmul(X, divided * (gram - detached(gram)))
+    return xp.matmul(X * (1 - r + (c - c_0) * by_c) - turned, V_T)
 
 
 def _singular(xp: Namespace, Y: Array, root: float) -> tuple[Array, Array]:
