@@ -165,8 +165,8 @@ def _triangle(A: Array) -> Array:
     xp = array_namespace(A)
     n, d = A.shape
     if n < d:
-        A = xp.concat([A, xp.zeros((d - n, d), **_arrays.like(A))])
-    return xp.linalg.qr(A, mode="reduced")[1]
+        A = xp.concat([A, xp.zeros((d, d), **_arrays.like(A))])
+    return xp.linalg.qr(A)[1]
 
 
 def merge(first: Moments, second: Moments) -> Moments:

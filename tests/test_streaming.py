@@ -1,5 +1,6 @@
 """Rates from streamed second moments: those of the tokens in memory, whatever the blocks."""
 
+import re
 import tracemalloc
 import warnings
 from itertools import pairwise
@@ -162,6 +163,12 @@ def test_memory_mapped_files_and_lazy_arrays(tmp_path):
         np.testing.assert_allclose(moments(blocks(source, 20)).gram, Z.T @ Z, atol=1e-13)
 
 
+def test_a_block_is_of_8192_tokens_and_its_squares_tell_whether_it_is_finite(monkeypatch):
+    assert [len(block) for block in blocks(np.zeros((8193, 1)))] == [8192, 1]
+    monkeypatch.setattr(streaming, "require_finite", None)  # not asked
+    assert moments([tokens()]).n == n
+
+
 def test_memory_does_not_grow_with_the_tokens():
     rng, rows, width = np.random.default_rng(0), 512, 64
     block = rng.standard_normal((rows, width))
@@ -185,45 +192,125 @@ def test_memory_does_not_grow_with_the_tokens():
 GOOD = moments([tokens()])
 
 
+NOT_FINITE = np.full((2, d), np.nan)
+EMPTY = "with no empty axis, got"
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
         (lambda: moments(3), TypeError, "Z must be an iterable of blocks, got int"),
         (lambda: moments([]), ValueError, "Z must have at least one token, got none"),
-        (lambda: moments([tokens()], method="svd"), ValueError, "method must be"),
-        (lambda: moments([tokens(), [1.0]]), TypeError, r"Z\[1\] must be"),
-        (lambda: moments([tokens()[0]]), ValueError, r"Z\[0\] must have shape"),
-        (lambda: moments([tokens(), tokens(d=4)]), ValueError, r"Z\[1\] must have shape \(n, 6\)"),
-        (lambda: streaming.rate_reduction(GOOD, parts=[moments([tokens()[:9]])], eps=0.5), ValueError, "the 9 tokens"),
-        (lambda: second_moments(np.array([[1.0, 2.0], [2.0, 1.0]]), 4), ValueError, "S must be positive semidefinite"),
-        (lambda: moments([tokens(), np.full((2, d), np.nan)]), ValueError, r"Z\[1\] must be finite"),
-        (lambda: moments([tokens(), tokens().astype(np.float32)]), TypeError, "dtype"),
-        (lambda: blocks(np.ones(3)), ValueError, r"Z must have shape \(n, d\)"),
-        (lambda: blocks(np.ones((3, 2)), 0), ValueError, "rows must be"),
+        (lambda: moments([tokens()], method="svd"), ValueError, "method must be one of 'gram', 'qr', got 'svd'"),
+        (
+            lambda: moments([tokens(), [1.0]]),
+            TypeError,
+            "Z[1] must be an array of NumPy, CuPy, torch or JAX, got list",
+        ),
+        (lambda: moments([tokens()[0]]), ValueError, f"Z[0] must have shape (n, d) {EMPTY} (6,)"),
+        (lambda: moments([np.ones((2, 0))]), ValueError, f"Z[0] must have shape (n, d) {EMPTY} (2, 0)"),
+        (lambda: moments([tokens()[:0], tokens()[0]]), ValueError, f"Z[1] must have shape (n, d) {EMPTY} (6,)"),
+        (lambda: moments([tokens(), tokens(d=4)]), ValueError, f"Z[1] must have shape (n, 6) {EMPTY} (23, 4)"),
+        (lambda: moments([tokens(), NOT_FINITE]), ValueError, "Z[1] must be finite, got nan at index (0, 0)"),
+        (
+            lambda: moments([tokens(), NOT_FINITE], method="qr"),
+            ValueError,
+            "Z[1] must be finite, got nan at index (0, 0)",
+        ),
+        (
+            lambda: moments([tokens(), tokens().astype(np.float32)]),
+            TypeError,
+            "Z[1] and Z[0] must have one dtype, got float32 and float64",
+        ),
+        (lambda: blocks(np.ones(3)), ValueError, "Z must have shape (n, d), got (3,)"),
+        (lambda: blocks(3), ValueError, "Z must have shape (n, d), got int"),
+        (lambda: blocks(np.ones((3, 2)), 0), ValueError, "rows must be >= 1, got 0"),
+        (lambda: merge(3, GOOD), TypeError, "first must be Moments, got int"),
         (lambda: merge(GOOD, 3), TypeError, "second must be Moments, got int"),
-        (lambda: merge(GOOD, moments([tokens()], method="qr")), ValueError, "second must have method 'gram'"),
-        (lambda: second_moments(np.ones((2, 3)), 4), ValueError, "S must be square"),
-        (lambda: second_moments(np.array([[1.0, 2.0], [0.0, 1.0]]), 4), ValueError, "S must be symmetric"),
-        (lambda: second_moments(-np.eye(2), 4), ValueError, "S must have no negative diagonal"),
-        (lambda: second_moments(np.eye(2), 0), ValueError, "n must be"),
+        (
+            lambda: merge(GOOD, moments([tokens()], method="qr")),
+            ValueError,
+            "second must have method 'gram' as the first, got 'qr'",
+        ),
+        (
+            lambda: merge(GOOD, moments([tokens(d=4)])),
+            ValueError,
+            f"second must have shape (6, 6) {EMPTY} (4, 4)",
+        ),
+        (
+            lambda: merge(GOOD, moments([tokens().astype(np.float32)])),
+            TypeError,
+            "second and first must have one dtype, got float32 and float64",
+        ),
+        (lambda: second_moments(3, 1), TypeError, "S must be an array of NumPy, CuPy, torch or JAX, got int"),
+        (lambda: second_moments(np.ones(2), 1), ValueError, f"S must have shape (d, d) {EMPTY} (2,)"),
+        (lambda: second_moments(NOT_FINITE, 1), ValueError, "S must be finite, got nan at index (0, 0)"),
+        (lambda: second_moments(np.ones((2, 3)), 4), ValueError, "S must be square, got shape (2, 3)"),
+        (
+            lambda: second_moments(np.array([[1.0, 2.0], [0.0, 1.0]]), 4),
+            ValueError,
+            "S must be symmetric, got entries 2 apart from their transposes",
+        ),
+        (lambda: second_moments(-np.eye(2), 4), ValueError, "S must have no negative diagonal, got -1"),
+        (
+            lambda: second_moments(np.array([[1.0, 2.0], [2.0, 1.0]]), 4),
+            ValueError,
+            "S must be positive semidefinite, got an eigenvalue -1",
+        ),
+        (lambda: second_moments(np.eye(2), 0), ValueError, "n must be >= 1, got 0"),
         (lambda: streaming.coding_rate(tokens(), eps=0.5), TypeError, "Z must be Moments, got ndarray"),
-        (lambda: streaming.coding_rate(GOOD, eps=0), ValueError, "eps must be"),
-        (lambda: streaming.coding_rate(GOOD, eps=0.5, report=1), TypeError, "report must be"),
-        (lambda: streaming.subspace_coding_rate(GOOD, BASES[:, :4], eps=0.5), ValueError, "U must have shape"),
-        (lambda: streaming.subspace_coding_rate(GOOD, BASES.astype(np.float32), eps=0.5), TypeError, "dtype"),
-        (lambda: streaming.partition_coding_rate([], eps=0.5), ValueError, "parts must be a sequence of at least one"),
-        (lambda: streaming.partition_coding_rate([GOOD, 1], eps=0.5), TypeError, r"parts\[1\] must be Moments"),
-        (lambda: streaming.rate_reduction(GOOD, eps=0.5), ValueError, "exactly one of U and parts must be given"),
+        (lambda: streaming.coding_rate(GOOD, eps=0), ValueError, "eps must be > 0, got 0"),
+        (lambda: streaming.coding_rate(GOOD, eps=0.5, report=1), TypeError, "report must be True or False, got 1"),
+        (lambda: streaming.subspace_coding_rate(3, BASES, eps=0.5), TypeError, "Z must be Moments, got int"),
+        (
+            lambda: streaming.subspace_coding_rate(GOOD, BASES[:, :4], eps=0.5),
+            ValueError,
+            f"U must have shape (K, 6, p) {EMPTY} (3, 4, 2)",
+        ),
+        (
+            lambda: streaming.subspace_coding_rate(GOOD, BASES.astype(np.float32), eps=0.5),
+            TypeError,
+            "U and Z must have one dtype, got float32 and float64",
+        ),
+        (
+            lambda: streaming.partition_coding_rate([], eps=0.5),
+            ValueError,
+            "parts must be a sequence of at least one Moments, got []",
+        ),
+        (
+            lambda: streaming.partition_coding_rate(3, eps=0.5),
+            ValueError,
+            "parts must be a sequence of at least one Moments, got 3",
+        ),
+        (lambda: streaming.partition_coding_rate([1], eps=0.5), TypeError, "parts[0] must be Moments, got int"),
+        (lambda: streaming.partition_coding_rate([GOOD, 1], eps=0.5), TypeError, "parts[1] must be Moments, got int"),
+        (
+            lambda: streaming.rate_reduction(GOOD, parts=[moments([tokens()[:9]])], eps=0.5),
+            ValueError,
+            "Z must be the 9 tokens of dimension 6 of its parts, got 23 of dimension 6",
+        ),
+        (
+            lambda: streaming.rate_reduction(GOOD, parts=[moments([tokens(d=4)])], eps=0.5),
+            ValueError,
+            "Z must be the 23 tokens of dimension 4 of its parts, got 23 of dimension 6",
+        ),
+        (lambda: streaming.rate_reduction(3, parts=[GOOD], eps=0.5), TypeError, "Z must be Moments, got int"),
+        (lambda: streaming.rate_reduction(3, U=BASES, eps=0.5), TypeError, "Z must be Moments, got int"),
+        (
+            lambda: streaming.rate_reduction(GOOD, eps=0.5),
+            ValueError,
+            "exactly one of U and parts must be given, got neither",
+        ),
         (
             lambda: streaming.rate_reduction(GOOD, U=BASES, parts=[GOOD], eps=0.5),
             ValueError,
-            "exactly one of U and parts",
+            "exactly one of U and parts must be given, got both",
         ),
-        (lambda: streaming.gradient_factor(None, eps=0.5), TypeError, "Z must be Moments"),
+        (lambda: streaming.gradient_factor(None, eps=0.5), TypeError, "Z must be Moments, got NoneType"),
     ],
 )
 def test_bad_input_is_named(call, error, message):
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
         call()
 
 
