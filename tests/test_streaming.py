@@ -124,6 +124,47 @@ def test_blocks_are_summed_pairwise():
     assert abs(float(one_by_one) - exact) > 100 * 2**-24 * exact
 
 
+def test_the_bound_of_streamed_moments_is_the_one_derived(monkeypatch):
+    """Every eigenvalue may be anywhere from λ − δ, or zero, to λ + δ."""
+    u, spectrum = 1e-6, np.array([4.0, 1.0, 1e-9])
+    monkeypatch.setattr(streaming._arrays, "unit_roundoff", lambda a: u)
+    found = streaming.coding_rate(streaming.Moments(10, "gram", np.diag(spectrum), 13), eps=0.5, report=True)
+    c, delta = 3 / (10 * 0.5**2), 4 * np.sqrt(13 + 3) * u * 4.0
+    value = np.sum(np.log1p(c * spectrum)) / 2
+    moved = np.sum(np.log((1 + c * (spectrum + delta)) / (1 + c * np.maximum(spectrum - delta, 0)))) / 2
+    assert found.value == pytest.approx(value, rel=1e-14)
+    assert found.error_bound == pytest.approx(moved / value + (4 + np.sqrt(3)) * u, rel=1e-9)
+    T = np.diag(spectrum)
+    triangular = streaming.coding_rate(streaming.Moments(10, "qr", T, 13), eps=0.5, report=True)
+    of_matrix = streaming._logdet.half_logdet(T, np.sqrt(c), method="svd")
+    assert (triangular.value, triangular.error_bound) == pytest.approx((of_matrix.value, of_matrix.error_bound))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_moments_of_all_tokens_come_before_the_sum_of_the_parts(method, monkeypatch):
+    told = []
+    monkeypatch.setattr(streaming._logdet, "warn_where_imprecise", lambda *given: told.append(given))
+    other, parts = moments([2 * tokens()], method=method), [moments([tokens()], method=method)]
+    whole = streaming.coding_rate(other, eps=0.5, report=True)
+    inner = streaming.partition_coding_rate(parts, eps=0.5, report=True)
+    assert streaming.rate_reduction(other, parts=parts, eps=0.5) == pytest.approx(whole.value - inner.value, rel=1e-14)
+    ((value, error),) = told
+    assert value == whole.value
+    assert error == pytest.approx(whole.error_bound * whole.value + inner.error_bound * inner.value, rel=1e-14)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_gradients_where_tokens_do_not_span(method):
+    Z = tokens(4)
+    got = moments([Z], method=method)
+    np.testing.assert_allclose(
+        Z @ streaming.gradient_factor(got, eps=0.5), srr.coding_rate_and_gradient(Z, eps=0.5)[1], atol=1e-13
+    )
+    G = streaming.gradient_factor(got, eps=0.5)
+    c = d / (4 * 0.5**2)
+    np.testing.assert_allclose(G @ (np.eye(d) + c * Z.T @ Z), c * np.eye(d), atol=1e-12)
+
+
 # --- where moments come from ---
 
 
@@ -140,6 +181,23 @@ def test_moments_that_somebody_else_has_summed():
     Z = tokens()
     got = second_moments(Z.T @ Z, n)
     np.testing.assert_allclose(streaming.coding_rate(got, eps=0.5), srr.coding_rate(Z, eps=0.5), rtol=1e-14)
+
+
+def test_rounding_that_summed_moments_may_have():
+    u = 2.0**-53
+    assert second_moments(np.diag([1.0, 0.0]), 3).gram.tolist() == [[1, 0], [0, 0]]
+    limit = 16 * 2 * u * 4
+    assert second_moments(np.array([[4.0, limit], [0.0, 4.0]]), 3).gram[0, 1] == limit / 2
+    with pytest.raises(ValueError, match="S must be symmetric"):
+        second_moments(np.array([[4.0, 1.03 * limit], [0.0, 4.0]]), 3)
+    limit = 16 * 2 * (2 + 2.0**10) * u * 4
+
+    def negative(least):
+        return second_moments(np.array([[4.0, 4.0 + least], [4.0 + least, 4.0]]), 2**20)
+
+    assert negative(0.99 * limit).n == 2**20
+    with pytest.raises(ValueError, match="S must be positive semidefinite"):
+        negative(1.03 * limit)
 
 
 class Lazy:
