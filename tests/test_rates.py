@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+import backends
 import families
 import numpy as np
 import oracle
@@ -642,6 +643,12 @@ def test_empty_parts_change_the_way_and_not_the_result():
     found, expected = (rates.partition_coding_rate_and_gradient(Z, P, eps=0.5) for P in (beside, Pi))
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-13)
+
+
+def test_parts_are_gathered_on_the_device_of_their_tokens():
+    backend = next(b for b in backends.CPU if b.name == "strict-device1")
+    Z, Pi = backend.array(Tokens(n=4, d=3, rank=3).Z), backend.array(np.eye(3)[[0, 1, 2, 2]])
+    assert rates.partition_coding_rate_and_gradient(Z, Pi, eps=0.5)[1].device == backend.device()
 
 
 def test_one_large_part_does_not_make_the_others_large():
