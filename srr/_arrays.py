@@ -67,8 +67,6 @@ def namespace(**arrays: Array) -> Namespace:
 
 
 def _is_supported(a: object) -> bool:
-    if compat.is_torch_array(a):
-        return True
     if not compat.is_array_api_obj(a) or compat.is_dask_array(a) or compat.is_pydata_sparse_array(a):
         return False
     return not isinstance(a, np.generic | np.matrix | np.ma.MaskedArray)
@@ -269,7 +267,7 @@ def erfc(a: Array) -> Array:
     if compat.is_cupy_array(a):
         return import_module("cupyx.scipy.special").erfc(a)
     xp = compat.array_namespace(a)
-    flat = xp.reshape(a, (-1,))
+    flat = xp.reshape(a, (math.prod(a.shape),))
     values = [math.erfc(float(flat[i])) for i in range(flat.shape[0])]
     return xp.reshape(xp.asarray(values, **like(a)), a.shape)
 
@@ -283,14 +281,12 @@ def cholesky(M: Array) -> Array:
     if compat.is_torch_array(M):
         L, info = sys.modules["torch"].linalg.cholesky_ex(M)
         return xp.where((info > 0)[..., None, None], math.nan, L)
-    if compat.is_jax_array(M):
-        return xp.linalg.cholesky(M)
     flat = xp.reshape(M, (-1, *M.shape[-2:]))
     return xp.reshape(_cholesky_of_stack(flat), M.shape)
 
 
 def _cholesky_of_stack(M: Array) -> Array:
-    # One call for the whole stack; NumPy and CuPy raise when any matrix fails, so a failing stack is halved.
+    # One call for the whole stack. Where a matrix fails JAX gives NaN, and NumPy and CuPy raise: that stack is halved.
     xp = compat.array_namespace(M)
     try:
         with _raising(M):
@@ -323,7 +319,7 @@ def inverse_of_triangular(L: Array) -> Array:
     """L⁻¹ of lower triangular NumPy matrices ``(..., q, q)``."""
     # By halves, [[A, 0], [B, C]]⁻¹ = [[A⁻¹, 0], [−C⁻¹BA⁻¹, C⁻¹]]: matrix products for the whole stack, where LAPACK
     # would take one small matrix after the other.
-    q = L.shape[-1]
+    *_, q = L.shape
     if q <= DIRECTLY_INVERTED:
         return np.linalg.inv(L)
     h = q // 2

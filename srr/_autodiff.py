@@ -19,24 +19,20 @@ from srr._arrays import Array
 
 def half_logdet(A: Array, w: Array | None, root: float, method: str) -> tuple[Array, Array]:
     """F over a stack A ``(..., n, q)`` with weights w ``(..., n)`` or None, and a bound on its error, a constant."""
-    if _torch_tracks(A, w):
-        value, error = _torch_functions()[0](A, w, root, method)
-    elif _jax_traces(A, w):
-        value, error = _jax_functions()[0](A, w, root, method)
-    else:
-        value, error = _value(A, w, root, method)
+    value, error = _functions(A, w)[0](A, w, root, method)
     return value, error
 
 
 def half_logdet_and_gradient(A: Array, w: Array | None, root: float, method: str) -> tuple[Array, Array, Array]:
     """F, the bound, and ∂F/∂A, from one factorisation; F and ∂F/∂A are differentiable in both arguments."""
-    if _torch_tracks(A, w):
-        value, error, gradient = _torch_functions()[1](A, w, root, method)
-    elif _jax_traces(A, w):
-        value, error, gradient = _jax_functions()[1](A, w, root, method)
-    else:
-        value, error, gradient = _value_and_gradient(A, w, root, method)
+    value, error, gradient = _functions(A, w)[1](A, w, root, method)
     return value, error, gradient
+
+
+def _functions(*arrays: Array | None) -> tuple[Any, Any]:
+    if _torch_tracks(*arrays):
+        return _torch_functions()
+    return _jax_functions() if _jax_traces(*arrays) else (_value, _value_and_gradient)
 
 
 def tracks(*arrays: Array | None) -> bool:

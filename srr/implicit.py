@@ -108,7 +108,7 @@ def _ratio(xp: Namespace, sigma: Array, c: Array) -> Array:
     unit = 1 / (1 + c)
     with quiet():
         b, (g, rest, e) = (sigma * unit) ** 2, _coefficients(xp, sigma, c)
-        low, high, last = xp.ones_like(sigma), xp.ones_like(sigma), xp.zeros_like(sigma)
+        low = high = xp.ones_like(sigma)
         for _ in range(LAGUERRE):
             part = low * unit
             value, slope = 1 - low + b * low * low * (1 - part), 1 - b * low * (2 - 3 * part)
@@ -116,9 +116,6 @@ def _ratio(xp: Namespace, sigma: Array, c: Array) -> Array:
             low = xp.minimum(xp.maximum(low, xp.ones_like(low)), (1 + c) / 3)
             value, slope = _value(high, g, rest, e), _slope(high, g, rest)
             high = xp.clip(_laguerre(xp, high, -value, -slope, -2 * g * (3 * high - 1), 0.0), min=1 / 3)
-            if is_concrete(sigma) and bool(xp.all(low + high == last)):
-                break
-            last = low + high
         low = low * unit
         excess = _log_factor(xp, sigma * low) - _log_factor(xp, sigma * high)
         excess = excess + sigma / c * sigma / 2 * (high - low) * (2 - low - high)
@@ -265,23 +262,22 @@ def inverse_factor(xp: Namespace, X: Array) -> Array:
 
 def _removed(xp: Namespace, Y: Array, beta: float, c: Array) -> Array:
     # Y − Y⁺ of heads (b, K, n, p).
-    if Y.shape[-2] < Y.shape[-1]:
+    *_, n, p = Y.shape
+    if n < p:
         return xp.matrix_transpose(_removed(xp, xp.matrix_transpose(Y), beta, c))
     root, V, sigma = math.sqrt(beta), *_singular(xp, detached(Y), math.sqrt(beta))
     r = _ratio(xp, sigma, detached(c))[..., None, :]
-    V_T = xp.matrix_transpose(V)
+    X, V_T = xp.matmul(Y, V), xp.matrix_transpose(V)
     if not tracks(Y, c):
-        return xp.matmul(xp.matmul(Y, V) * (1 - r), V_T)
+        return xp.matmul(X * (1 - r), V_T)
     # Y⁺ = Y r(G), G = βYᵀY. V is a constant here: its derivative is in the divided differences of r, which
     # G r³ − G r² + (1 + c) r = I gives without cancellation.
     lam, r_T, c_0 = sigma[..., None, :] ** 2, xp.matrix_transpose(r), detached(c)
     divided = r_T**2 * (1 - r_T) / (lam * (r * r + r * r_T + r_T * r_T - r - r_T) + 1 + c_0)
-    X = root * xp.matmul(Y, V)
-    gram = xp.matmul(xp.matrix_transpose(X), X)
-    turn = divided * (gram - detached(gram)) - (c - c_0) * xp.eye(Y.shape[-1], **like(Y)) * (
-        r / (lam * (3 * r - 2) * r + 1 + c_0)
-    )
-    return xp.matmul(xp.matmul(Y, V) * (1 - r) - xp.matmul(xp.matmul(Y, V), turn), V_T)
+    gram = xp.matmul(xp.matrix_transpose(root * X), root * X)
+    by_c = r / (lam * (3 * r - 2) * r + 1 + c_0)  # −∂r/∂c
+    turned = xp.matmul(X, divided * (gram - detached(gram)))
+    return xp.matmul(X * (1 - r + (c - c_0) * by_c) - turned, V_T)
 
 
 def _singular(xp: Namespace, Y: Array, root: float) -> tuple[Array, Array]:

@@ -165,10 +165,8 @@ def pairwise_steepest_descent(Z: Array, *, eps: float, overhead: bool = True) ->
     for a in range(n - 1):
         saved[a, a + 1 :] = savings(a, groups[a + 1 :])
     found = [float(np.sum(length))]
-    while len(groups) > 1:
+    while np.max(saved) > 0:
         a, b = (int(i) for i in np.unravel_index(np.argmax(saved), saved.shape))
-        if not saved[a, b] > 0:
-            break
         roots[a] = xp.linalg.qr(xp.concat([roots[a], roots[b]]))[1]
         size[a], length[a] = size[a] + size[b], length[a] + length[b] - saved[a, b]
         members[a] += members[b]

@@ -169,8 +169,8 @@ def _triangle(A: Array) -> Array:
     xp = array_namespace(A)
     n, d = A.shape
     if n < d:
-        A = xp.concat([A, xp.zeros((d - n, d), **_arrays.like(A))])
-    return xp.linalg.qr(A, mode="reduced")[1]
+        A = xp.concat([A, xp.zeros((d, d), **_arrays.like(A))])
+    return xp.linalg.qr(A)[1]
 
 
 def merge(first: Moments, second: Moments) -> Moments:
@@ -211,16 +211,17 @@ def second_moments(S: Array, n: int) -> Moments:
     xp = namespace(S=S)
     require_shape(S, ("d", "d"), "S")
     require_finite(S, "S")
-    if S.shape[0] != S.shape[1]:
+    d, width = S.shape
+    if d != width:
         raise ValueError(f"S must be square, got shape {tuple(S.shape)}")
     off, size = xp.max(xp.abs(S - S.T)), xp.max(xp.abs(S))
-    if float(off) > 16 * S.shape[0] * _arrays.unit_roundoff(S) * float(size):
+    if float(off) > 16 * d * _arrays.unit_roundoff(S) * float(size):
         raise ValueError(f"S must be symmetric, got entries {float(off):.2g} apart from their transposes")
     if float(xp.min(xp.linalg.diagonal(S))) < 0:
         raise ValueError(f"S must have no negative diagonal, got {float(xp.min(xp.linalg.diagonal(S))):.2g}")
     whole = Moments(count(n, "n"), "gram", (S + S.T) / 2, n)
     least = float(xp.min(xp.linalg.eigvalsh(whole.matrix)))
-    if least < -16 * (S.shape[0] + math.sqrt(whole.n)) * _arrays.unit_roundoff(S) * float(size) * S.shape[0]:
+    if least < -16 * d * (d + math.sqrt(whole.n)) * _arrays.unit_roundoff(S) * float(size):
         raise ValueError(f"S must be positive semidefinite, got an eigenvalue {least:.2g}")
     return whole
 
@@ -356,15 +357,14 @@ def _half_logdet(Z: Moments, c: float) -> tuple[Array, Array]:
     """½ log det(I + cS), and a statistical bound on its error."""
     xp, T = array_namespace(Z.matrix), Z.matrix
     if Z.method == "qr":
-        found = _logdet.half_logdet(T[None, ...], math.sqrt(c), method="svd", gradient=False)
+        found = _logdet.half_logdet(T[None, ...], math.sqrt(c), method="svd")
         return found.value[0], found.error_bound[0] * found.value[0]
-    u, q = _arrays.unit_roundoff(T), T.shape[0]
-    spectrum = xp.linalg.eigvalsh(T)
-    spectrum = xp.where(spectrum > 0, spectrum, 0.0)
+    u, (q, _) = _arrays.unit_roundoff(T), T.shape
+    spectrum = xp.clip(xp.linalg.eigvalsh(T), min=0.0)
     value = xp.sum(xp.log1p(c * spectrum)) / 2
     # Sums of that depth, and the eigenvalues themselves, leave |Δλ| ≤ δ: γ as in _logdet, and Weyl's inequality.
     delta = 4 * math.sqrt(Z.depth + q) * u * xp.max(spectrum)
-    low = xp.where(spectrum > delta, spectrum - delta, 0.0)
+    low = xp.clip(spectrum - delta, min=0.0)
     moved = xp.sum(xp.log1p(c * (spectrum + delta - low) / (1 + c * low))) / 2
     return value, moved + (4 + math.sqrt(q)) * u * value
 
@@ -373,11 +373,11 @@ def _resolvent(Z: Moments, c: float) -> Array:
     """c (I + cS)⁻¹, from the singular values of T or the eigenvalues of S."""
     xp = array_namespace(Z.matrix)
     if Z.method == "qr":
-        _, sigma, right = xp.linalg.svd(Z.matrix, full_matrices=False)
+        _, sigma, right = xp.linalg.svd(Z.matrix)
         spectrum, V = sigma**2, xp.matrix_transpose(right)
     else:
         spectrum, V = xp.linalg.eigh(Z.matrix)
-        spectrum = xp.where(spectrum > 0, spectrum, 0.0)
+        spectrum = xp.clip(spectrum, min=0.0)
     return xp.matmul(V * (c / (1 + c * spectrum)), xp.matrix_transpose(V))
 
 

@@ -21,6 +21,7 @@ import tempfile
 import time
 import tomllib
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -46,6 +47,8 @@ class Mutations:
         stats = json.loads(Path("mutmut-stats.json").read_text())
         self.reaching, self.seconds = stats["tests_by_mangled_function_name"], stats["duration_by_test"]
         self.slow = SLOW * sum(self.seconds.values())
+        self.breadth = Counter(test for tests in self.reaching.values() for test in tests)
+        """By test, the functions it reaches."""
         self.killers: dict[str, Counter[str]] = defaultdict(Counter)
         """By function, the tests that killed its mutants, and how many."""
         self.mutants = mutants(pattern)
@@ -84,7 +87,8 @@ class Mutations:
 
     @cache  # noqa: B019 - one object, for the whole run
     def halves(self, function: str) -> tuple[list[pytest.Item], list[pytest.Item]]:
-        """One quick instance of every test, for every function by ``name`` or way to be bad, and the others."""
+        """One quick instance of every test, for every function by ``name`` or way to be bad, and the others; those that
+        reach few functions come first."""
         first, others = {}, []
         for item in sorted((self.items[t] for t in self.reaching.get(function, ()) if t in self.items), key=self.cost):
             params = getattr(getattr(item, "callspec", None), "params", {})
@@ -93,7 +97,10 @@ class Mutations:
                 others.append(item)
             else:
                 first[key] = item
-        return list(first.values()), others
+        return self.narrow_first(first.values()), self.narrow_first(others)
+
+    def narrow_first(self, items: Iterable[pytest.Item]) -> list[pytest.Item]:
+        return sorted(items, key=lambda item: self.breadth[item.nodeid])
 
     def ordered_killers(self, function: str) -> list[pytest.Item]:
         """Those that kill most in a second first."""

@@ -1,7 +1,9 @@
 """How libraries and modes are told apart; a class stands in for the arrays of a library that is not installed."""
 
+import math
 import sys
 import tracemalloc
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -36,6 +38,10 @@ def test_lazy_and_sparse_arrays_are_refused(stand_in, module, name):
 def test_cupy_raises_where_a_factorisation_fails(stand_in, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupyx", SimpleNamespace(errstate=lambda **given: given))
     assert _arrays._raising(stand_in("cupy", "ndarray")) == {"linalg": "raise"}
+    told = []
+    monkeypatch.setattr(_arrays, "_raising", lambda M: (told.append(M), nullcontext())[1])
+    _arrays.cholesky(np.eye(2))
+    assert [M.shape for M in told] == [(1, 2, 2)]
 
 
 def test_blocks_are_for_the_cache_of_a_cpu(stand_in):
@@ -84,6 +90,11 @@ def test_a_block_holds_as_many_bytes_as_it_may(dtype, monkeypatch):
         assert sizes == expected
 
 
+def test_an_empty_batch_keeps_its_dtype():
+    (found,) = _arrays.map_blocks(lambda a: (a,), np.zeros((0, 3, 2), np.float32))
+    assert (found.shape, found.dtype) == ((0, 3, 2), np.float32)
+
+
 def test_values_of_a_tensor_without_storage_cannot_be_read():
     assert not _arrays.is_concrete(torch.zeros(1, device="meta"))
     assert _arrays.is_concrete(torch.zeros(1))
@@ -109,6 +120,52 @@ def test_a_matrix_of_torch_that_has_no_cholesky_factor_gets_nan():
     assert torch.equal(found[0], 2 * torch.eye(2))
     assert torch.equal(found[3], torch.eye(2))
     assert bool(found[1:3].isnan().all())
+
+
+@pytest.fixture(params=["numpy", "strict", "torch", "jax"])
+def asarray(request):
+    strict = pytest.importorskip("array_api_strict")
+    of_library = {"numpy": np.asarray, "strict": strict.asarray, "torch": torch.tensor, "jax": jax.numpy.asarray}
+    return of_library[request.param]
+
+
+def test_the_complementary_error_function_in_every_library(asarray):
+    points = np.array([[-1.5, 0.0], [0.5, 2.0]], np.float32)
+    transform = {jax.numpy.asarray: jax.jit, torch.tensor: torch.func.vmap}.get(asarray, lambda f: f)
+    found = transform(_arrays.erfc)(asarray(points))
+    assert (type(found), found.dtype) == (type(asarray(points)), asarray(points).dtype)
+    np.testing.assert_allclose(found, np.vectorize(math.erfc)(points), rtol=1e-5)
+
+
+def test_cupy_takes_the_complementary_error_function_from_its_scipy(stand_in, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupyx.scipy.special", SimpleNamespace(erfc=lambda a: ("erfc", a)))
+    a = stand_in("cupy", "ndarray")
+    assert _arrays.erfc(a) == ("erfc", a)
+
+
+def test_factors_and_inverses_in_every_library(asarray):
+    definite, indefinite = np.array([[[4, 2], [2, 5]], [[1, 2], [2, 1]]], np.float32)
+    L = _arrays.cholesky(asarray(np.stack([definite, indefinite])))
+    np.testing.assert_allclose(L[0, ...], [[2, 0], [1, 2]], rtol=1e-6)
+    assert np.isnan(np.asarray(L[1, ...])).any()
+    by_factor = asarray in (np.asarray, torch.tensor)  # which alone is read there
+    inverse = _arrays.inverse_of_factored(asarray(math.nan * definite if by_factor else definite), L[0, ...])
+    np.testing.assert_allclose(inverse, [[5 / 16, -1 / 8], [-1 / 8, 1 / 4]], rtol=1e-6)
+
+
+def test_large_triangles_are_inverted_by_halves(monkeypatch):
+    sizes, inv = [], np.linalg.inv
+    monkeypatch.setattr(np.linalg, "inv", lambda L: (sizes.append(len(L)), inv(L))[1])
+    L = np.tril(np.random.default_rng(0).standard_normal((33, 33))) + 9 * np.eye(33)
+    np.testing.assert_allclose(_arrays.inverse_of_triangular(L) @ L, np.eye(33), atol=1e-14)
+    assert sizes == [16, 8, 9]
+
+
+def test_square_norms_in_every_library(asarray):
+    rows = asarray(np.array([[1, 2], [3, 5]], np.float32))
+    np.testing.assert_array_equal(_arrays.square_norm(rows), [5, 34])
+    if asarray is torch.tensor:
+        assert torch.func.vmap(_arrays.square_norm)(rows[:, None]).tolist() == [[5], [34]]
 
 
 def test_quiet_silences_every_floating_point_warning():

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import srr
 from srr import rates
+from srr._autodiff import tracks
 
 torch = pytest.importorskip("torch")
 jax = pytest.importorskip("jax")
@@ -182,6 +183,34 @@ def test_value_and_gradient_together_is_differentiable_too(rate):
     np.testing.assert_allclose(hessian, hessian.T, rtol=1e-10, atol=1e-11)
 
 
+def test_derivatives_are_tracked_just_where_one_may_be_asked_for():
+    x, y, seen = torch.zeros(2), torch.zeros(2, requires_grad=True), []
+    assert [tracks(x, None), tracks(x, y), tracks(jnp.zeros(2))] == [False, True, False]
+    with torch.no_grad():
+        assert not tracks(y)
+    torch.func.jvp(lambda x: (seen.append(tracks(None, x)), x)[1], (x,), (x,))
+    jax.grad(lambda x: (seen.append(tracks(None, x)), x)[1])(1.0)
+    assert seen == [True, True]
+
+
+def test_value_and_gradient_together_are_differentiable_in_the_memberships_alone():
+    """Also where some are zero, and a square root of them has no derivative."""
+    t = Tokens(n=4, d=3, rank=3)
+    Z, Pi = torch.tensor(t.Z), torch.tensor(t.memberships(2, "hard"), requires_grad=True)
+    (alone,) = torch.autograd.grad(rates.partition_coding_rate(Z, Pi, eps=0.6), Pi)
+    value, gradient = rates.partition_coding_rate_and_gradient(Z, Pi, eps=0.6)
+    (beside,) = torch.autograd.grad(value, Pi, retain_graph=True)
+    np.testing.assert_allclose(beside, alone, rtol=1e-12)
+    assert torch.autograd.grad(gradient.sum(), Pi)[0].isfinite().all()
+
+
+def test_value_and_gradient_together_are_differentiable_at_equal_singular_values():
+    Z = torch.eye(3, dtype=torch.float64, requires_grad=True)
+    value, gradient = rates.coding_rate_and_gradient(Z, eps=0.6, method="svd")
+    np.testing.assert_allclose(torch.autograd.grad(value, Z, retain_graph=True)[0], gradient.detach(), rtol=1e-12)
+    assert torch.autograd.grad(gradient.sum(), Z)[0].isfinite().all()
+
+
 # --- derivatives in the other arguments -------------------------------------------------------------------------
 
 
@@ -234,6 +263,16 @@ def _gradient(library, f, x, *rest):
         return x.grad.numpy()
     with jax.enable_x64(True):
         return np.asarray(jax.jit(jax.grad(f))(jnp.asarray(x), *map(jnp.asarray, rest)))
+
+
+def test_derivative_in_memberships_that_change_the_size_of_a_part_below_one_token():
+    Z = torch.tensor(Tokens(n=3, d=3, rank=3).Z)
+    Pi = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]], dtype=torch.float64, requires_grad=True)
+    sizes = Pi.sum(0)
+    grams = torch.einsum("jk,ja,jb->kab", Pi, Z, Z) * (3 / (sizes * 0.5**2))[:, None, None]
+    printed = torch.sum(sizes / 6 * torch.logdet(torch.eye(3) + grams))
+    ours = rates.partition_coding_rate(Z, Pi, eps=0.5)
+    np.testing.assert_allclose(*(torch.autograd.grad(f, Pi)[0] for f in (ours, printed)), rtol=1e-12)
 
 
 @every_library

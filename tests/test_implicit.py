@@ -71,6 +71,10 @@ def minimiser(s, beta, kappa):
 @example(0.0, 0.0, 0.0)
 @example(-140, -94, 52)  # where σ² underflows, and t is s
 @example(-140, -94, 100)  # where it does, and t is s/(κβ)
+@example(-140, -94, 94.4)  # where it does, and t is s/(1 + κβ), below s/3
+@example(-10, 0, 3)  # where σ² is far below 1
+@example(150, 0, 298)  # the logarithm of a large t outweighs its distance
+@example(156, 0, 307)  # and where (σt)² overflows it does not
 @example(150, 150, 150)
 @example(150, 150, -150)
 @example(-150, -150, 150)
@@ -100,10 +104,10 @@ def test_triple_root():
     near(implicit.shrink(np.array([s]), beta=1.0, step=8.0), [np.sqrt(3)], size=1, scale=1e10)  # u^(1/3), and no better
 
 
-@pytest.mark.parametrize("c", [0.5, 7.0, 8.5, 50.0, 1e4])
+@pytest.mark.parametrize("c", [0.5, 7.0, 8.1, 8.5, 50.0, 1e4])
 def test_five_steps_of_laguerres_method_reach_the_last_digit(c, monkeypatch):
     monkeypatch.setattr(implicit, "LAGUERRE", 5)
-    s = np.sqrt(c) * np.geomspace(0.3, 6.0, 40)
+    s = np.sqrt(c) * np.append(np.geomspace(0.3, 6.0, 40), np.sqrt(27 / 8))  # at the last the roots are close
     expected = np.array([float(minimiser(x, 1.0, c)) for x in s])
     slope = 1 + c * (1 - expected**2) / (1 + expected**2) ** 2  # of s in t: how many digits t has
     near(implicit.shrink(s, beta=1.0, step=c), expected, size=1, scale=s * (1 + s / np.abs(slope)))
@@ -156,6 +160,14 @@ def test_implicit_step_is_stationary(shape, kappa):
     near(
         after.T + kappa * paper.gradient(after.T, U, EPS), Z.T, size=sum(shape), scale=10 * (1 + kappa * beta_of(Z, U))
     )
+
+
+def test_the_smaller_gram_matrix_is_decomposed(monkeypatch):
+    sizes, eigh = [], np.linalg.eigh
+    monkeypatch.setattr(np.linalg, "eigh", lambda G: (sizes.append(G.shape[-1]), eigh(G))[1])
+    for shape in SHAPES[:2]:
+        implicit.implicit_step(*instance(*shape), eps=EPS, step=STEP)
+    assert sizes == [2, 3]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -361,6 +373,20 @@ def test_first_derivatives(library, kind, step):
             slopes = jax.jit(jax.grad(total, argnums=(0, 1)))(jnp.asarray(Z), jnp.asarray(STEP))
             found = [float(np.sum(np.asarray(slopes[0]) * H)), float(slopes[1])]
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+def test_derivatives_in_the_tokens_alone_and_in_the_step_alone():
+    torch = pytest.importorskip("torch")
+    (Z, U), kappa = map(torch.tensor, instance(9, 6, 3, 2)), torch.tensor(STEP, dtype=torch.float64)
+
+    def slopes(tokens, kappa, *variables):
+        after = implicit.implicit_step(tokens, U, eps=EPS, step=kappa)
+        return torch.autograd.grad((after**3).sum(), variables)
+
+    z, k = Z.clone().requires_grad_(), kappa.clone().requires_grad_()
+    both = slopes(z, k, z, k)
+    for alone, beside in zip(slopes(z, kappa, z) + slopes(Z, k, k), both, strict=True):
+        np.testing.assert_allclose(alone, beside, rtol=1e-12)
 
 
 def test_derivatives_of_shrink():

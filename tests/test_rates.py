@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+import backends
 import families
 import numpy as np
 import oracle
@@ -631,6 +632,23 @@ def test_parts_are_gathered_where_most_tokens_have_no_weight_in_most():
         (np.eye(4)[None], [(4, 1, 3)]),
     ):
         assert [tokens.shape for tokens, _ in gather(Z, Pi).groups] == shapes
+
+
+def test_empty_parts_change_the_way_and_not_the_result():
+    """Beside three of them most weights are zero, and tokens in one, two and three parts are gathered."""
+    Z = Tokens(n=5, d=3, rank=3).Z
+    Pi = np.array([[1, 0, 0], [0, 1, 0], [0.5, 0.5, 0], [0.25, 0.25, 0.5], [0, 0.75, 0.25]])
+    beside = np.concatenate([Pi, np.zeros((5, 3))], axis=1)
+    assert len(gather(Z[None], Pi[None]).groups) == 1 < len(gather(Z[None], beside[None]).groups)
+    found, expected = (rates.partition_coding_rate_and_gradient(Z, P, eps=0.5) for P in (beside, Pi))
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-13)
+
+
+def test_parts_are_gathered_on_the_device_of_their_tokens():
+    backend = next(b for b in backends.CPU if b.name == "strict-device1")
+    Z, Pi = backend.array(Tokens(n=4, d=3, rank=3).Z), backend.array(np.eye(3)[[0, 1, 2, 2]])
+    assert rates.partition_coding_rate_and_gradient(Z, Pi, eps=0.5)[1].device == backend.device()
 
 
 def test_one_large_part_does_not_make_the_others_large():

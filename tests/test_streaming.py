@@ -1,5 +1,6 @@
 """Rates from streamed second moments: those of the tokens in memory, whatever the blocks."""
 
+import re
 import tracemalloc
 import warnings
 from fractions import Fraction
@@ -125,6 +126,48 @@ def test_blocks_are_summed_pairwise():
     assert abs(float(one_by_one) - exact) > 100 * 2**-24 * exact
 
 
+def test_the_bound_of_streamed_moments_is_the_one_derived(monkeypatch):
+    """Every eigenvalue may be anywhere from λ − δ, or zero, to λ + δ."""
+    u, spectrum = 1e-6, np.array([4.0, 1.0, 1e-9])
+    monkeypatch.setattr(streaming._arrays, "unit_roundoff", lambda a: u)
+    found = streaming.coding_rate(streaming.Moments(10, "gram", np.diag(spectrum), 13), eps=0.5, report=True)
+    c, delta = 3 / (10 * 0.5**2), 4 * np.sqrt(13 + 3) * u * 4.0
+    value = np.sum(np.log1p(c * spectrum)) / 2
+    moved = np.sum(np.log((1 + c * (spectrum + delta)) / (1 + c * np.maximum(spectrum - delta, 0)))) / 2
+    assert found.value == pytest.approx(value, rel=1e-14)
+    assert found.error_bound == pytest.approx(moved / value + (4 + np.sqrt(3)) * u, rel=1e-9)
+    T = np.diag(spectrum)
+    triangular = streaming.coding_rate(streaming.Moments(10, "qr", T, 13), eps=0.5, report=True)
+    of_matrix = streaming._logdet.half_logdet(T, np.sqrt(c), method="svd")
+    assert triangular.value == pytest.approx(float(of_matrix.value))
+    assert triangular.error_bound == pytest.approx(float(of_matrix.error_bound))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_moments_of_all_tokens_come_before_the_sum_of_the_parts(method, monkeypatch):
+    told = []
+    monkeypatch.setattr(streaming._logdet, "warn_where_imprecise", lambda *given: told.append(given))
+    other, parts = moments([2 * tokens()], method=method), [moments([tokens()], method=method)]
+    whole = streaming.coding_rate(other, eps=0.5, report=True)
+    inner = streaming.partition_coding_rate(parts, eps=0.5, report=True)
+    assert streaming.rate_reduction(other, parts=parts, eps=0.5) == pytest.approx(whole.value - inner.value, rel=1e-14)
+    ((value, error),) = told
+    assert value == whole.value
+    assert error == pytest.approx(whole.error_bound * whole.value + inner.error_bound * inner.value, rel=1e-14)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_gradients_where_tokens_do_not_span(method):
+    Z = tokens(4)
+    got = moments([Z], method=method)
+    np.testing.assert_allclose(
+        Z @ streaming.gradient_factor(got, eps=0.5), srr.coding_rate_and_gradient(Z, eps=0.5)[1], atol=1e-13
+    )
+    G = streaming.gradient_factor(got, eps=0.5)
+    c = d / (4 * 0.5**2)
+    np.testing.assert_allclose(G @ (np.eye(d) + c * Z.T @ Z), c * np.eye(d), atol=1e-12)
+
+
 # --- where moments come from ---
 
 
@@ -141,6 +184,23 @@ def test_moments_that_somebody_else_has_summed():
     Z = tokens()
     got = second_moments(Z.T @ Z, n)
     np.testing.assert_allclose(streaming.coding_rate(got, eps=0.5), srr.coding_rate(Z, eps=0.5), rtol=1e-14)
+
+
+def test_rounding_that_summed_moments_may_have():
+    u = 2.0**-53
+    assert second_moments(np.diag([1.0, 0.0]), 3).gram.tolist() == [[1, 0], [0, 0]]
+    limit = 16 * 2 * u * 4
+    assert second_moments(np.array([[4.0, limit], [0.0, 4.0]]), 3).gram[0, 1] == limit / 2
+    with pytest.raises(ValueError, match="S must be symmetric"):
+        second_moments(np.array([[4.0, 1.03 * limit], [0.0, 4.0]]), 3)
+    limit = 16 * 2 * (2 + 2.0**10) * u * 4
+
+    def negative(least):
+        return second_moments(np.array([[4.0, 4.0 + least], [4.0 + least, 4.0]]), 2**20)
+
+    assert negative(0.99 * limit).n == 2**20
+    with pytest.raises(ValueError, match="S must be positive semidefinite"):
+        negative(1.03 * limit)
 
 
 class Lazy:
@@ -162,6 +222,12 @@ def test_memory_mapped_files_and_lazy_arrays(tmp_path):
     for source in (np.load(tmp_path / "Z.npy", mmap_mode="r"), Lazy(Z)):
         assert [len(block) for block in blocks(source, 20)] == [20, 20, 10]
         np.testing.assert_allclose(moments(blocks(source, 20)).gram, Z.T @ Z, atol=1e-13)
+
+
+def test_a_block_is_of_8192_tokens_and_its_squares_tell_whether_it_is_finite(monkeypatch):
+    assert [len(block) for block in blocks(np.zeros((8193, 1)))] == [8192, 1]
+    monkeypatch.setattr(streaming, "require_finite", None)  # not asked
+    assert moments([tokens()]).n == n
 
 
 def test_memory_does_not_grow_with_the_tokens():
@@ -277,45 +343,125 @@ def test_what_cannot_be_enclosed_is_named(given, error, message):
 GOOD = moments([tokens()])
 
 
+NOT_FINITE = np.full((2, d), np.nan)
+EMPTY = "with no empty axis, got"
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
         (lambda: moments(3), TypeError, "Z must be an iterable of blocks, got int"),
         (lambda: moments([]), ValueError, "Z must have at least one token, got none"),
-        (lambda: moments([tokens()], method="svd"), ValueError, "method must be"),
-        (lambda: moments([tokens(), [1.0]]), TypeError, r"Z\[1\] must be"),
-        (lambda: moments([tokens()[0]]), ValueError, r"Z\[0\] must have shape"),
-        (lambda: moments([tokens(), tokens(d=4)]), ValueError, r"Z\[1\] must have shape \(n, 6\)"),
-        (lambda: streaming.rate_reduction(GOOD, parts=[moments([tokens()[:9]])], eps=0.5), ValueError, "the 9 tokens"),
-        (lambda: second_moments(np.array([[1.0, 2.0], [2.0, 1.0]]), 4), ValueError, "S must be positive semidefinite"),
-        (lambda: moments([tokens(), np.full((2, d), np.nan)]), ValueError, r"Z\[1\] must be finite"),
-        (lambda: moments([tokens(), tokens().astype(np.float32)]), TypeError, "dtype"),
-        (lambda: blocks(np.ones(3)), ValueError, r"Z must have shape \(n, d\)"),
-        (lambda: blocks(np.ones((3, 2)), 0), ValueError, "rows must be"),
+        (lambda: moments([tokens()], method="svd"), ValueError, "method must be one of 'gram', 'qr', got 'svd'"),
+        (
+            lambda: moments([tokens(), [1.0]]),
+            TypeError,
+            "Z[1] must be an array of NumPy, CuPy, torch or JAX, got list",
+        ),
+        (lambda: moments([tokens()[0]]), ValueError, f"Z[0] must have shape (n, d) {EMPTY} (6,)"),
+        (lambda: moments([np.ones((2, 0))]), ValueError, f"Z[0] must have shape (n, d) {EMPTY} (2, 0)"),
+        (lambda: moments([tokens()[:0], tokens()[0]]), ValueError, f"Z[1] must have shape (n, d) {EMPTY} (6,)"),
+        (lambda: moments([tokens(), tokens(d=4)]), ValueError, f"Z[1] must have shape (n, 6) {EMPTY} (23, 4)"),
+        (lambda: moments([tokens(), NOT_FINITE]), ValueError, "Z[1] must be finite, got nan at index (0, 0)"),
+        (
+            lambda: moments([tokens(), NOT_FINITE], method="qr"),
+            ValueError,
+            "Z[1] must be finite, got nan at index (0, 0)",
+        ),
+        (
+            lambda: moments([tokens(), tokens().astype(np.float32)]),
+            TypeError,
+            "Z[1] and Z[0] must have one dtype, got float32 and float64",
+        ),
+        (lambda: blocks(np.ones(3)), ValueError, "Z must have shape (n, d), got (3,)"),
+        (lambda: blocks(3), ValueError, "Z must have shape (n, d), got int"),
+        (lambda: blocks(np.ones((3, 2)), 0), ValueError, "rows must be >= 1, got 0"),
+        (lambda: merge(3, GOOD), TypeError, "first must be Moments, got int"),
         (lambda: merge(GOOD, 3), TypeError, "second must be Moments, got int"),
-        (lambda: merge(GOOD, moments([tokens()], method="qr")), ValueError, "second must have method 'gram'"),
-        (lambda: second_moments(np.ones((2, 3)), 4), ValueError, "S must be square"),
-        (lambda: second_moments(np.array([[1.0, 2.0], [0.0, 1.0]]), 4), ValueError, "S must be symmetric"),
-        (lambda: second_moments(-np.eye(2), 4), ValueError, "S must have no negative diagonal"),
-        (lambda: second_moments(np.eye(2), 0), ValueError, "n must be"),
+        (
+            lambda: merge(GOOD, moments([tokens()], method="qr")),
+            ValueError,
+            "second must have method 'gram' as the first, got 'qr'",
+        ),
+        (
+            lambda: merge(GOOD, moments([tokens(d=4)])),
+            ValueError,
+            f"second must have shape (6, 6) {EMPTY} (4, 4)",
+        ),
+        (
+            lambda: merge(GOOD, moments([tokens().astype(np.float32)])),
+            TypeError,
+            "second and first must have one dtype, got float32 and float64",
+        ),
+        (lambda: second_moments(3, 1), TypeError, "S must be an array of NumPy, CuPy, torch or JAX, got int"),
+        (lambda: second_moments(np.ones(2), 1), ValueError, f"S must have shape (d, d) {EMPTY} (2,)"),
+        (lambda: second_moments(NOT_FINITE, 1), ValueError, "S must be finite, got nan at index (0, 0)"),
+        (lambda: second_moments(np.ones((2, 3)), 4), ValueError, "S must be square, got shape (2, 3)"),
+        (
+            lambda: second_moments(np.array([[1.0, 2.0], [0.0, 1.0]]), 4),
+            ValueError,
+            "S must be symmetric, got entries 2 apart from their transposes",
+        ),
+        (lambda: second_moments(-np.eye(2), 4), ValueError, "S must have no negative diagonal, got -1"),
+        (
+            lambda: second_moments(np.array([[1.0, 2.0], [2.0, 1.0]]), 4),
+            ValueError,
+            "S must be positive semidefinite, got an eigenvalue -1",
+        ),
+        (lambda: second_moments(np.eye(2), 0), ValueError, "n must be >= 1, got 0"),
         (lambda: streaming.coding_rate(tokens(), eps=0.5), TypeError, "Z must be Moments, got ndarray"),
-        (lambda: streaming.coding_rate(GOOD, eps=0), ValueError, "eps must be"),
-        (lambda: streaming.coding_rate(GOOD, eps=0.5, report=1), TypeError, "report must be"),
-        (lambda: streaming.subspace_coding_rate(GOOD, BASES[:, :4], eps=0.5), ValueError, "U must have shape"),
-        (lambda: streaming.subspace_coding_rate(GOOD, BASES.astype(np.float32), eps=0.5), TypeError, "dtype"),
-        (lambda: streaming.partition_coding_rate([], eps=0.5), ValueError, "parts must be a sequence of at least one"),
-        (lambda: streaming.partition_coding_rate([GOOD, 1], eps=0.5), TypeError, r"parts\[1\] must be Moments"),
-        (lambda: streaming.rate_reduction(GOOD, eps=0.5), ValueError, "exactly one of U and parts must be given"),
+        (lambda: streaming.coding_rate(GOOD, eps=0), ValueError, "eps must be > 0, got 0"),
+        (lambda: streaming.coding_rate(GOOD, eps=0.5, report=1), TypeError, "report must be True or False, got 1"),
+        (lambda: streaming.subspace_coding_rate(3, BASES, eps=0.5), TypeError, "Z must be Moments, got int"),
+        (
+            lambda: streaming.subspace_coding_rate(GOOD, BASES[:, :4], eps=0.5),
+            ValueError,
+            f"U must have shape (K, 6, p) {EMPTY} (3, 4, 2)",
+        ),
+        (
+            lambda: streaming.subspace_coding_rate(GOOD, BASES.astype(np.float32), eps=0.5),
+            TypeError,
+            "U and Z must have one dtype, got float32 and float64",
+        ),
+        (
+            lambda: streaming.partition_coding_rate([], eps=0.5),
+            ValueError,
+            "parts must be a sequence of at least one Moments, got []",
+        ),
+        (
+            lambda: streaming.partition_coding_rate(3, eps=0.5),
+            ValueError,
+            "parts must be a sequence of at least one Moments, got 3",
+        ),
+        (lambda: streaming.partition_coding_rate([1], eps=0.5), TypeError, "parts[0] must be Moments, got int"),
+        (lambda: streaming.partition_coding_rate([GOOD, 1], eps=0.5), TypeError, "parts[1] must be Moments, got int"),
+        (
+            lambda: streaming.rate_reduction(GOOD, parts=[moments([tokens()[:9]])], eps=0.5),
+            ValueError,
+            "Z must be the 9 tokens of dimension 6 of its parts, got 23 of dimension 6",
+        ),
+        (
+            lambda: streaming.rate_reduction(GOOD, parts=[moments([tokens(d=4)])], eps=0.5),
+            ValueError,
+            "Z must be the 23 tokens of dimension 4 of its parts, got 23 of dimension 6",
+        ),
+        (lambda: streaming.rate_reduction(3, parts=[GOOD], eps=0.5), TypeError, "Z must be Moments, got int"),
+        (lambda: streaming.rate_reduction(3, U=BASES, eps=0.5), TypeError, "Z must be Moments, got int"),
+        (
+            lambda: streaming.rate_reduction(GOOD, eps=0.5),
+            ValueError,
+            "exactly one of U and parts must be given, got neither",
+        ),
         (
             lambda: streaming.rate_reduction(GOOD, U=BASES, parts=[GOOD], eps=0.5),
             ValueError,
-            "exactly one of U and parts",
+            "exactly one of U and parts must be given, got both",
         ),
-        (lambda: streaming.gradient_factor(None, eps=0.5), TypeError, "Z must be Moments"),
+        (lambda: streaming.gradient_factor(None, eps=0.5), TypeError, "Z must be Moments, got NoneType"),
     ],
 )
 def test_bad_input_is_named(call, error, message):
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
         call()
 
 
