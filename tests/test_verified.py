@@ -81,6 +81,10 @@ def test_a_stack_is_of_ordinary_size():
     assert np.array_equal(off.Y[0, 0], np.ldexp(A, -201))
 
 
+def factored(given, c):
+    return _verified._factored(_verified.factor(given, c))
+
+
 def test_the_factor_and_its_errors():
     given = instance()
     found = _verified.factor(given, np.ldexp(*given.c))
@@ -118,7 +122,7 @@ def test_an_inverse_factor_that_is_off_by_too_much_proves_nothing(scale, small, 
 def test_the_bound_from_the_factor(clear, s, monkeypatch):
     monkeypatch.setattr(_verified, "CLEAR", clear)
     given = instance(s=s)
-    found = _verified._factored(given, np.ldexp(*given.c))
+    found = factored(given, np.ldexp(*given.c))
     for i, (_, _, a, h, M, L) in enumerate(spelled(given)):
         q, d, logs = len(L), np.sqrt(np.diag(M)), np.log(np.diag(L))
         phi = h * np.trace(M)
@@ -136,12 +140,12 @@ def test_only_what_is_doubtful_is_sharpened(monkeypatch):
     given = instance()
     c = np.ldexp(*given.c)
     monkeypatch.setattr(_verified, "CLEAR", np.inf)
-    free = _verified._factored(given, c)
+    free = factored(given, c)
     monkeypatch.setattr(_verified, "CLEAR", 0.0)
-    sharp = _verified._factored(given, c)
+    sharp = factored(given, c)
     relative = [r / m for r, m in zip(free.radius, free.midpoint, strict=True)]
     monkeypatch.setattr(_verified, "CLEAR", math.sqrt(relative[0] * relative[1]))
-    mixed = _verified._factored(given, c)
+    mixed = factored(given, c)
     doubtful = int(np.argmax(relative))
     assert mixed.upper[doubtful] == sharp.upper[doubtful] < free.upper[doubtful]
     assert mixed.upper[1 - doubtful] == free.upper[1 - doubtful]
@@ -151,23 +155,23 @@ def test_only_what_is_doubtful_is_sharpened(monkeypatch):
 def test_where_the_factor_proves_nothing(monkeypatch):
     given = instance(c=(1e9, 3.0))
     c = np.ldexp(*given.c)
-    assert np.isfinite(_verified._factored(given, c).upper).all()  # however large c is
+    assert np.isfinite(factored(given, c).upper).all()  # however large c is
     off = given._replace(s=given.s + 1.0)
-    first = _verified._factored(off, c)
+    first = factored(off, c)
     monkeypatch.setattr(_verified, "CLEAR", np.inf)
-    assert np.array_equal(first, _verified._factored(off, c))  # f is above one
+    assert np.array_equal(first, factored(off, c))  # f is above one
     monkeypatch.setattr(_verified, "factor", lambda *_: Factor(np.eye(2)[None], np.ones((1, 2)), np.zeros((1, 2)), h))
     for h in (0.4, 0.5, 0.75, 3.0):
-        assert np.isfinite(_verified._factored(instance(q=2), c[:1]).upper[0]) == (h < 0.5)  # φ is below one
+        assert np.isfinite(factored(instance(q=2), c[:1]).upper[0]) == (h < 0.5)  # φ is below one
     over = Stack(np.full((1, 2, 2), 1e200), Constant(np.array(1.0), np.array(0)), np.zeros((1, 2)), 0)
-    found = _verified._factored(over, np.array([1.0]))
+    found = factored(over, np.array([1.0]))
     assert (found.lower[0], found.upper[0]) == (-np.inf, np.inf)
 
 
 def test_stacks_of_stacks_are_stacks():
     given = instance()
     nested = Stack(given.Y[:, None], Constant(*(a[:, None] for a in given.c)), given.s[:, None], given.roundings)
-    for f in (_verified._factored, _verified._whatever_the_condition):
+    for f in (factored, _verified._whatever_the_condition):
         for one, other in zip(*(f(a, np.ldexp(*a.c)) for a in (given, nested)), strict=True):
             assert np.array_equal(one[:, None], other)
     change, both = (Known(A, np.abs(A), 1) for A in (1e-3 * given.Y[:, ::-1], given.Y))
@@ -198,7 +202,7 @@ def test_errors_larger_than_the_matrix_leave_no_lower_bound():
 def test_the_sharper_of_the_bounds():
     given = instance()
     c = np.ldexp(*given.c)
-    one, other = _verified._factored(given, c), _verified._whatever_the_condition(given, c)
+    one, other = factored(given, c), _verified._whatever_the_condition(given, c)
     found = _verified.half_log_det(given)
     close(found.lower, np.maximum(one.lower, other.lower))
     close(found.upper, np.minimum(one.upper, other.upper))
