@@ -48,6 +48,10 @@ def bases(K=2, d=8, p=2, *, seed=1, dtype=torch.float64):
     return torch.from_numpy(np.ascontiguousarray(frame.reshape(d, K, p).transpose(1, 0, 2))).to(dtype)
 
 
+def heads(Z, U, eps=(EPS,), *, cls="first"):
+    return rates.Heads.of(Z, U, eps=eps, which=cls)
+
+
 class Half(nn.Module):
     def __init__(self, f):
         super().__init__()
@@ -148,7 +152,7 @@ def test_rates_survive_where_a_cholesky_factor_does_not():
 def test_terms_are_those_of_srr():
     Z, U = tokens(3), bases()
     forms = terms.Forms((0.2, EPS), lam=0.3, cls="first")
-    found = terms.terms(Z, U, forms)
+    found = terms.terms(terms.Tokens(Z, forms), U)
     for e, eps in enumerate(forms.eps):
         objective = srr.SparseRateReduction(U.numpy(), eps, 0.3)
         for c, part in enumerate((Z.numpy(), Z[:, 1:].numpy())):
@@ -168,21 +172,21 @@ def test_terms_are_those_of_srr():
 
 def test_the_official_measure_normalises_every_token_of_every_head():
     Z, U = tokens(2), bases()
-    found = terms.terms(Z, U, terms.Forms((EPS,)))["official Rc"]
+    found = heads(Z, U).official
     for b in range(2):
         for c, part in enumerate((Z[b], Z[b, 1:])):
             expected = official_measure(part.numpy(), U.numpy())
             near(found[b, c].numpy(), np.array(expected), size=9, scale=expected)
             assert abs(float(found[b, c]) - official_measure(part.numpy(), U.numpy(), eps=0.01)) > 0.1 * expected
-    scaled = terms.terms(Z * torch.linspace(1, 5, 9, dtype=Z.dtype)[:, None], U, terms.Forms((EPS,)))["official Rc"]
+    scaled = heads(Z * torch.linspace(1, 5, 9, dtype=Z.dtype)[:, None], U).official
     near(scaled.numpy(), found.numpy(), size=9, scale=found.numpy())
-    assert torch.isfinite(rates.official_rates(torch.zeros(1, 2, 3, 2, dtype=Z.dtype), eps=0.1, cls="none")).all()
+    assert torch.isfinite(heads(0 * Z, U).official).all()
 
 
 def test_the_gradient_step_points_along_the_gradient_and_is_as_long_as_it_is():
     Z, U = tokens(4), bases(seed=3) * 1.7
     eps = (0.2, EPS)
-    gradient = direction.gradients(Z, U, eps=eps, cls="first")
+    gradient = heads(Z, U, eps).gradients
     for c, part in enumerate((Z, Z[:, 1:])):
         for e, precision in enumerate(eps):
             expected = srr.subspace_coding_rate_and_gradient(part.numpy(), U.numpy(), eps=precision)[1]
@@ -193,13 +197,13 @@ def test_the_gradient_step_points_along_the_gradient_and_is_as_long_as_it_is():
     near(cosine[:, 0, 1].numpy(), np.ones(4), size=9, scale=1.0)
     assert (cosine[:, 0, 0] < 1 - 1e-6).all()
     assert (cosine[:, 1, 1] < 1 - 1e-6).all()
-    sizes = direction.steps(gradient, update, U, eps=eps, cls="first")
+    sizes = direction.steps(heads(Z, U, eps), update, float(curvature.overlap(U)))
     near(sizes[:, 0, 1].numpy(), np.full(4, 0.15), size=9, scale=1.0)
 
 
 def test_the_largest_eigenvalue_tells_where_the_neumann_series_converges():
     Z, U = tokens(2), bases()
-    found = direction.largest_eigenvalues(Z, U, eps=(EPS,), cls="last")
+    found = direction.largest_eigenvalues(heads(Z, U, cls="last"))
     for c, part in enumerate((Z, Z[:, :-1])):
         Y = part[:, None].numpy() @ U.numpy()
         expected = 2 / (part.shape[1] * EPS**2) * np.linalg.norm(Y, ord=2, axis=(2, 3)).max(1) ** 2
