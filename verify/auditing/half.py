@@ -63,6 +63,11 @@ class Half:
         """λ_max(Σ_k U_k U_kᵀ)."""
         return float(curvature.overlap(self.U))
 
+    @cached_property
+    def sizes(self) -> counterfactuals.Sizes:
+        """Of the steps that theory would take."""
+        return counterfactuals.Sizes.of(self.U)
+
     @property
     def named(self) -> str:
         """For messages: layers are counted from 1."""
@@ -245,7 +250,7 @@ def _counterfactuals(step: Step, old: Tensor) -> dict[Key, Tensor]:
     by_step: dict[str, list[Tensor]] = {}
     for i, eps in enumerate(forms.eps):
         with measuring():
-            steps = list(counterfactuals.steps(step.start.Z, half.U, eps=eps, lam=forms.lam))
+            steps = list(counterfactuals.steps(step.start.Z, half.U, half.sizes, eps=eps))
         for name, after in steps:
             by_step.setdefault(name, []).append(compressed(after, replace(forms, eps=(eps,)))[..., 0] - old[..., i])
     return found | {Key("Rc", "change", name): torch.stack(rows, dim=-1) for name, rows in by_step.items()}
