@@ -186,19 +186,27 @@ def test_the_official_measure_normalises_every_token_of_every_head():
 def test_the_gradient_step_points_along_the_gradient_and_is_as_long_as_it_is():
     Z, U = tokens(4), bases(seed=3) * 1.7
     eps = (0.2, EPS)
-    gradient = heads(Z, U, eps).gradients
+    Y = heads(Z, U, eps)
     for c, part in enumerate((Z, Z[:, 1:])):
         for e, precision in enumerate(eps):
             expected = srr.subspace_coding_rate_and_gradient(part.numpy(), U.numpy(), eps=precision)[1]
-            near(gradient[c][e].numpy(), expected, size=9, scale=np.linalg.norm(expected))
+            near(Y.gradients[c][e].numpy(), expected, size=9, scale=np.linalg.norm(expected))
     step = 0.3 * curvature.compression_step(U, 9, eps=EPS)
     update = attention.exact_step(Z, U, eps=EPS, step=step) - Z
-    cosine = direction.cosines(gradient, {"": update}, "first")[""]
+    cosine = direction.cosines(Y, {"": update})[""]
     near(cosine[:, 0, 1].numpy(), np.ones(4), size=9, scale=1.0)
     assert (cosine[:, 0, 0] < 1 - 1e-6).all()
     assert (cosine[:, 1, 1] < 1 - 1e-6).all()
-    sizes = direction.steps(heads(Z, U, eps), update, float(curvature.overlap(U)))
+    sizes = direction.steps(Y, update, cosine, float(curvature.overlap(U)))
     near(sizes[:, 0, 1].numpy(), np.full(4, 0.15), size=9, scale=1.0)
+    few = heads(Z[:, :3], bases(K=1, p=4), eps)  # fewer tokens than dimensions: the other side of the Gram matrix
+    for c, part in enumerate((Z[:, :3], Z[:, 1:3])):
+        expected = srr.subspace_coding_rate_and_gradient(part.numpy(), few.U.numpy(), eps=EPS)
+        near(few.Rc[:, c, 1].numpy(), expected[0], size=9, scale=expected[0])
+        near(few.gradients[c][1].numpy(), expected[1], size=9, scale=np.linalg.norm(expected[1]))
+    none = direction.cosines(Y, {"": 0 * Z})[""]
+    assert (none == 0).all()
+    assert (direction.steps(Y, 0 * Z, none, 1.0) == 0).all()
 
 
 def test_the_largest_eigenvalue_tells_where_the_neumann_series_converges():

@@ -3,45 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from verify.auditing.rates import Heads, without
-
-Gradients = Sequence[Sequence[Tensor]]
-"""∇Rᶜ as `Heads.gradients` has it, by [CLS] form and ε."""
+from verify.auditing.rates import Heads, over_tokens, without
 
 
-def cosines(gradients: Gradients, updates: Mapping[str, Tensor], cls: str) -> dict[str, Tensor]:
+def cosines(heads: Heads, updates: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Cosines ``(b, forms, eps)`` of updates ``(b, n, d)`` with −∇Rᶜ; 0 where one of the two is zero."""
-    found: dict[str, list[Tensor]] = {name: [] for name in updates}
-    for form, row in enumerate(gradients):
-        lengths = [_length(gradient) for gradient in row]
-        for name, update in updates.items():
-            kept = without(update, cls) if form else update
-            length = _length(kept)
-            found[name].append(
-                torch.stack(
-                    [-_inner(g, kept) / _nonzero(own * length) for g, own in zip(row, lengths, strict=True)], dim=-1
-                )
-            )
-    return {name: torch.stack(rows, dim=-2) for name, rows in found.items()}
+    found = {}
+    for name, update in updates.items():
+        along = [
+            [_inner(gradient, without(update, heads.cls) if form else update) for gradient in row]
+            for form, row in enumerate(heads.gradients)
+        ]
+        inner = torch.stack([torch.stack(row, dim=-1) for row in along], dim=-2)
+        found[name] = -inner / _nonzero(heads.lengths * _lengths(update, heads.cls))
+    return found
 
 
-def steps(heads: Heads, update: Tensor, overlap: float) -> Tensor:
+def steps(heads: Heads, update: Tensor, cosine: Tensor, overlap: float) -> Tensor:
     """κ L_c/2, ``(b, forms, eps)``, κ the step along −∇Rᶜ that is nearest to the update: below 1 it would be safe.
 
-    ``overlap`` is λ_max(Σ_k U_k U_kᵀ), `srr.curvature.overlap`.
+    ``cosine`` is that of the update with −∇Rᶜ, and ``overlap`` is λ_max(Σ_k U_k U_kᵀ), `srr.curvature.overlap`.
     """
-    rows = []
-    for form, row in enumerate(heads.gradients):
-        kept = without(update, heads.cls) if form else update
-        half_L = [overlap * heads.Y.shape[-1] / (kept.shape[-2] * e * e) / 2 for e in heads.eps]
-        along = [-_inner(g, kept) / _nonzero(_inner(g, g)) for g in row]
-        rows.append(torch.stack([a * L for a, L in zip(along, half_L, strict=True)], dim=-1))
-    return torch.stack(rows, dim=-2)
+    return cosine * (_lengths(update, heads.cls) / _nonzero(heads.lengths)) * (overlap / 2 * heads.constants)
 
 
 def largest_eigenvalues(heads: Heads) -> Tensor:
@@ -54,8 +42,8 @@ def _inner(a: Tensor, b: Tensor) -> Tensor:
     return (a.flatten(1)[:, None] @ b.flatten(1)[..., None])[:, 0, 0]
 
 
-def _length(a: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(a, dim=(1, 2))
+def _lengths(update: Tensor, cls: str) -> Tensor:
+    return over_tokens((update * update).sum(-1), cls).sqrt()[..., None]
 
 
 def _nonzero(a: Tensor) -> Tensor:

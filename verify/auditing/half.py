@@ -212,11 +212,12 @@ def _direction(step: Step) -> dict[Key, Tensor]:
     """Of the update: its cosine with −∇Rᶜ, its size; and whether the Neumann series of the gradient converges."""
     heads = [start.onto(step.half.U) for start in step.starts]
     updates = [end.Z - start.Z for start, end in zip(step.starts, step.ends, strict=True)]
-    pairs = list(zip(heads, updates, strict=True))
+    found = [direction.cosines(Y, {"": update})[""] for Y, update in zip(heads, updates, strict=True)]
+    each = zip(heads, updates, found, strict=True)
     top = {id(Y): direction.largest_eigenvalues(Y) for Y in heads}
     return {
-        Key(COSINE, "value"): _stacked(direction.cosines(Y.gradients, {"": a}, Y.cls)[""] for Y, a in pairs),
-        Key(STEP, "value"): _stacked(direction.steps(Y, a, step.half.overlap) for Y, a in pairs),
+        Key(COSINE, "value"): _stacked(found),
+        Key(STEP, "value"): _stacked(direction.steps(*parts, step.half.overlap) for parts in each),
         Key(LARGEST, "value"): _stacked(top[id(Y)] for Y in heads),
     }
 
@@ -225,12 +226,12 @@ def _direction_margins(step: Step, null_ends: Mapping[str, Sequence[Tensor]]) ->
     """Cosines with −∇Rᶜ of null updates, and of the layer's update with that of other bases; and the margins."""
     found: dict[Key, list[Tensor]] = {}
     for v, (start, end) in enumerate(zip(step.starts, step.ends, strict=True)):
-        update, cls = end.Z - start.Z, step.forms.cls
+        update = end.Z - start.Z
         nulls_ = {name: null[v] - start.Z for name, null in null_ends.items()}
-        by_control = direction.cosines(start.onto(step.half.U).gradients, {"": update} | nulls_, cls)
+        by_control = direction.cosines(start.onto(step.half.U), {"": update} | nulls_)
         own = by_control.pop("")
         for name, U in step.half.bases.items():
-            by_control |= {name: direction.cosines(start.onto(U).gradients, {"": update}, cls)[""]}
+            by_control |= {name: direction.cosines(start.onto(U), {"": update})[""]}
         for name, cosine in by_control.items():
             found.setdefault(Key(COSINE, "value", name), []).append(cosine)
             found.setdefault(Key(COSINE, "margin", name), []).append(own - cosine)

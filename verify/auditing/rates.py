@@ -117,11 +117,17 @@ class Heads:
         for form, row in enumerate(c.tolist()):
             found.append([])
             for e, beta in enumerate(row):
-                X = inverses[:, :, form, e]
+                X = beta * inverses[:, :, form, e]
                 shrunk = self.Y @ X if p <= n else X @ self.Y
                 kept = without(shrunk, self.cls) if form else shrunk
-                found[-1].append(beta * (kept.transpose(1, 2).flatten(2) @ W.T))
+                found[-1].append(kept.transpose(1, 2).flatten(2) @ W.T)
         return found
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """‖∇Rᶜ(Z|U)‖, ``(b, forms, len(eps))``."""
+        rows = [[torch.linalg.vector_norm(a, dim=(1, 2)) for a in row] for row in self.gradients]
+        return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
 
 
 def grams(A: Tensor, cls: str) -> Tensor:
