@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from functools import partial
 
 import networks
@@ -11,12 +13,13 @@ import pytest
 import torch
 from closeness import near
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import srr
 import verify
 from srr import attention, curvature, layers, prox
 from srr.layer import HALVES
-from verify import decide
+from verify import audit_bench, decide
 from verify.auditing import certified, coding, counterfactuals, direction, files, nulls, rates, terms, text, weights
 from verify.auditing.half import COSINE, LARGEST, STEP
 from verify.auditing.network import Network, untrained
@@ -532,6 +535,9 @@ def test_verdicts_follow_the_counts():
     ]
     for found, word in cases:
         assert judge(found, None, "Rc", WITH).word == word
+    few, still = judge(cases[8][0], None, "Rc", WITH), judge(cases[6][0], None, "Rc", WITH)
+    assert few.sentence == "Rc fell on 5 of 5 samples: too few samples to tell from chance."
+    assert still.sentence == "Rc stayed on 100 of 100 samples: no effect that these samples could show."
     said = judge(cases[1][0], half_with(spread(80, 20)), "Rc", WITH)
     assert said.sentence == (
         "Rc fell on 81 of 100 samples; a random update of the same norm: on 79: not specific to the layer. "
@@ -634,6 +640,7 @@ def test_every_known_network_is_recognised_and_audited(name):
         for what, tap in (("before", before), ("after", after)):
             expected = srr.subspace_coding_rate(passed[tap].numpy(), part.U.numpy(), eps=EPS).mean()
             assert half.get("Rc", what, WITH).mean == pytest.approx(float(expected), rel=1e-9)
+    assert "[CLS]" not in str(found.main)
     lasso = any(half.get(coding.LASSO, "change", WITH) for half in found.halves)
     assert lasso == (name in ("crate", "crate_mae", "crate_gpt", "cbsa"))
 
@@ -790,3 +797,49 @@ def test_the_data_are_whole(trace, tmp_path):
         )
         assert arrays["mean"][at & (arrays["network"] == "a small network")] == [spread.mean]
     assert files.to_json(trace) == files.to_json(trace)
+
+
+# --- what it costs ----------------------------------------------------------------------------------------------
+
+
+def test_the_products_of_the_benchmark_are_those_that_torch_counts():
+    torch.manual_seed(0)
+    model = Crate(image_size=224, patch_size=16, num_classes=3, dim=audit_bench.D, depth=audit_bench.DEPTH, heads=6)
+    images = torch.randn(2, 3, 224, 224)
+
+    def counted(run):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            run()
+        return counter.get_total_flops()
+
+    own = counted(lambda: model(images[:1]))
+    options = {"layout": "crate", "constants": {"heads": 6}, "twin": False, "batch": 1}
+    for kind in ({"eps": EPS, "tokens": "raw", "controls": 0}, {"controls": 0}):
+        one, two = (
+            counted(lambda n=n, kind=kind: verify.audit(model, images[:n], **options, **kind)) for n in (1, 2)
+        )  # what is done once, for bases and weights, falls out
+        needed = audit_bench.products(1 if "eps" in kind else 3, 1 if "tokens" in kind else 3, controls=False)
+        assert needed <= two - one - own <= 1.06 * needed
+
+
+MEMORY = """
+import resource, sys, torch, verify
+from verify.models.crate import Crate
+torch.manual_seed(0)
+torch.set_num_threads(1)
+model = Crate(image_size=224, patch_size=16, num_classes=3, dim=384, depth=12, heads=6)
+def audited(samples):
+    batches = (torch.randn(4, 3, 224, 224) for _ in range(samples // 4))
+    options = {"eps": 0.5, "tokens": "raw", "controls": 4, "twin": False}
+    assert verify.audit(model, batches, layout="crate", constants={"heads": 6}, **options).samples == samples
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(audited(8), audited(48))
+"""
+
+
+@pytest.mark.slow
+def test_memory_is_flat_in_the_number_of_samples():
+    run = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    few, many = map(float, run.stdout.split())
+    # The tokens of forty samples at the 25 places where they are seen would be 289 MiB.
+    assert many - few < 32

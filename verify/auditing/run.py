@@ -231,9 +231,9 @@ class _Subject:
 
 def _forms_of(key: Key, shape: tuple[int, ...], views: tuple[str, ...], forms: Forms) -> list[Form]:
     """What stands where in an array ``(views, [CLS], eps)``, ``(views, [CLS])`` or ``([CLS],)``."""
-    cls: tuple[bool, ...] = (True,) if forms.cls == "none" else (True, False)
+    cls: tuple[bool | None, ...] = (None,) if forms.cls == "none" else (True, False)
     if key.what in ("certified", "undecided"):
-        views, cls = ("raw",), (True,)
+        views, cls = ("raw",), cls[:1]
     if len(shape) == 3:
         return [Form(v, c, e) for v in views for c in cls for e in forms.eps]
     if len(shape) == 2:
