@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from functools import partial
 
 import networks
@@ -11,12 +13,13 @@ import pytest
 import torch
 from closeness import near
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import srr
 import verify
 from srr import attention, curvature, layers, prox
 from srr.layer import HALVES
-from verify import decide
+from verify import audit_bench, decide
 from verify.auditing import certified, coding, counterfactuals, direction, files, nulls, rates, terms, text, weights
 from verify.auditing.half import COSINE, LARGEST, STEP
 from verify.auditing.network import Network, untrained
@@ -46,6 +49,10 @@ def tokens(samples, n=9, d=8, *, seed=0, dtype=torch.float64):
 def bases(K=2, d=8, p=2, *, seed=1, dtype=torch.float64):
     frame = np.linalg.qr(rng(seed).standard_normal((d, d)))[0][:, : K * p]
     return torch.from_numpy(np.ascontiguousarray(frame.reshape(d, K, p).transpose(1, 0, 2))).to(dtype)
+
+
+def heads(Z, U, eps=(EPS,), *, cls="first"):
+    return rates.Heads.of(Z, U, eps=eps, which=cls)
 
 
 class Half(nn.Module):
@@ -148,7 +155,7 @@ def test_rates_survive_where_a_cholesky_factor_does_not():
 def test_terms_are_those_of_srr():
     Z, U = tokens(3), bases()
     forms = terms.Forms((0.2, EPS), lam=0.3, cls="first")
-    found = terms.terms(Z, U, forms)
+    found = terms.terms(terms.Tokens(Z, forms), U)
     for e, eps in enumerate(forms.eps):
         objective = srr.SparseRateReduction(U.numpy(), eps, 0.3)
         for c, part in enumerate((Z.numpy(), Z[:, 1:].numpy())):
@@ -168,38 +175,46 @@ def test_terms_are_those_of_srr():
 
 def test_the_official_measure_normalises_every_token_of_every_head():
     Z, U = tokens(2), bases()
-    found = terms.terms(Z, U, terms.Forms((EPS,)))["official Rc"]
+    found = heads(Z, U).official
     for b in range(2):
         for c, part in enumerate((Z[b], Z[b, 1:])):
             expected = official_measure(part.numpy(), U.numpy())
             near(found[b, c].numpy(), np.array(expected), size=9, scale=expected)
             assert abs(float(found[b, c]) - official_measure(part.numpy(), U.numpy(), eps=0.01)) > 0.1 * expected
-    scaled = terms.terms(Z * torch.linspace(1, 5, 9, dtype=Z.dtype)[:, None], U, terms.Forms((EPS,)))["official Rc"]
+    scaled = heads(Z * torch.linspace(1, 5, 9, dtype=Z.dtype)[:, None], U).official
     near(scaled.numpy(), found.numpy(), size=9, scale=found.numpy())
-    assert torch.isfinite(rates.official_rates(torch.zeros(1, 2, 3, 2, dtype=Z.dtype), eps=0.1, cls="none")).all()
+    assert torch.isfinite(heads(0 * Z, U).official).all()
 
 
 def test_the_gradient_step_points_along_the_gradient_and_is_as_long_as_it_is():
     Z, U = tokens(4), bases(seed=3) * 1.7
     eps = (0.2, EPS)
-    gradient = direction.gradients(Z, U, eps=eps, cls="first")
+    Y = heads(Z, U, eps)
     for c, part in enumerate((Z, Z[:, 1:])):
         for e, precision in enumerate(eps):
             expected = srr.subspace_coding_rate_and_gradient(part.numpy(), U.numpy(), eps=precision)[1]
-            near(gradient[c][e].numpy(), expected, size=9, scale=np.linalg.norm(expected))
+            near(Y.gradients[c][e].numpy(), expected, size=9, scale=np.linalg.norm(expected))
     step = 0.3 * curvature.compression_step(U, 9, eps=EPS)
     update = attention.exact_step(Z, U, eps=EPS, step=step) - Z
-    cosine = direction.cosines(gradient, {"": update}, "first")[""]
+    cosine = direction.cosines(Y, {"": update})[""]
     near(cosine[:, 0, 1].numpy(), np.ones(4), size=9, scale=1.0)
     assert (cosine[:, 0, 0] < 1 - 1e-6).all()
     assert (cosine[:, 1, 1] < 1 - 1e-6).all()
-    sizes = direction.steps(gradient, update, U, eps=eps, cls="first")
+    sizes = direction.steps(Y, update, cosine, float(curvature.overlap(U)))
     near(sizes[:, 0, 1].numpy(), np.full(4, 0.15), size=9, scale=1.0)
+    few = heads(Z[:, :3], bases(K=1, p=4), eps)  # fewer tokens than dimensions: the other side of the Gram matrix
+    for c, part in enumerate((Z[:, :3], Z[:, 1:3])):
+        expected = srr.subspace_coding_rate_and_gradient(part.numpy(), few.U.numpy(), eps=EPS)
+        near(few.Rc[:, c, 1].numpy(), expected[0], size=9, scale=expected[0])
+        near(few.gradients[c][1].numpy(), expected[1], size=9, scale=np.linalg.norm(expected[1]))
+    none = direction.cosines(Y, {"": 0 * Z})[""]
+    assert (none == 0).all()
+    assert (direction.steps(Y, 0 * Z, none, 1.0) == 0).all()
 
 
 def test_the_largest_eigenvalue_tells_where_the_neumann_series_converges():
     Z, U = tokens(2), bases()
-    found = direction.largest_eigenvalues(Z, U, eps=(EPS,), cls="last")
+    found = direction.largest_eigenvalues(heads(Z, U, cls="last"))
     for c, part in enumerate((Z, Z[:, :-1])):
         Y = part[:, None].numpy() @ U.numpy()
         expected = 2 / (part.shape[1] * EPS**2) * np.linalg.norm(Y, ord=2, axis=(2, 3)).max(1) ** 2
@@ -520,6 +535,9 @@ def test_verdicts_follow_the_counts():
     ]
     for found, word in cases:
         assert judge(found, None, "Rc", WITH).word == word
+    few, still = judge(cases[8][0], None, "Rc", WITH), judge(cases[6][0], None, "Rc", WITH)
+    assert few.sentence == "Rc fell on 5 of 5 samples: too few samples to tell from chance."
+    assert still.sentence == "Rc stayed on 100 of 100 samples: no effect that these samples could show."
     said = judge(cases[1][0], half_with(spread(80, 20)), "Rc", WITH)
     assert said.sentence == (
         "Rc fell on 81 of 100 samples; a random update of the same norm: on 79: not specific to the layer. "
@@ -622,6 +640,7 @@ def test_every_known_network_is_recognised_and_audited(name):
         for what, tap in (("before", before), ("after", after)):
             expected = srr.subspace_coding_rate(passed[tap].numpy(), part.U.numpy(), eps=EPS).mean()
             assert half.get("Rc", what, WITH).mean == pytest.approx(float(expected), rel=1e-9)
+    assert "[CLS]" not in str(found.main)
     lasso = any(half.get(coding.LASSO, "change", WITH) for half in found.halves)
     assert lasso == (name in ("crate", "crate_mae", "crate_gpt", "cbsa"))
 
@@ -778,3 +797,49 @@ def test_the_data_are_whole(trace, tmp_path):
         )
         assert arrays["mean"][at & (arrays["network"] == "a small network")] == [spread.mean]
     assert files.to_json(trace) == files.to_json(trace)
+
+
+# --- what it costs ----------------------------------------------------------------------------------------------
+
+
+def test_the_products_of_the_benchmark_are_those_that_torch_counts():
+    torch.manual_seed(0)
+    model = Crate(image_size=224, patch_size=16, num_classes=3, dim=audit_bench.D, depth=audit_bench.DEPTH, heads=6)
+    images = torch.randn(2, 3, 224, 224)
+
+    def counted(run):
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            run()
+        return counter.get_total_flops()
+
+    own = counted(lambda: model(images[:1]))
+    options = {"layout": "crate", "constants": {"heads": 6}, "twin": False, "batch": 1}
+    for kind in ({"eps": EPS, "tokens": "raw", "controls": 0}, {"controls": 0}):
+        one, two = (
+            counted(lambda n=n, kind=kind: verify.audit(model, images[:n], **options, **kind)) for n in (1, 2)
+        )  # what is done once, for bases and weights, falls out
+        needed = audit_bench.products(1 if "eps" in kind else 3, 1 if "tokens" in kind else 3, controls=False)
+        assert needed <= two - one - own <= 1.06 * needed
+
+
+MEMORY = """
+import resource, sys, torch, verify
+from verify.models.crate import Crate
+torch.manual_seed(0)
+torch.set_num_threads(1)
+model = Crate(image_size=224, patch_size=16, num_classes=3, dim=384, depth=12, heads=6)
+def audited(samples):
+    batches = (torch.randn(4, 3, 224, 224) for _ in range(samples // 4))
+    options = {"eps": 0.5, "tokens": "raw", "controls": 4, "twin": False}
+    assert verify.audit(model, batches, layout="crate", constants={"heads": 6}, **options).samples == samples
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(audited(8), audited(48))
+"""
+
+
+@pytest.mark.slow
+def test_memory_is_flat_in_the_number_of_samples():
+    run = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    few, many = map(float, run.stdout.split())
+    # The tokens of forty samples at the 25 places where they are seen would be 289 MiB.
+    assert many - few < 32

@@ -130,12 +130,13 @@ def test_bad_input_gets_one_sentence(somewhere, capsys):
 
 
 def test_data_may_be_the_numbers_of_words(somewhere):
+    from verify import settings
     from verify.auditing import source
 
     np.save("words.npy", np.arange(6, dtype=np.int32).reshape(2, 3))
     found, samples = source.data("words.npy")
     assert (found.dtype, samples) == (np.int64, 2)
-    assert source.constants(("heads=4", "eta=0.5", "subspaces=key")) == {"heads": 4, "eta": 0.5, "subspaces": "key"}
+    assert settings.constants(("heads=4", "eta=0.5", "subspaces=key")) == {"heads": 4, "eta": 0.5, "subspaces": "key"}
 
 
 # --- the experiment ---------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -20,12 +21,14 @@ FORWARDS, SHARE = 2.0, 0.6
 
 @dataclass(frozen=True)
 class AuditTiming:
-    """One setting of an audit, per sample; processor time of one thread."""
+    """One setting of an audit; processor time of one thread for each further sample, bases and weights done."""
 
     what: str
     samples: int
     forward_seconds: float
+    """Of the network alone."""
     seconds: float
+    """From half of the samples to all."""
     products: float
     """Floating-point operations of the matrix products that it needs."""
     rate: float
@@ -65,10 +68,8 @@ def run(samples: int) -> list[AuditTiming]:
         for what, count, options in cases:
             given = {**options, "layout": "crate", "constants": {"heads": HEADS}, "twin": False}
             given["batch"] = max(1, min(8, count // 4))
-            audit(model, images[: count // 2], **given)
-            before = _peak()
-            seconds = _seconds(lambda count=count, given=given: audit(model, images[:count], **given)) / count
-            growth = _peak() - before
+            (half, before), (whole, after) = (_audited(model, images[:n], given) for n in (count // 2, count))
+            seconds, growth = (whole - half) / (count - count // 2), after - before
             eps, views = (1, 1) if "eps" in options else (3, 3)
             needed = products(eps, views, controls="controls" not in options)
             found.append(AuditTiming(what, count, forward, seconds, needed, rate, growth))
@@ -78,32 +79,40 @@ def run(samples: int) -> list[AuditTiming]:
 
 
 def products(eps: int, views: int, *, controls: bool) -> float:
-    """Operations, per sample, of the matrix products of `auditing.half`: Gram matrices, projections, gradients."""
+    """Operations, per sample, of the matrix products in `auditing.half`, where none is done twice.
+
+    Gram matrices and projections of every token set in every view, ∇Rᶜ where a half starts, by ε and [CLS], and the
+    lasso; for controls, the same of null updates, of other bases, and of other steps with the same weights.
+    """
     n, d, K, p = (IMAGE // PATCH) ** 2 + 1, D, HEADS, D // HEADS
     tokens = 2 * n * n * d  # ZZᵀ
-    projected = 2 * n * d * K * p  # ZU
-    of_heads = 2 * 2 * K * n * p * p  # Gram matrices of the heads, and of the normalised ones
-    slope = projected + 2 * eps * (2 * n * d * K * p + 2 * K * n * p * p)  # for each ε, with [CLS] and without
-    lasso = 2 * n * d * d
-    starts = min(views, 2)  # two views start from the same tokens
-    half = (starts + views) * (tokens + projected + of_heads)
-    compress = half + starts * (slope + 2 * (projected + 2 * K * n * p * p))
-    sparsify = half + 3 * lasso
+    projected = 2 * n * d * K * p  # ZU, and back
+    of_heads = 2 * K * n * p * p  # YᵀY, and the products of its size
+    compressed = projected + of_heads
+    both = compressed + of_heads  # with the official measure
+    slopes = 2 * eps * compressed  # from Y: Y M⁻¹ and back, with [CLS] and without
+    coded = 2 * n * d * d  # ADᵀ
+    # Two views start from the same tokens, and a half starts, as the network carries them, where the last one ended;
+    # a half that adds to nothing ends in two views at the same tokens.
+    more, ends, codes = min(views, 2) - 1, views, min(views, 2)
+    found = (more + ends + more + codes) * tokens + (1 + more + ends + more + codes) * both
+    found += (1 + more) * slopes + 3 * coded
     if controls:
-        sets = (starts + 5 * views) * (tokens + projected + of_heads) + 3 * (starts + views) * (projected + of_heads)
-        attended = projected + 2 * 2 * n * n * K * p + projected
-        steps = 2 * attended + eps * (attended + 2 * (projected + of_heads + projected))
-        others = (2 + 3 * eps) * views * (tokens + projected + of_heads) + steps
-        compress += sets + 4 * starts * slope + others
-        sparsify += sets + 6 * lasso
-    return float(DEPTH * (compress + sparsify))
+        null_updates = 2 * 4 * views * (tokens + both)
+        other_bases = 3 * ((1 + more + ends + more + codes) * both + (1 + more) * slopes)
+        attended = 2 * projected + 2 * 2 * n * n * K * p
+        steps = attended + eps * (attended + 2 * projected + 2 * of_heads + 2 * tokens)
+        found += null_updates + other_bases + 6 * coded + steps + (2 + 3 * eps) * views * compressed
+    return float(DEPTH * found)
+
+
+def _audited(model: Crate, images: torch.Tensor, options: dict[str, Any]) -> tuple[float, float]:
+    """Seconds of one audit, and the peak memory of this process in MiB."""
+    seconds = _seconds(lambda: audit(model, images, **options))
+    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _seconds(f: Callable[[], object]) -> float:
     start = time.process_time()
     f()
     return time.process_time() - start
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from verify.auditing.rates import without
+from verify.auditing.rates import over_tokens
 from verify.auditing.running import Key
 
 LASSO, RESIDUAL = "lasso", "residual of X = A D^T"
@@ -17,8 +17,7 @@ RELU, ZERO = "relu of the start", "zero code"
 
 def lasso_values(X: Tensor, D: Tensor, A: Tensor, *, lam: float, cls: str) -> Tensor:
     """λ‖A‖₁ + ½‖X − A Dᵀ‖² of codes A ``(b, n, m)`` of tokens X ``(b, n, d)``, ``(b, forms)``: with [CLS], without."""
-    by_token = lam * A.abs().sum(-1) + ((X - A @ D.mT) ** 2).sum(-1) / 2
-    return _over_tokens(by_token, cls)
+    return over_tokens(lam * A.abs().sum(-1) + _squares(X - A @ D.mT) / 2, cls)
 
 
 def measure(X: Tensor, D: Tensor, A: Tensor, *, lam: float, cls: str) -> dict[Key, Tensor]:
@@ -28,16 +27,16 @@ def measure(X: Tensor, D: Tensor, A: Tensor, *, lam: float, cls: str) -> dict[Ke
     code.
     """
     before, relu = (lasso_values(X, D, code, lam=lam, cls=cls) for code in (X, X.clamp(min=0)))
-    left = ((X - A @ D.mT) ** 2).sum(-1)
-    after = _over_tokens(lam * A.abs().sum(-1) + left / 2, cls)
-    squares = _over_tokens((X**2).sum(-1), cls)
+    left = _squares(X - A @ D.mT)
+    after = over_tokens(lam * A.abs().sum(-1) + left / 2, cls)
+    squares = over_tokens(_squares(X), cls)
     return {
         Key(LASSO, "before"): before,
         Key(LASSO, "after"): after,
         Key(LASSO, "change"): after - before,
         Key(LASSO, "change", RELU): after - relu,
         Key(LASSO, "change", ZERO): after - squares / 2,
-        Key(RESIDUAL, "value"): (_over_tokens(left, cls) / _nonzero(squares)).sqrt(),
+        Key(RESIDUAL, "value"): (over_tokens(left, cls) / _nonzero(squares)).sqrt(),
     }
 
 
@@ -57,9 +56,8 @@ def controls(
     return found
 
 
-def _over_tokens(by_token: Tensor, cls: str) -> Tensor:
-    kinds = [by_token] if cls == "none" else [by_token, without(by_token[..., None], cls)[..., 0]]
-    return torch.stack([kind.sum(-1) for kind in kinds], dim=-1)
+def _squares(X: Tensor) -> Tensor:
+    return (X * X).sum(-1)
 
 
 def _nonzero(a: Tensor) -> Tensor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from srr import attention, curvature, layers
+from srr import attention, curvature, rates
 
 PLUS, MINUS = "tied, +", "tied, -"
 DERIVED, EXACT, DESCENT = "derived step", "exact step", "descent layer"
@@ -31,13 +32,24 @@ def tied(Z: Tensor, seen: Tensor, U: Tensor) -> dict[str, Tensor]:
     return {PLUS: Z + attended, MINUS: Z - attended}
 
 
-def steps(Z: Tensor, U: Tensor, *, eps: float, lam: float) -> Iterator[tuple[str, Tensor]]:
+class Sizes(NamedTuple):
+    """How long the steps of theory are, for one token and ε = 1: they grow with n ε²."""
+
+    compression: float
+    """1/L_c, `srr.curvature.compression_step`."""
+    loss: float
+    """1/(L_c + α/8), `srr.curvature.loss_step`."""
+
+    @classmethod
+    def of(cls, U: Tensor) -> Sizes:
+        """From an eigenvalue of the bases."""
+        return cls(float(curvature.compression_step(U, 1, eps=1.0)), float(curvature.loss_step(U, 1, eps=1.0)))
+
+
+def steps(Z: Tensor, U: Tensor, sizes: Sizes, *, eps: float) -> Iterator[tuple[str, Tensor]]:
     """Tokens Z ``(b, n, d)`` after each of `STEPS`: those of theory, which knows no LayerNorm."""
-    kappa = curvature.compression_step(U, Z.shape[-2], eps=eps)
-    rules: dict[str, Callable[[], Tensor]] = {
-        DERIVED: lambda: attention.derived_step(Z, U, eps=eps, step=kappa),
-        EXACT: lambda: attention.exact_step(Z, U, eps=eps, step=kappa),
-        DESCENT: lambda: layers.descent(U, eps=eps, lam=lam).compress(Z),
-    }
-    for name, rule in rules.items():
-        yield name, torch.as_tensor(rule())
+    unit = Z.shape[-2] * eps**2
+    yield DERIVED, torch.as_tensor(attention.derived_step(Z, U, eps=eps, step=unit * sizes.compression))
+    gradient = torch.as_tensor(rates.subspace_coding_rate_and_gradient(Z, U, eps=eps)[1])
+    yield EXACT, Z - unit * sizes.compression * gradient
+    yield DESCENT, Z - unit * sizes.loss * (gradient - torch.as_tensor(rates.coding_rate_and_gradient(Z, eps=eps)[1]))

@@ -3,77 +3,48 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from srr import curvature
-from srr._heads import side_by_side
-from verify.auditing.rates import heads, without
+from verify.auditing.rates import Heads, over_tokens, without
 
 
-def gradients(Z: Tensor, U: Tensor, *, eps: Sequence[float], cls: str) -> list[list[Tensor]]:
-    """∇Rᶜ(Z|U) = β Σ_k Y_k (I + β Y_kᵀY_k)⁻¹ U_kᵀ by [CLS] form and ε, each ``(b, n, d)`` or a token less."""
-    kinds = [Z] if cls == "none" else [Z, without(Z, cls)]
-    W = side_by_side(U)
-    found = []
-    for tokens in kinds:
-        Y = heads(tokens, U)
-        gram, row = Y.mT @ Y, []
-        for e in eps:
-            beta = U.shape[-1] / (tokens.shape[-2] * e * e)
-            M = beta * gram
-            M.diagonal(dim1=-2, dim2=-1).add_(1)
-            L, info = torch.linalg.cholesky_ex(M)
-            shrunk = Y @ (torch.linalg.inv(M) if bool(info.any()) else torch.cholesky_inverse(L))
-            row.append(beta * shrunk.transpose(1, 2).flatten(2) @ W.T)
-        found.append(row)
-    return found
-
-
-def cosines(descent: Sequence[Sequence[Tensor]], updates: Mapping[str, Tensor], cls: str) -> dict[str, Tensor]:
-    """Cosines ``(b, forms, eps)`` of updates ``(b, n, d)`` with −∇Rᶜ, given ∇Rᶜ as `gradients` has it; 0 for none."""
+def cosines(heads: Heads, updates: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Cosines ``(b, forms, eps)`` of updates ``(b, n, d)`` with −∇Rᶜ; 0 where one of the two is zero."""
     found = {}
     for name, update in updates.items():
-        kinds = [update] if cls == "none" else [update, without(update, cls)]
-        found[name] = torch.stack(
-            [
-                torch.stack([_cosine(-gradient, kind) for gradient in row], dim=-1)
-                for row, kind in zip(descent, kinds, strict=True)
-            ],
-            dim=-2,
-        )
+        along = [
+            [_inner(gradient, without(update, heads.cls) if form else update) for gradient in row]
+            for form, row in enumerate(heads.gradients)
+        ]
+        inner = torch.stack([torch.stack(row, dim=-1) for row in along], dim=-2)
+        found[name] = -inner / _nonzero(heads.lengths * _lengths(update, heads.cls))
     return found
 
 
-def steps(gradient: Sequence[Sequence[Tensor]], update: Tensor, U: Tensor, *, eps: Sequence[float], cls: str) -> Tensor:
-    """κ L_c/2, ``(b, forms, eps)``, κ the step along −∇Rᶜ that is nearest to the update: below 1 it would be safe."""
-    kinds = [update] if cls == "none" else [update, without(update, cls)]
-    overlap = float(curvature.overlap(U))
-    rows = []
-    for row, kind in zip(gradient, kinds, strict=True):
-        half_L = [overlap * U.shape[-1] / (kind.shape[-2] * e * e) / 2 for e in eps]
-        rows.append(torch.stack([_along(-g, kind) * L for g, L in zip(row, half_L, strict=True)], dim=-1))
-    return torch.stack(rows, dim=-2)
+def steps(heads: Heads, update: Tensor, cosine: Tensor, overlap: float) -> Tensor:
+    """κ L_c/2, ``(b, forms, eps)``, κ the step along −∇Rᶜ that is nearest to the update: below 1 it would be safe.
+
+    ``cosine`` is that of the update with −∇Rᶜ, and ``overlap`` is λ_max(Σ_k U_k U_kᵀ), `srr.curvature.overlap`.
+    """
+    return cosine * (_lengths(update, heads.cls) / _nonzero(heads.lengths)) * (overlap / 2 * heads.constants)
 
 
-def largest_eigenvalues(Z: Tensor, U: Tensor, *, eps: Sequence[float], cls: str) -> Tensor:
+def largest_eigenvalues(heads: Heads) -> Tensor:
     """max_k λ_max(β Y_kᵀY_k), ``(b, forms, eps)``: below 1 the Neumann series of the gradient converges."""
-    kinds = [Z] if cls == "none" else [Z, without(Z, cls)]
-    rows = []
-    for tokens in kinds:
-        Y = heads(tokens, U)
-        top = torch.linalg.matrix_norm(Y.mT @ Y, ord=2).amax(1)
-        rows.append(torch.stack([top * (U.shape[-1] / (tokens.shape[-2] * e * e)) for e in eps], dim=-1))
-    return torch.stack(rows, dim=-2)
+    top = torch.linalg.eigvalsh(heads.grams)[..., -1].amax(1)
+    return top[..., None] * heads.constants
 
 
-def _cosine(a: Tensor, b: Tensor) -> Tensor:
-    norms = torch.linalg.vector_norm(a, dim=(1, 2)) * torch.linalg.vector_norm(b, dim=(1, 2))
-    return (a * b).sum((1, 2)) / torch.where(norms > 0, norms, math.inf)
+def _inner(a: Tensor, b: Tensor) -> Tensor:
+    return (a.flatten(1)[:, None] @ b.flatten(1)[..., None])[:, 0, 0]
 
 
-def _along(direction: Tensor, update: Tensor) -> Tensor:
-    square = (direction**2).sum((1, 2))
-    return (direction * update).sum((1, 2)) / torch.where(square > 0, square, math.inf)
+def _lengths(update: Tensor, cls: str) -> Tensor:
+    return over_tokens((update * update).sum(-1), cls).sqrt()[..., None]
+
+
+def _nonzero(a: Tensor) -> Tensor:
+    return torch.where(a > 0, a, math.inf)

@@ -107,13 +107,13 @@ def _curves(found: Audit, quantity: str, view: str | None, axes: Any) -> None:
     precisions: Sequence[float | None] = found.forms.eps if quantity in ("R", "Rc", "dR", "SRR") else (None,)
     for i, eps in enumerate(precisions):
         colour = COLOURS[i % 4]
-        label = "with [CLS]" if eps is None else f"eps = {eps:g}"
-        _steps(found.halves, quantity, Form(view, True, eps), axes, colour, "-", label, band=True)
+        label = f"eps = {eps:g}" if eps is not None else "all tokens" if found.main.cls is None else "with [CLS]"
+        _steps(found.halves, quantity, Form(view, found.main.cls, eps), axes, colour, "-", label, band=True)
         if found.forms.cls != "none":
             last = i == len(precisions) - 1
             _steps(found.halves, quantity, Form(view, False, eps), axes, colour, ":", "without [CLS]" if last else "")
     if found.twin is not None:
-        form = Form(view, True, found.main.eps if precisions[0] is not None else None)
+        form = Form(view, found.main.cls, found.main.eps if precisions[0] is not None else None)
         said = "untrained" if form.eps is None else f"untrained, eps = {form.eps:g}"
         _steps(found.twin.halves, quantity, form, axes, COLOURS[4], "--", said)
 

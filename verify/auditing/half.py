@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from srr import curvature
 from verify.auditing import coding, counterfactuals, direction, nulls
 from verify.auditing.running import Key
-from verify.auditing.terms import OF_BASES, Forms, Norm, Tokens, of_tokens, terms, views
+from verify.auditing.terms import OF_BASES, Forms, Norm, Tokens, ends, starts, terms
 from verify.promises import measuring
 
 COSINE, STEP, LARGEST = "cosine with -grad Rc", "step in units of 2/L_c", "lambda_max(beta Y Y^T)"
@@ -56,21 +58,85 @@ class Half:
         """The names of the views of its tokens."""
         return forms.tokens if self.norm is not None else ("raw",)
 
+    @cached_property
+    def overlap(self) -> float:
+        """λ_max(Σ_k U_k U_kᵀ)."""
+        return float(curvature.overlap(self.U))
+
+    @cached_property
+    def sizes(self) -> counterfactuals.Sizes:
+        """Of the steps that theory would take."""
+        return counterfactuals.Sizes.of(self.U)
+
     @property
     def named(self) -> str:
         """For messages: layers are counted from 1."""
         return f"layer {self.layer + 1} {self.half}"
 
 
-def measure(half: Half, Z: Tensor, after: Tensor, forms: Forms) -> dict[Key, Tensor]:
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What a half did to a batch.
+
+    Attributes
+    ----------
+    half : Half
+    Z, after : Tensor, shape (b, n, d)
+        The tokens before and after, in the network's dtype.
+    start, end : Tokens
+        The same in the dtype of the measures: the end of one half is the start of the next.
+    """
+
+    half: Half
+    Z: Tensor
+    after: Tensor
+    start: Tokens
+    end: Tokens
+
+    @property
+    def forms(self) -> Forms:
+        """What is measured of them."""
+        return self.start.forms
+
+    @cached_property
+    def seen(self) -> Tensor:
+        """N(Z), in the network's dtype."""
+        return self.Z if self.half.norm is None else self.half.norm(self.Z)
+
+    @cached_property
+    def starts(self) -> list[Tokens]:
+        """The tokens before the half, by view."""
+        return self._tokens(starts(self.Z, self.seen, self.views), {id(self.Z): self.start})
+
+    @cached_property
+    def ends(self) -> list[Tokens]:
+        """Those after it."""
+        return self._tokens(self.after_it(self.after), {id(self.after): self.end})
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Their names."""
+        return self.half.views(self.forms)
+
+    def after_it(self, after: Tensor, adds: bool | None = None) -> list[Tensor]:
+        """The tokens ``after``, by view, had the half given these."""
+        half = self.half
+        return ends(self.Z, self.seen, after, half.norm, half.adds if adds is None else adds, self.views)
+
+    def _tokens(self, by_view: list[Tensor], known: dict[int, Tokens]) -> list[Tokens]:
+        for Z in by_view:  # those of two views may be the same
+            if id(Z) not in known:
+                known[id(Z)] = Tokens(Z.to(self.half.U), self.forms)
+        return [known[id(Z)] for Z in by_view]
+
+
+def measure(step: Step) -> dict[Key, Tensor]:
     """Every term before, after, and its change; the lasso, the direction and size of the update.
 
-    Z and ``after`` are ``(b, n, d)`` in the network's dtype. Each array is ``(b, views, forms, eps)``, without the last
-    axis where no ε enters; the lasso has no views.
+    Each array is ``(b, views, forms, eps)``, without the last axis where no ε enters; the lasso has no views.
     """
-    pairs = _views(half, Z, after, forms)
-    found: dict[Key, Tensor] = {}
-    old, new = (_terms((pair[i] for pair in pairs), half.U, forms) for i in (0, 1))
+    half, found = step.half, {}
+    old, new = (_terms(tokens, half.U) for tokens in (step.starts, step.ends))
     for name in old:
         found |= {
             Key(name, "before"): old[name],
@@ -78,38 +144,31 @@ def measure(half: Half, Z: Tensor, after: Tensor, forms: Forms) -> dict[Key, Ten
             Key(name, "change"): new[name] - old[name],
         }
     if half.half == "compress":
-        found |= _direction(half, pairs, {"": [b - a for a, b in pairs]}, forms)
-        starts = [a for a, _ in pairs]
-        top = {id(a): direction.largest_eigenvalues(a, half.U, eps=forms.eps, cls=forms.cls) for a in _distinct(starts)}
-        found[Key(LARGEST, "value")] = _stacked(top[id(a)] for a in starts)
+        found |= _direction(step)
     if half.D is not None:
-        found |= coding.measure(_seen(half, Z), half.D, after.to(half.U), lam=half.lam, cls=forms.cls)
+        found |= coding.measure(step.seen.to(half.U), half.D, step.end.Z, lam=half.lam, cls=step.forms.cls)
     return found
 
 
-def controls(half: Half, Z: Tensor, after: Tensor, noise: Tensor, forms: Forms) -> dict[Key, Tensor]:
+def controls(step: Step, noise: Tensor) -> dict[Key, Tensor]:
     """What null controls and counterfactuals do to every term, and by how much the layer's own change exceeds it.
 
     ``noise`` is that of `nulls.noise`; shapes as in `measure`.
     """
-    pairs = _views(half, Z, after, forms)
-    starts, ends = [a for a, _ in pairs], [b for _, b in pairs]
-    at_start, at_end = (_known(sets, forms) for sets in (starts, ends))
-    old = _terms(starts, half.U, forms, at_start)
-    new = _terms(ends, half.U, forms, at_end)
+    half = step.half
+    old, new = (_terms(tokens, half.U) for tokens in (step.starts, step.ends))
     own = {name: new[name] - old[name] for name in old}
     found: dict[Key, Tensor] = {}
 
-    null_ends = _null_ends(half, Z, after, pairs, noise, forms)
-    moved = {name: [b - a for a, b in zip(starts, null, strict=True)] for name, null in null_ends.items()}
+    null_ends = _null_ends(step, noise)
     for name, null in null_ends.items():
-        for quantity, value in _terms(null, half.U, forms).items():
+        for quantity, value in _terms([Tokens(Z, step.forms) for Z in null], half.U).items():
             change = value - old[quantity]
             found[Key(quantity, "change", name)] = change
             found[Key(quantity, "margin", name)] = own[quantity] - change
 
     for name, U in half.bases.items():
-        first, last = _terms(starts, U, forms, at_start), _terms(ends, U, forms, at_end)
+        first, last = (_terms(tokens, U) for tokens in (step.starts, step.ends))
         for quantity in OF_BASES:
             change, mine = last[quantity] - first[quantity], own[quantity]
             found[Key(quantity, "change", name)] = change
@@ -118,117 +177,83 @@ def controls(half: Half, Z: Tensor, after: Tensor, noise: Tensor, forms: Forms) 
             found[Key(quantity, "margin", name)] = mine - change
 
     if half.half == "compress":
-        found |= _direction(half, pairs, moved, forms, margins=True)
-        found |= _counterfactuals(half, Z, old, forms)
+        found |= _direction_margins(step, null_ends)
+        found |= _counterfactuals(step, old["Rc"])
     if half.D is not None:
-        dictionaries = half.dictionaries or {}
-        found |= coding.controls(_seen(half, Z), half.D, after.to(half.U), dictionaries, lam=half.lam, cls=forms.cls)
+        X, dictionaries = step.seen.to(half.U), half.dictionaries or {}
+        found |= coding.controls(X, half.D, step.end.Z, dictionaries, lam=half.lam, cls=step.forms.cls)
     return found
 
 
-def _seen(half: Half, Z: Tensor) -> Tensor:
-    """The tokens behind N."""
-    return (Z if half.norm is None else half.norm(Z)).to(half.U)
-
-
-def _views(half: Half, Z: Tensor, after: Tensor, forms: Forms, adds: bool | None = None) -> list[tuple[Tensor, Tensor]]:
-    pairs = views(Z, after, half.norm, half.adds if adds is None else adds, forms.tokens)
-    made = {id(a): a.to(half.U) for pair in pairs for a in pair}  # the same tokens of two views stay the same tensor
-    return [(made[id(a)], made[id(b)]) for a, b in pairs]
-
-
-def _known(tokens: list[Tensor], forms: Forms) -> list[Tokens]:
-    made = {id(Z): of_tokens(Z, forms) for Z in _distinct(tokens)}
-    return [made[id(Z)] for Z in tokens]
-
-
-def _null_ends(
-    half: Half, Z: Tensor, after: Tensor, pairs: list[tuple[Tensor, Tensor]], noise: Tensor, forms: Forms
-) -> dict[str, list[Tensor]]:
+def _null_ends(step: Step, noise: Tensor) -> dict[str, list[Tensor]]:
     # As large as the layer's update is in the same view; LayerNorm is that of the raw tokens.
     found: dict[str, list[Tensor]] = {name: [] for name in nulls.UPDATES}
-    for view, (start, end) in zip(half.views(forms), pairs, strict=True):
-        of, to = (start, end) if view == "operator" else (Z.to(half.U), after.to(half.U))
-        made = nulls.updates(of, torch.linalg.vector_norm(to - of, dim=(1, 2)), noise.to(half.U))
+    for view, start, end in zip(step.views, step.starts, step.ends, strict=True):
+        of, to = (start.Z, end.Z) if view == "operator" else (step.start.Z, step.end.Z)
+        made = nulls.updates(of, torch.linalg.vector_norm(to - of, dim=(1, 2)), noise)
         for name, update in made.items():
             null = of + update
-            if view == "normed":
-                null = half.norm(null.to(Z)).to(half.U)
+            if view == "normed" and step.half.norm is not None:
+                null = step.half.norm(null.to(step.Z)).to(of)
             found[name].append(null)
     return found
 
 
-def _terms(tokens: Iterable[Tensor], U: Tensor, forms: Forms, known: Iterable | None = None) -> dict[str, Tensor]:
-    tokens = list(tokens)
-    given = dict(zip(map(id, tokens), known or [None] * len(tokens), strict=False))
-    made = {id(Z): terms(Z, U, forms, given[id(Z)]) for Z in _distinct(tokens)}
-    rows = [made[id(Z)] for Z in tokens]
+def _terms(by_view: Sequence[Tokens], U: Tensor) -> dict[str, Tensor]:
+    rows = [terms(tokens, U) for tokens in by_view]
     return {name: _stacked(row[name] for row in rows) for name in rows[0]}
-
-
-def _distinct(tokens: Iterable[Tensor]) -> list[Tensor]:
-    """Each tensor once: two views may have the same start."""
-    return list({id(Z): Z for Z in tokens}.values())
 
 
 def _stacked(rows: Iterable[Tensor]) -> Tensor:
     return torch.stack(list(rows), dim=1)
 
 
-def _direction(
-    half: Half,
-    pairs: list[tuple[Tensor, Tensor]],
-    updates: Mapping[str, list[Tensor]],
-    forms: Forms,
-    margins: bool = False,
-) -> dict[Key, Tensor]:
-    """Cosines with −∇Rᶜ: of updates with the layer's, and, for margins, of the layer's update with other bases'."""
+def _direction(step: Step) -> dict[Key, Tensor]:
+    """Of the update: its cosine with −∇Rᶜ, its size; and whether the Neumann series of the gradient converges."""
+    heads = [start.onto(step.half.U) for start in step.starts]
+    updates = [end.Z - start.Z for start, end in zip(step.starts, step.ends, strict=True)]
+    found = [direction.cosines(Y, {"": update})[""] for Y, update in zip(heads, updates, strict=True)]
+    each = zip(heads, updates, found, strict=True)
+    top = {id(Y): direction.largest_eigenvalues(Y) for Y in heads}
+    return {
+        Key(COSINE, "value"): _stacked(found),
+        Key(STEP, "value"): _stacked(direction.steps(*parts, step.half.overlap) for parts in each),
+        Key(LARGEST, "value"): _stacked(top[id(Y)] for Y in heads),
+    }
+
+
+def _direction_margins(step: Step, null_ends: Mapping[str, Sequence[Tensor]]) -> dict[Key, Tensor]:
+    """Cosines with −∇Rᶜ of null updates, and of the layer's update with that of other bases; and the margins."""
     found: dict[Key, list[Tensor]] = {}
-    slopes: dict[tuple[int, str], list[list[Tensor]]] = {}
-
-    def slope(tokens: Tensor, name: str, U: Tensor) -> list[list[Tensor]]:
-        key = id(tokens), name
-        if key not in slopes:
-            slopes[key] = direction.gradients(tokens, U, eps=forms.eps, cls=forms.cls)
-        return slopes[key]
-
-    for v, (start, end) in enumerate(pairs):
-        gradient = slope(start, "", half.U)
-        every = {name: update[v] for name, update in updates.items()}
-        if not margins:
-            size = direction.steps(gradient, end - start, half.U, eps=forms.eps, cls=forms.cls)
-            found.setdefault(Key(STEP, "value"), []).append(size)
-            cosine = direction.cosines(gradient, every, forms.cls)[""]
-            found.setdefault(Key(COSINE, "value"), []).append(cosine)
-            continue
-        by_control = direction.cosines(gradient, {"": end - start} | every, forms.cls)
+    for v, (start, end) in enumerate(zip(step.starts, step.ends, strict=True)):
+        update = end.Z - start.Z
+        nulls_ = {name: null[v] - start.Z for name, null in null_ends.items()}
+        by_control = direction.cosines(start.onto(step.half.U), {"": update} | nulls_)
         own = by_control.pop("")
-        for name, U in half.bases.items():
-            other = slope(start, name, U)
-            by_control |= {name: direction.cosines(other, {"": end - start}, forms.cls)[""]}
+        for name, U in step.half.bases.items():
+            by_control |= {name: direction.cosines(start.onto(U), {"": update})[""]}
         for name, cosine in by_control.items():
             found.setdefault(Key(COSINE, "value", name), []).append(cosine)
             found.setdefault(Key(COSINE, "margin", name), []).append(own - cosine)
     return {key: _stacked(rows) for key, rows in found.items()}
 
 
-def _counterfactuals(half: Half, Z: Tensor, old: Mapping[str, Tensor], forms: Forms) -> dict[Key, Tensor]:
-    found: dict[Key, Tensor] = {}
-    tokens, seen = Z.to(half.U), _seen(half, Z)
+def _counterfactuals(step: Step, old: Tensor) -> dict[Key, Tensor]:
+    """By how much other compressions with the same weights change Rᶜ, which was ``old``."""
+    half, forms, found = step.half, step.forms, {}
 
-    def change(end: Tensor, forms: Forms) -> Tensor:
-        ends = [b for _, b in _views(half, Z, end.to(Z), forms, adds=True)]
-        return _terms(ends, half.U, forms)["Rc"]
+    def compressed(after: Tensor, forms: Forms) -> Tensor:
+        by_view = [Tokens(Z.to(half.U), forms) for Z in step.after_it(after.to(step.Z), adds=True)]
+        return _stacked(tokens.onto(half.U).Rc for tokens in by_view)
 
-    for name, end in counterfactuals.tied(tokens, seen, half.U).items():
-        found[Key("Rc", "change", name)] = change(end, forms) - old["Rc"]
+    for name, after in counterfactuals.tied(step.start.Z, step.seen.to(half.U), half.U).items():
+        found[Key("Rc", "change", name)] = compressed(after, forms) - old
     by_step: dict[str, list[Tensor]] = {}
     for i, eps in enumerate(forms.eps):
-        alone = Forms((eps,), forms.lam, forms.cls, forms.tokens)
         with measuring():
-            ends = list(counterfactuals.steps(tokens, half.U, eps=eps, lam=forms.lam))
-        for name, end in ends:
-            by_step.setdefault(name, []).append(change(end, alone)[..., 0] - old["Rc"][..., i])
+            steps = list(counterfactuals.steps(step.start.Z, half.U, half.sizes, eps=eps))
+        for name, after in steps:
+            by_step.setdefault(name, []).append(compressed(after, replace(forms, eps=(eps,)))[..., 0] - old[..., i])
     return found | {Key("Rc", "change", name): torch.stack(rows, dim=-1) for name, rows in by_step.items()}
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -12,11 +14,19 @@ from srr._heads import project, side_by_side
 
 CLS = {"first": 0, "last": -1, "none": None}
 """Which token is [CLS]."""
+OFFICIAL_EPS = 0.1
+"""ε of the official measure, in whose code ``eps=0.01`` stands for ε²."""
 
 
 def without(Z: Tensor, cls: str) -> Tensor:
     """Tokens ``(..., n, d)`` but for [CLS]."""
     return {"first": Z[..., 1:, :], "last": Z[..., :-1, :], "none": Z}[cls]
+
+
+def over_tokens(by_token: Tensor, cls: str) -> Tensor:
+    """Sums over tokens of numbers of theirs ``(..., n)``: ``(..., forms)``, with [CLS], then without it."""
+    kinds = [by_token] if cls == "none" else [by_token, without(by_token[..., None], cls)[..., 0]]
+    return torch.stack([kind.sum(-1) for kind in kinds], dim=-1)
 
 
 def rates(A: Tensor, *, eps: Sequence[float], cls: str) -> Tensor:
@@ -41,58 +51,139 @@ def rates(A: Tensor, *, eps: Sequence[float], cls: str) -> Tensor:
     One Cholesky factorisation of the smaller Gram matrix for each ε: for fewer than seven of them cheaper than its
     eigenvalues. Where rounding may have taken more than √u of a rate, it is taken from singular values instead.
     """
+    return _factored(A, grams(A, cls), eps, cls)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Heads:
+    """The projections of token sets onto subspaces, and what is computed of them, once.
+
+    Attributes
+    ----------
+    Y : Tensor, shape (b, K, n, p)
+        Y_k = ZU_k.
+    U : Tensor, shape (K, d, p)
+    eps : tuple of float
+    cls : {"first", "last", "none"}
+    """
+
+    Y: Tensor
+    U: Tensor
+    eps: tuple[float, ...]
+    cls: str
+
+    @classmethod
+    def of(cls, Z: Tensor, U: Tensor, *, eps: Sequence[float], which: str) -> Heads:
+        """Of tokens ``(b, n, d)``; ``which`` token is [CLS]."""
+        return cls(project(Z, side_by_side(U), U.shape[0]), U, tuple(eps), which)
+
+    @property
+    def constants(self) -> Tensor:
+        """β = p/(n ε²), ``(forms, len(eps))``."""
+        return _constants(*self.Y.shape[-2:], self.eps, self.cls, self.Y)
+
+    @cached_property
+    def grams(self) -> Tensor:
+        """Of every head, as `grams` has them: ``(b, K, forms, s, s)``."""
+        return grams(self.Y, self.cls)
+
+    @cached_property
+    def _factored(self) -> tuple[Tensor, Tensor | None]:
+        return _factored(self.Y, self.grams, self.eps, self.cls)
+
+    @cached_property
+    def Rc(self) -> Tensor:
+        """Rᶜ(Z|U), ``(b, forms, len(eps))``."""
+        return self._factored[0].sum(1)
+
+    @cached_property
+    def official(self) -> Tensor:
+        """What the code of CRATE measures for Rᶜ, every token of every head divided by its norm first: ``(b, forms)``.
+
+        ``vis_utils/coding_rate.py`` of the code of Yu et al. 2023 (arXiv 2306.01129), whose ``eps=0.01`` is ε², so that
+        ε = 0.1. A projection of zero, of which that code makes NaN, stays zero.
+        """
+        norms = torch.linalg.vector_norm(self.Y, dim=-1, keepdim=True)
+        normalised = self.Y / torch.where(norms > 0, norms, 1.0)
+        return rates(normalised, eps=(OFFICIAL_EPS,), cls=self.cls).sum(1)[..., 0]
+
+    @cached_property
+    def gradients(self) -> list[list[Tensor]]:
+        """∇Rᶜ(Z|U) = β Σ_k Y_k (I + β Y_kᵀY_k)⁻¹ U_kᵀ by [CLS] form and ε, each ``(b, n, d)`` or a token less."""
+        n, p = self.Y.shape[-2:]
+        c, W, L = self.constants, side_by_side(self.U), self._factored[1]
+        inverses = torch.linalg.inv(_systems(self.grams, c)) if L is None else torch.cholesky_inverse(L)
+        found = []
+        for form, row in enumerate(c.tolist()):
+            found.append([])
+            for e, beta in enumerate(row):
+                X = beta * inverses[:, :, form, e]
+                shrunk = self.Y @ X if p <= n else X @ self.Y
+                kept = without(shrunk, self.cls) if form else shrunk
+                found[-1].append(kept.transpose(1, 2).flatten(2) @ W.T)
+        return found
+
+    @cached_property
+    def lengths(self) -> Tensor:
+        """‖∇Rᶜ(Z|U)‖, ``(b, forms, len(eps))``."""
+        rows = [[torch.linalg.vector_norm(a, dim=(1, 2)) for a in row] for row in self.gradients]
+        return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+
+
+def grams(A: Tensor, cls: str) -> Tensor:
+    """The smaller of AᵀA and AAᵀ of A ``(..., n, q)`` with [CLS], then without it: ``(..., forms, s, s)``, s ≤ n, q.
+
+    Without [CLS], AAᵀ has zeros where it was, which changes no log det(I + c AAᵀ).
+    """
     n, q = A.shape[-2:]
-    forms = [(A, None)] if cls == "none" else [(A, None), (without(A, cls), None)]
+    at = CLS[cls]
     if n <= q:
         gram = A @ A.mT
-        grams = [gram, *(_dropped(gram, cls) for _ in forms[1:])]
-    else:  # added to the Gram matrix of the others, which loses nothing, rather than taken off that of all
-        rest = without(A, cls)
-        gram = rest.mT @ rest
-        one = A[..., CLS[cls], :] if cls != "none" else None
-        grams = [gram] if one is None else [gram + one[..., :, None] * one[..., None, :], gram]
-    return torch.stack([_half_log_dets(B, G, eps) for (B, _), G in zip(forms, grams, strict=True)], dim=-2)
+        if at is None:
+            return gram[..., None, :, :]
+        both = torch.stack([gram, gram], dim=-3)
+        both[..., 1, at, :] = 0
+        both[..., 1, :, at] = 0
+        return both
+    rest = without(A, cls)
+    gram = rest.mT @ rest
+    if at is None:
+        return gram[..., None, :, :]
+    one = A[..., at, :]  # added to the Gram matrix of the others, which loses nothing; taking it off that of all would
+    return torch.stack([gram + one[..., :, None] * one[..., None, :], gram], dim=-3)
 
 
-def subspace_rates(Y: Tensor, *, eps: Sequence[float], cls: str) -> Tensor:
-    """Rᶜ of heads Y ``(b, K, n, p)`` (`heads`), as `rates` does: ``(b, forms, len(eps))``."""
-    return rates(Y, eps=eps, cls=cls).sum(1)
+def _constants(n: int, q: int, eps: Sequence[float], cls: str, like: Tensor) -> Tensor:
+    """q/(n ε²), ``(forms, len(eps))``: without [CLS] there is one token less."""
+    tokens = [n] if cls == "none" else [n, n - 1]
+    return torch.tensor([[q / (m * e * e) for e in eps] for m in tokens], dtype=like.dtype, device=like.device)
 
 
-def official_rates(Y: Tensor, *, eps: float, cls: str) -> Tensor:
-    """What the code of CRATE measures for Rᶜ, of heads Y: every token of every head divided by its norm first.
-
-    ``vis_utils/coding_rate.py`` of the code of Yu et al. 2023 (arXiv 2306.01129), whose ``eps=0.01`` is ε², so that
-    ε = 0.1. A projection of zero, of which that code makes NaN, stays zero. Result ``(b, forms)``.
-    """
-    norms = torch.linalg.vector_norm(Y, dim=-1, keepdim=True)
-    return subspace_rates(Y / torch.where(norms > 0, norms, 1.0), eps=(eps,), cls=cls)[..., 0]
+def _systems(gram: Tensor, c: Tensor) -> Tensor:
+    """I + c G: ``(..., forms, eps, s, s)``."""
+    M = c[:, :, None, None] * gram[..., :, None, :, :]
+    M.diagonal(dim1=-2, dim2=-1).add_(1)
+    return M
 
 
-def heads(Z: Tensor, U: Tensor) -> Tensor:
-    """Y_k = ZU_k, ``(b, n, d)`` to ``(b, K, n, p)``."""
-    return project(Z, side_by_side(U), U.shape[0])
-
-
-def _dropped(gram: Tensor, cls: str) -> Tensor:
-    return gram[..., 1:, 1:] if cls == "first" else gram[..., :-1, :-1]
-
-
-def _half_log_dets(A: Tensor, gram: Tensor, eps: Sequence[float]) -> Tensor:
+def _factored(A: Tensor, gram: Tensor, eps: Sequence[float], cls: str) -> tuple[Tensor, Tensor | None]:
+    """Rates ``(..., forms, eps)`` and Cholesky factors; None for these if one of them is not what it should be."""
     n, q = A.shape[-2:]
     size, u = gram.shape[-1], torch.finfo(A.dtype).eps / 2
-    c = torch.tensor([q / (n * e * e) for e in eps], dtype=A.dtype, device=A.device)
-    M = c[:, None, None] * gram[..., None, :, :]
-    M.diagonal(dim1=-2, dim2=-1).add_(1)
+    c = _constants(n, q, eps, cls, A)
+    M = _systems(gram, c)
     trace = M.diagonal(dim1=-2, dim2=-1).sum(-1)
     L, info = torch.linalg.cholesky_ex(M)
     pivots = L.diagonal(dim1=-2, dim2=-1)
     value = torch.log(pivots).sum(-1)
     # Rounding moves log det M by γ tr M at most, γ = 4 √(n + q) u (Higham and Mary 2019), as in srr's own rates.
     bound = 2 * math.sqrt(n + q) * u * trace
-    sound = (info == 0) & (bound <= math.sqrt(u) * value) & (pivots.amin(-1) ** 2 > 8 * size * u)
+    factored = (info == 0) & (pivots.amin(-1) ** 2 > 8 * size * u)
+    sound = factored & (bound <= math.sqrt(u) * value)
     if not bool(sound.all()):
-        doubtful = ~sound.all(-1)
-        s = torch.linalg.svdvals(A[doubtful])
-        value[doubtful] = torch.log1p(c[:, None] * s[..., None, :] ** 2).sum(-1) / 2
-    return value
+        for form in range(len(c)):
+            doubtful = ~sound[..., form, :].all(-1)
+            if bool(doubtful.any()):
+                s = torch.linalg.svdvals((without(A, cls) if form else A)[doubtful])
+                value[..., form, :][doubtful] = torch.log1p(c[form, :, None] * s[..., None, :] ** 2).sum(-1) / 2
+    return value, L if bool(factored.all()) else None

@@ -16,7 +16,7 @@ class Form(NamedTuple):
     tokens: str | None
     """Of `terms.VIEWS`."""
     cls: bool | None
-    """Whether with [CLS]."""
+    """Whether with [CLS]; None also where no token is one."""
     eps: float | None
 
     def __str__(self) -> str:
@@ -101,7 +101,7 @@ class Audit:
         """The form shown where there is room for one: raw tokens, all of them, at the middle precision."""
         eps = sorted(self.forms.eps)
         tokens = self.forms.tokens[0]
-        return Form(tokens, True, eps[(len(eps) - 1) // 2])
+        return Form(tokens, None if self.forms.cls == "none" else True, eps[(len(eps) - 1) // 2])
 
     def paired(self) -> Iterator[tuple[HalfFound, HalfFound | None]]:
         """Every half beside that of the untrained twin."""

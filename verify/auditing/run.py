@@ -16,9 +16,12 @@ from verify.auditing.network import Network, untrained
 from verify.auditing.rates import CLS
 from verify.auditing.result import Audit, Form, HalfFound
 from verify.auditing.running import Key, Running, Spread
-from verify.auditing.terms import VIEWS, Forms
+from verify.auditing.terms import VIEWS, Forms, Tokens
 from verify.capture import capture, refuse_compiled
 from verify.layouts import Layout, Tap
+
+BLOCK_BYTES = 2**20
+"""Tokens measured at a time on a CPU: what a core's cache holds beside what is computed of them."""
 
 Batches = Any
 """Inputs: one array or tensor, a sample a row, or an iterable of batches of them (or of tuples that begin with one)."""
@@ -170,24 +173,38 @@ class _Subject:
 
     def take(self, inputs: Tensor, *, first: int, controlled: int) -> None:
         """Run the network on a batch and fold in what its halves did; ``first`` samples came before."""
-        model = self.network.model
-        passed = self._tokens(model, inputs, first)
-        noise: dict[tuple[int, ...], Tensor] = {}
-        certified_here = max(0, min(len(inputs), self.certify - first))
+        passed = self._tokens(self.network.model, inputs, first)
+        for part, before, after in self.halves:
+            _require_pair(passed[before], passed[after], len(inputs), self.forms, part.named)
+            self.shape = tuple(passed[before].shape[1:])
+        found: list[tuple[list[dict[Key, Tensor]], list[dict[Key, Tensor]]]] = [([], []) for _ in self.halves]
         with torch.no_grad():
-            for (part, before, after), (measures, tried, signs) in zip(self.halves, self.runnings, strict=True):
-                Z, ended = passed[before], passed[after]
-                _require_pair(Z, ended, len(inputs), part.named)
-                self.shape = tuple(Z.shape[1:])
-                measures.add(half.measure(part, Z, ended, self.forms))
-                if controlled:
-                    if Z.shape not in noise:
-                        n, d = Z.shape[1:]
-                        noise[Z.shape] = nulls.noise(first, controlled, n, d, seed=self.seed, like=Z)
-                    k = controlled
-                    tried.add(half.controls(part, Z[:k], ended[:k], noise[Z.shape], self.forms))
-                for i in range(certified_here):
-                    signs.add(certified.signs(part, Z[i], ended[i], self.forms))
+            for block in _blocks(len(inputs), controlled, passed.values()):
+                noise: dict[tuple[int, ...], Tensor] = {}
+                for step, (measured, tried) in zip(self._steps(passed, block), found, strict=True):
+                    measured.append(half.measure(step))
+                    if block.stop <= controlled:
+                        size, n, d = shape = tuple(step.Z.shape)
+                        if shape not in noise:
+                            at = first + block.start
+                            noise[shape] = nulls.noise(at, size, n, d, seed=self.seed, like=step.start.Z)
+                        tried.append(half.controls(step, noise[shape]))
+            for (part, before, after), (measures, controls, signs), parts in zip(
+                self.halves, self.runnings, found, strict=True
+            ):
+                for running, blocks in zip((measures, controls), parts, strict=True):
+                    if blocks:
+                        running.add({key: torch.cat([block[key] for block in blocks]) for key in blocks[0]})
+                for i in range(max(0, min(len(inputs), self.certify - first))):
+                    signs.add(certified.signs(part, passed[before][i], passed[after][i], self.forms))
+
+    def _steps(self, passed: Mapping[Tap, Tensor], block: slice) -> Iterator[half.Step]:
+        at, end = None, None
+        for part, before, after in self.halves:
+            Z, ended = passed[before][block], passed[after][block]
+            start = end if end is not None and before == at else Tokens(Z.to(part.U), self.forms)
+            at, end = after, Tokens(ended.to(part.U), self.forms)
+            yield half.Step(part, Z, ended, start, end)
 
     def _tokens(self, model: nn.Module, inputs: Tensor, first: int) -> dict[Tap, Tensor]:
         weights = next(iter(model.parameters()), None)
@@ -214,9 +231,9 @@ class _Subject:
 
 def _forms_of(key: Key, shape: tuple[int, ...], views: tuple[str, ...], forms: Forms) -> list[Form]:
     """What stands where in an array ``(views, [CLS], eps)``, ``(views, [CLS])`` or ``([CLS],)``."""
-    cls: tuple[bool, ...] = (True,) if forms.cls == "none" else (True, False)
+    cls: tuple[bool | None, ...] = (None,) if forms.cls == "none" else (True, False)
     if key.what in ("certified", "undecided"):
-        views, cls = ("raw",), (True,)
+        views, cls = ("raw",), cls[:1]
     if len(shape) == 3:
         return [Form(v, c, e) for v in views for c in cls for e in forms.eps]
     if len(shape) == 2:
@@ -259,7 +276,18 @@ def _is_numpy(a: Any) -> bool:
     return type(a).__module__ == "numpy" and hasattr(a, "__array_interface__")
 
 
+def _blocks(samples: int, controlled: int, tokens: Iterable[Tensor]) -> Iterator[slice]:
+    """The samples of a batch, as many at a time as a core's cache holds, those with controls first; on a GPU all."""
+    largest = max(tokens, key=lambda Z: Z[0].numel())
+    fitting = BLOCK_BYTES // (8 * largest[0].numel()) if largest.device.type == "cpu" else samples
+    for low, high in ((0, controlled), (controlled, samples)):
+        for i in range(low, high, max(1, fitting)):
+            yield slice(i, min(i + max(1, fitting), high))
+
+
 def _require_finite(a: Tensor, name: str, first: int) -> None:
+    if bool(torch.isfinite(a.sum())):  # one pass; a finite set may still sum to infinity
+        return
     good = torch.isfinite(a).flatten(1).all(1) if a.ndim > 1 else torch.isfinite(a)
     if not bool(good.all()):
         raise ValueError(
@@ -267,12 +295,14 @@ def _require_finite(a: Tensor, name: str, first: int) -> None:
         )
 
 
-def _require_pair(Z: Tensor, after: Tensor, samples: int, named: str) -> None:
+def _require_pair(Z: Tensor, after: Tensor, samples: int, forms: Forms, named: str) -> None:
     if Z.ndim != 3 or Z.shape != after.shape or len(Z) != samples:
         raise ValueError(
             f"the tokens of {named} must be (b, n, d), b = {samples} samples, before and after, "
             f"got {tuple(Z.shape)} and {tuple(after.shape)}"
         )
+    if Z.shape[1] < 2 and forms.cls != "none":
+        raise ValueError(f'cls must be "none" where there is one token, as in {named}, got {forms.cls!r}')
 
 
 def _identity(

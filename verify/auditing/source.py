@@ -1,8 +1,8 @@
-"""What a command line names: a network, a layout, data; of the user's own code, or in files that execute nothing."""
+"""What a command line names: a network and data, of the user's own code, or in files that execute nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from verify import checkpoint, files, targets
-from verify.layouts import LAYOUTS, Layout, recognise
+from verify.layouts import Layout, recognise
 
 
 def model(named: str, layout: Layout | None, constants: Mapping[str, Any]) -> nn.Module:
@@ -31,24 +31,6 @@ def model(named: str, layout: Layout | None, constants: Mapping[str, Any]) -> nn
     return found
 
 
-def layout(named: str) -> Layout:
-    """A layout by its name, or ``package.module:LAYOUT``.
-
-    Raises
-    ------
-    ValueError
-        There is none.
-    """
-    if ":" not in named:
-        if named not in LAYOUTS:
-            raise ValueError(f"layout must be one of {', '.join(LAYOUTS)} or package.module:LAYOUT, got {named!r}")
-        return LAYOUTS[named]
-    found = targets.load(named, "layout")
-    if not isinstance(found, Layout):
-        raise ValueError(f"{named} must be a Layout, got {type(found).__name__}")
-    return found
-
-
 def data(named: str) -> tuple[Any, int | None]:
     """Batches, and how many samples there are if that can be told: of a file, or of ``package.module:loader``, called.
 
@@ -62,26 +44,6 @@ def data(named: str) -> tuple[Any, int | None]:
         return array, len(array)
     given = targets.load(named, "data")
     return given, _length(given)
-
-
-def constants(given: Sequence[str]) -> dict[str, Any]:
-    """``NAME=VALUE``, whole numbers and numbers as such, anything else as text."""
-    found: dict[str, Any] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name.isidentifier():
-            raise ValueError(f"constant must be NAME=VALUE, got {text!r}")
-        found[name] = _value(value)
-    return found
-
-
-def _value(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def _length(given: Any) -> int | None:

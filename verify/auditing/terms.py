@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from verify.auditing.rates import heads, official_rates, rates, subspace_rates, without
+from verify.auditing.rates import Heads, over_tokens, rates
 
 RATES = ("R", "Rc", "dR", "SRR", "lam|Z|_1 - R", "official Rc")
 """Quantities that involve a rate."""
@@ -17,10 +17,8 @@ FALLING = ("Rc", "official Rc", "lam|Z|_1 - R", "nonzero", "|Z|_1")
 """What a layer is meant to lower; the other terms it is meant to raise."""
 OF_BASES = ("Rc", "dR", "SRR", "official Rc")
 """Terms that change with the bases."""
-OFFICIAL_EPS = 0.1
-"""ε of the official measure, in whose code ``eps=0.01`` stands for ε²."""
 VIEWS = ("raw", "normed", "operator")
-"""Which tokens are measured: see `views`."""
+"""Which tokens are measured: see `ends`."""
 
 
 @dataclass(frozen=True)
@@ -45,35 +43,50 @@ class Forms:
     tokens: tuple[str, ...] = VIEWS
 
 
-class Tokens(NamedTuple):
-    """What of a token set does not depend on bases: each ``(b, forms, …)``."""
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """A batch of token sets, and what is computed of them, once, whichever views, halves and controls ask for it.
 
-    R: Tensor
-    l1: Tensor
-    nonzero: Tensor
-
-
-def of_tokens(Z: Tensor, forms: Forms) -> Tokens:
-    """R ``(b, forms, eps)``, ‖Z‖₁ and the share of entries that are not zero ``(b, forms)`` of Z ``(b, n, d)``."""
-    size = Z.abs()
-    kinds = [Z] if forms.cls == "none" else [Z, without(Z, forms.cls)]
-    sizes = [size] if forms.cls == "none" else [size, without(size, forms.cls)]
-    return Tokens(
-        rates(Z, eps=forms.eps, cls=forms.cls),
-        torch.stack([a.sum((-2, -1)) for a in sizes], dim=-1),
-        torch.stack([(a != 0).to(Z.dtype).mean((-2, -1)) for a in kinds], dim=-1),
-    )
-
-
-def terms(Z: Tensor, U: Tensor, forms: Forms, known: Tokens | None = None) -> dict[str, Tensor]:
-    """Every term of tokens Z ``(b, n, d)`` with bases U ``(K, d, p)``.
-
-    Parameters
+    Attributes
     ----------
-    Z, U : Tensor
+    Z : Tensor, shape (b, n, d)
     forms : Forms
-    known : Tokens, optional
-        `of_tokens` of Z, if it has been computed.
+    """
+
+    Z: Tensor
+    forms: Forms
+    _onto: dict[int, Heads] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def R(self) -> Tensor:
+        """R, ``(b, forms, eps)``."""
+        return rates(self.Z, eps=self.forms.eps, cls=self.forms.cls)
+
+    @cached_property
+    def l1(self) -> Tensor:
+        """‖Z‖₁, ``(b, forms)``."""
+        return over_tokens(self._sizes.sum(-1), self.forms.cls)
+
+    @cached_property
+    def nonzero(self) -> Tensor:
+        """The share of entries that are not zero, ``(b, forms)``."""
+        n, d = self.Z.shape[-2:]
+        entries = [n * d] if self.forms.cls == "none" else [n * d, (n - 1) * d]
+        return over_tokens(self._sizes.sign().sum(-1), self.forms.cls) / torch.tensor(entries).to(self.Z)
+
+    @cached_property
+    def _sizes(self) -> Tensor:
+        return self.Z.abs()
+
+    def onto(self, U: Tensor) -> Heads:
+        """Their projections onto subspaces."""
+        if id(U) not in self._onto:  # which holds U, so that no other tensor gets its place
+            self._onto[id(U)] = Heads.of(self.Z, U, eps=self.forms.eps, which=self.forms.cls)
+        return self._onto[id(U)]
+
+
+def terms(tokens: Tokens, U: Tensor) -> dict[str, Tensor]:
+    """Every term of tokens with bases U ``(K, d, p)``.
 
     Returns
     -------
@@ -81,29 +94,30 @@ def terms(Z: Tensor, U: Tensor, forms: Forms, known: Tokens | None = None) -> di
         R, Rᶜ(Z|U), ΔR, SRR = ΔR − λ‖Z‖₁ and λ‖Z‖₁ − R, each ``(b, forms, eps)``; the official measure, ‖Z‖₁ and the
         share of entries that are not zero, each ``(b, forms)``. The forms are with [CLS], then without it.
     """
-    R, l1, nonzero = of_tokens(Z, forms) if known is None else known
-    Y = heads(Z, U)
-    Rc = subspace_rates(Y, eps=forms.eps, cls=forms.cls)
-    price = forms.lam * l1[..., None]
+    R, heads = tokens.R, tokens.onto(U)
+    price = tokens.forms.lam * tokens.l1[..., None]
     return {
         "R": R,
-        "Rc": Rc,
-        "dR": R - Rc,
-        "SRR": R - Rc - price,
+        "Rc": heads.Rc,
+        "dR": R - heads.Rc,
+        "SRR": R - heads.Rc - price,
         "lam|Z|_1 - R": price - R,
-        "official Rc": official_rates(Y, eps=OFFICIAL_EPS, cls=forms.cls),
-        "|Z|_1": l1,
-        "nonzero": nonzero,
+        "official Rc": heads.official,
+        "|Z|_1": tokens.l1,
+        "nonzero": tokens.nonzero,
     }
 
 
 Norm = Callable[[Tensor], Tensor]
 
 
-def views(
-    start: Tensor, end: Tensor, norm: Norm | None, adds: bool, names: Sequence[str]
-) -> list[tuple[Tensor, Tensor]]:
-    """The tokens before and after a half as each view has them.
+def starts(Z: Tensor, seen: Tensor, names: Sequence[str]) -> list[Tensor]:
+    """The tokens before a half as each view has them: Z itself, or N(Z) that it has ``seen``; see `ends`."""
+    return [Z if name == "raw" else seen for name in names]
+
+
+def ends(Z: Tensor, seen: Tensor, after: Tensor, norm: Norm | None, adds: bool, names: Sequence[str]) -> list[Tensor]:
+    """The tokens after a half as each view has them.
 
     raw
         Z and Z⁺, as the network carries them.
@@ -115,12 +129,9 @@ def views(
 
     Without an N there is the first alone.
     """
-    if norm is None:
-        return [(start, end)]
-    normed = norm(start) if set(names) & {"normed", "operator"} else start
-    pairs = {
-        "raw": lambda: (start, end),
-        "normed": lambda: (normed, norm(end)),
-        "operator": lambda: (normed, normed + (end - start) if adds else end),
+    by_view = {
+        "raw": lambda: after,
+        "normed": lambda: after if norm is None else norm(after),
+        "operator": lambda: seen + (after - Z) if adds else after,
     }
-    return [pairs[name]() for name in names]
+    return [by_view[name]() for name in names]

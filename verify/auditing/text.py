@@ -84,7 +84,7 @@ def forms(found: Audit) -> Table:
     measured = dict.fromkeys(form for half in here for form in half.forms("Rc"))
     shown = [form for form in measured if form.eps == main.eps or form[:2] == main[:2]]
     columns = [
-        (form.tokens or "") + ("" if form.cls else "-") + ("" if form.eps == main.eps else f" {form.eps:g}")
+        (form.tokens or "") + ("-" if form.cls is False else "") + ("" if form.eps == main.eps else f" {form.eps:g}")
         for form in shown
     ]
     rows = []

@@ -104,7 +104,8 @@ class Verdict:
         for null in sorted(rivals, key=lambda null: -null.shown)[:3] if self.word != UNCLEAR else ():
             of = "" if null.count == self.count else f" of {null.count}"
             said += f"; {null.said}: on {null.shown}{of}"
-        said += f": {SAID[self.word]}."
+        few = self.word == UNCLEAR and _chance(self.count, self.count) > LEVEL
+        said += ": too few samples to tell from chance." if few else f": {SAID[self.word]}."
         if self.untrained is not None and self.word != UNCLEAR:
             same = "" if self.learned else ", so it was not learned"
             said += f" In the untrained network it {self.way} on {self.untrained}{same}."
@@ -125,6 +126,7 @@ def judge(found: HalfFound, twin: HalfFound | None, quantity: str, form: Form) -
     fell = change.below >= change.above
     shown = change.below if fell else change.above
     way = ("fell" if fell else "rose") if shown else "stayed"
+    shown = shown or change.count
     beside = []
     for name in found.controls(quantity):
         theirs, margin = found.get(quantity, "change", form, name), found.get(quantity, "margin", form, name)

@@ -118,11 +118,12 @@ def audit(
             raise UsageError("twin must not be given with no-twin")
         import torch
 
+        from verify import settings
         from verify.auditing import source
         from verify.auditing.run import audit as run
 
-        described: Layout | None = None if layout is None else source.layout(layout)
-        constants: Mapping[str, Any] = source.constants(constant) | ({} if heads is None else {"heads": heads})
+        described: Layout | None = None if layout is None else settings.layout(layout)
+        constants: Mapping[str, Any] = settings.constants(constant) | ({} if heads is None else {"heads": heads})
         network = source.model(model, described, constants).to(device)
         other = source.model(twin, described, constants).to(device) if twin else not no_twin
         given, samples = source.data(data)

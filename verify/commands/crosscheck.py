@@ -79,10 +79,10 @@ def _checked(
         import torch  # noqa: F401 - the layouts need it
     except ImportError:
         raise UsageError('srr crosscheck needs torch: pip install ".[torch]"') from None
-    from verify.auditing import source
+    from verify import settings
 
-    plan = None if layout is None else source.layout(layout)
-    constants = source.constants(constant) | ({} if heads is None else {"heads": heads})
+    plan = None if layout is None else settings.layout(layout)
+    constants = settings.constants(constant) | ({} if heads is None else {"heads": heads})
     fed = None if inputs is None else files.load(inputs, "inputs", key="tokens", integers=True)
     is_file = Path(target).suffix in checkpoint.SUFFIXES
     subject = checkpoint.read(Path(target)) if is_file else targets.load(target, "target")
