@@ -58,6 +58,7 @@ def weights(kind, seed=0, slug=""):
 CONSTANTS = {
     "attention": {"heads": K},
     "ista": {"eta": 0.3, "lam": 0.2},
+    "layer_norm": {"floor": 3e-4},
     "overcomplete": {"eta": 0.3, "lam": 0.2},
     "tssa": {"heads": K},
     "cbsa": {"heads": K, "side": 2},

@@ -173,7 +173,9 @@ class Bounded:
 
     def __matmul__(self, other: Any) -> Bounded:
         p, m = self.precision, self.value.shape[-1]
-        factor, moved_factor = (other.value, other.error) if isinstance(other, Bounded) else (np.asarray(other, np.float64), None)
+        factor, moved_factor = (
+            (other.value, other.error) if isinstance(other, Bounded) else (np.asarray(other, np.float64), None)
+        )
         with np.errstate(invalid="ignore", over="ignore"):
             mine = self.size
             theirs = np.abs(factor) if moved_factor is None else np.abs(factor) + moved_factor

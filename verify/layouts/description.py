@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from verify.layouts.layout import LayerParts, Layout, Operator, State
 from verify.layouts.names import Names
 from verify.layouts.placed import placed_layers
@@ -13,6 +15,8 @@ from verify.layouts.stack import Stack
 
 NORM_FORMS = {1e-5: "norm.torch", 1e-6: "norm.flax", 1e-12: "norm.bert"}
 """Forms of LayerNorm by their floors."""
+LENGTHS = (6, 1, 37)
+"""Of the texts that a network is run on."""
 
 
 def describe(
@@ -27,6 +31,7 @@ def describe(
     alone: bool | None = None,
     bases: Callable[[Mapping[str, Any], Mapping[str, Any]], Any] | None = None,
     check: Callable[[State, Mapping[str, int]], None] = lambda state, sizes: None,
+    words: tuple[str, str] | None = None,
 ) -> Layout:
     """A layout described by the sheet of its names and the halves of its layers.
 
@@ -40,7 +45,8 @@ def describe(
         As in `Names`.
     constants : mapping
         What a state dict does not tell: keyword arguments of the layout, and their defaults, None for one that must be
-        given. A function of the state dict is called for the default.
+        given. A function of the state dict is called for the default. Where there is a LayerNorm, ``norm_floor`` is one
+        of them, 1e-5 if it is not named.
     told : mapping, optional
         Functions of the state dict for those that it does tell; another value is refused.
     build : callable, optional
@@ -53,6 +59,9 @@ def describe(
         ``bases(parts, constants)``: U ``(K, d, p)``, where it is not the projection of the compression by heads.
     check : callable, optional
         ``check(state, sizes)`` raises ValueError for what no sheet can say.
+    words : tuple of str, optional
+        The letters of the sheet for how many words there are, and how many places, of a network that takes numbers of
+        words ``(b, n)`` and whose trunk is the network itself.
 
     Returns
     -------
@@ -102,8 +111,10 @@ def describe(
     ... )
     """
     names = Names(sheet)
+    if any(half.norm or half.norm_after for stack in stacks for half in stack.halves):
+        constants = {"norm_floor": 1e-5, **constants}
     alone = bool(trunk) if alone is None else alone
-    norm_form = NORM_FORMS.get(constants.get("norm_floor", 1e-5), "")
+    norm_form = NORM_FORMS.get(constants.get("norm_floor"), "")
 
     def shapes(state: State, heads: int | None = None) -> Mapping[str, tuple[int, ...]]:
         wanted = names.shapes(state)
@@ -147,14 +158,21 @@ def describe(
                 model.get_submodule(operator.gives.module).eps = operator.constants["floor"]
         return model
 
-    return Layout(name, source, shapes, operators, layers, built, trunk, names)
+    def inputs(state: State, seed: int) -> list[np.ndarray] | None:
+        if words is None:
+            return None
+        vocabulary, places = (names.sizes(state)[letter] for letter in words)
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+        return [rng.integers(0, vocabulary, (2, min(n, places))) for n in LENGTHS]
+
+    return Layout(name, source, shapes, operators, layers, built, trunk, names, (*constants, *(told or {})), inputs)
 
 
 def heads_of(projection: Any, heads: int) -> Any:
     """U ``(K, d, p)`` of a projection ``(K p, d)``, head by head."""
     if heads < 1 or projection.shape[0] % heads:
         raise ValueError(f"heads must divide the {projection.shape[0]} rows of the projection, got {heads}")
-    return projection.unflatten(0, (heads, -1)).mT
+    return projection.reshape(heads, -1, projection.shape[-1]).swapaxes(-1, -2)
 
 
 def _projected(parts: Mapping[str, Any], constants: Mapping[str, Any]) -> Any:
