@@ -230,10 +230,12 @@ def tokens(
     Returns
     -------
     tuple of tuple of array, shape (2, n, d)
-        What the operator reads, one tuple for each call: samples ``(2n, d)`` for a ReduNet layer, and for CBSA a square
-        of tokens and one more.
+        What the operator reads, one tuple for each call: samples ``(2n, d)`` for a ReduNet layer, spectra of signals
+        ``(n, C, *size, 2)`` for a shift-invariant one, and for CBSA a square of tokens and one more.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+    if kind == "redunet_fourier":
+        return tuple((_spectra(m, weights["E"], rng),) for m in (n, 1))
     d = _dimension(kind, weights)
     if kind == "cbsa":
         n, longest = (math.isqrt(m - 1) ** 2 + 1 for m in (n, longest))
@@ -249,6 +251,15 @@ def tokens(
     if kind == "redunet":
         sets = [(a / np.linalg.norm(a, axis=-1, keepdims=True)).reshape(-1, d) for a in (unit, outlier)]
     return tuple((a,) for a in sets)
+
+
+def _spectra(m: int, E: Any, rng: np.random.Generator) -> np.ndarray:
+    """Of real signals on the sphere, for matrices ``(*size, C, C)``, complex or pairs; pairs themselves."""
+    *size, channels, _ = E.shape if "complex" in str(E.dtype) else E.shape[:-1]
+    axes = tuple(range(2, 2 + len(size)))
+    v = np.fft.fftn(rng.standard_normal((m, channels, *size)), axes=axes, norm="ortho")
+    v /= np.sqrt(np.sum(np.abs(v) ** 2, axis=(1, *axes), keepdims=True))
+    return np.stack([v.real, v.imag], axis=-1)
 
 
 def _dimension(kind: str, weights: Mapping[str, Any]) -> int:

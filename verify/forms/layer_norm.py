@@ -13,8 +13,7 @@ from verify.forms.form import Constants, Form, Named, Weights
 class LayerNorm(Form):
     """(Z − mean)/√(variance + floor), times a scale, plus a shift."""
 
-    floor: Literal["1e-5", "1e-6", "1e-12", "0", "1e-10", "its own"] = "1e-5"
-    floored: Literal["the variance", "the deviation"] = "the variance"
+    floor: Literal["1e-5", "1e-6", "1e-12", "0", "1e-10", "its own", "its own, outside the root"] = "1e-5"
     centred: Literal["yes", "no"] = "yes"
     variance: Literal["over d", "over d - 1"] = "over d"
     scale: Literal["yes", "no"] = "yes"
@@ -25,10 +24,7 @@ class LayerNorm(Form):
             **{value: f"{value} is added to the variance" for value in ("1e-5", "1e-6", "1e-12", "0")},
             "1e-10": "1e-10, the square of 1e-5, is added to the variance",
             "its own": "the floor that it is given is added to the variance",
-        },
-        "floored": {
-            "the variance": "the floor is added under the root",
-            "the deviation": "the floor is added to the deviation, outside the root",
+            "its own, outside the root": "the floor that it is given is added to the deviation",
         },
         "centred": {"yes": "the mean is taken off", "no": "the mean is not taken off (RMS norm)"},
         "variance": {"over d": "the variance is over d", "over d - 1": "the variance is over d - 1"},
@@ -49,9 +45,9 @@ class LayerNorm(Form):
             centred = centred.widened(ULPS * p.roundoff * (Z.size + mean.size))
         else:
             centred, variance = Z, (Z**2).sum(-1, keepdims=True) / over
-        floor = float(constants["floor"] if self.floor == "its own" else self.floor)
-        of_variance = self.floored == "the variance"
-        normed = centred / (sqrt(variance + floor) if of_variance else sqrt(variance) + floor)
+        floor = float(constants["floor"] if self.floor.startswith("its own") else self.floor)
+        outside = self.floor == "its own, outside the root"
+        normed = centred / (sqrt(variance) + floor if outside else sqrt(variance + floor))
         if self.scale == "yes" and "scale" in weights:
             normed = normed * weights["scale"]
         return normed + weights["shift"] if self.shift == "yes" and "shift" in weights else normed

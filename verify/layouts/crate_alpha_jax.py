@@ -45,11 +45,9 @@ def _weights(w: State) -> dict[str, Any]:
     return {"projection": U.reshape(len(U), -1).T, "output": output.reshape(-1, output.shape[-1]).T}
 
 
-def _images(state: State, seed: int) -> list[Any]:
+def _images(state: State, sizes: Mapping[str, int], rng: np.random.Generator) -> list[Any]:
     """Images (b, H, W, c) of the size that it has places for."""
-    sizes = FLAX.names.sizes(state)
     side = math.isqrt(sizes["n"] - 1) * sizes["s"]
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
     return [rng.standard_normal((2, side, side, sizes["k"]))]
 
 
@@ -85,6 +83,7 @@ FLAX = describe(
     constants={"step_size": 0.1, "lambd": 0.1, "norm_floor": FLOOR},
     told={"heads": lambda state: state[f"{_BLOCK}0/{_ATTENTION}/proj/kernel"].shape[1]},
     trunk="Transformer",
+    inputs=_images,
 )
 """Its operators as they are in JAX, where its modules are Flax's."""
 
@@ -167,5 +166,5 @@ CRATE_ALPHA_JAX = Layout(
     trunk="Transformer",
     names=FLAX.names,
     constants=FLAX.constants,
-    inputs=lambda state, seed: _images(flat(state), seed),
+    inputs=lambda state, seed: FLAX.inputs(flat(state), seed),
 )

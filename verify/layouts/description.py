@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,6 @@ from verify.layouts.stack import Stack
 
 NORM_FORMS = {1e-5: "norm.torch", 1e-6: "norm.flax", 1e-12: "norm.bert"}
 """Forms of LayerNorm by their floors."""
-LENGTHS = (6, 1, 37)
-"""Of the texts that a network is run on."""
 
 
 def describe(
@@ -31,7 +29,7 @@ def describe(
     alone: bool | None = None,
     bases: Callable[[Mapping[str, Any], Mapping[str, Any]], Any] | None = None,
     check: Callable[[State, Mapping[str, int]], None] = lambda state, sizes: None,
-    words: tuple[str, str] | None = None,
+    inputs: Callable[[State, Mapping[str, int], np.random.Generator], Sequence[Any]] | None = None,
 ) -> Layout:
     """A layout described by the sheet of its names and the halves of its layers.
 
@@ -59,9 +57,8 @@ def describe(
         ``bases(parts, constants)``: U ``(K, d, p)``, where it is not the projection of the compression by heads.
     check : callable, optional
         ``check(state, sizes)`` raises ValueError for what no sheet can say.
-    words : tuple of str, optional
-        The letters of the sheet for how many words there are, and how many places, of a network that takes numbers of
-        words ``(b, n)`` and whose trunk is the network itself.
+    inputs : callable, optional
+        ``inputs(state, sizes, rng)``: what to run the network on, if its trunk takes no tokens ``(b, n, d)``.
 
     Returns
     -------
@@ -158,14 +155,11 @@ def describe(
                 model.get_submodule(operator.gives.module).eps = operator.constants["floor"]
         return model
 
-    def inputs(state: State, seed: int) -> list[np.ndarray] | None:
-        if words is None:
-            return None
-        vocabulary, places = (names.sizes(state)[letter] for letter in words)
+    def fed(state: State, seed: int) -> Sequence[Any] | None:
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
-        return [rng.integers(0, vocabulary, (2, min(n, places))) for n in LENGTHS]
+        return None if inputs is None else inputs(state, names.sizes(state), rng)
 
-    return Layout(name, source, shapes, operators, layers, built, trunk, names, (*constants, *(told or {})), inputs)
+    return Layout(name, source, shapes, operators, layers, built, trunk, names, (*constants, *(told or {})), fed)
 
 
 def heads_of(projection: Any, heads: int) -> Any:

@@ -76,6 +76,6 @@ GPT2 = describe(
     sheet=SHEET,
     constants={"heads": None, "subspaces": "value", "norm_floor": 1e-5},
     build=_build,
-    words=("v", "n"),
+    inputs=halves.texts,
     bases=halves.chosen_subspaces,
 )
