@@ -139,6 +139,13 @@ def _torch_attention(Z, w, c, causal=False, shared=False):
     return F.linear(flat, torch.from_numpy(w["output"]), torch.from_numpy(w["bias"])).numpy()
 
 
+def _ista_from_zero(Z, w, eta=0.5):
+    """D = W₁ᵀ/η, λ = −b₁/η, of a first bias that is one number; W₂ takes the code back."""
+    D, threshold = w["fc1"].T / Z.dtype.type(eta), -np.mean(w["fc1_bias"], dtype=np.float64)
+    codes = np.maximum(Z @ D * Z.dtype.type(eta) - Z.dtype.type(threshold), 0)
+    return codes @ w["fc2"].T
+
+
 def _torch_mlp(Z, w, c, approximate="none"):
     t = {name: torch.from_numpy(a) for name, a in w.items()}
     hidden = F.gelu(F.linear(torch.from_numpy(Z), t["fc1"], t["fc1_bias"]), approximate=approximate)
@@ -188,6 +195,7 @@ WHAT_SRR_COMPUTES = {
     "transformer.attention-tied": partial(_torch_attention, shared=True),
     "transformer.mlp": _torch_mlp,
     "transformer.mlp-tanh": partial(_torch_mlp, approximate="tanh"),
+    "alpha.ista-as-mlp": lambda Z, w, c: _ista_from_zero(Z, w),
     "crate.skip": lambda Z, update, normed, w, c: Z + update,
     "decoder.skip": lambda Z, update, normed, w, c: Z - update,
     "crate.skip-of-norm": lambda Z, update, normed, w, c: normed + update,

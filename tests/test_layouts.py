@@ -13,6 +13,7 @@ from networks import SMALL, feed, network
 from torch import nn
 
 import srr
+from verify import crosscheck
 from verify.capture import capture
 from verify.layouts import LAYOUTS, Half, Stack, Tap, below, constants_of, describe, recognise
 from verify.layouts.crate_alpha_jax import to_torch
@@ -835,6 +836,26 @@ def test_the_example_of_a_layout_of_one_s_own_works():
         assert all(agreement(parts, tokens))
     with pytest.raises(ValueError, match="the layout mine has no network of srr's own"):
         mine.build(model.state_dict(), heads=2)
+    check = crosscheck(model, layout=mine, constants={"heads": 2})
+    assert check.passes
+    assert check.not_judged == ("head",)
+    assert {finding.match.kind for finding in check.findings} == {
+        "attention",
+        "ista",
+        "layer_norm",
+        "skip",
+        "passed_on",
+    }
+    model.blocks[1].norm.eps = 1e-3
+    with pytest.raises(ValueError, match=r"norm_floor must be the same in all layers, got 1e-05 in .* and 0.001 in"):
+        crosscheck(model, layout=mine, constants={"heads": 2})
+    model.blocks[0].norm.eps = 1e-3
+    floors = [
+        f.match for f in crosscheck(model, layout=mine, constants={"heads": 2}).findings if "norm" in f.match.kind
+    ]
+    assert {found.departures for found in floors} == {
+        ("the floor that it is given is added to the variance (not: 1e-5 is added to the variance)",)
+    }
 
 
 def test_sheets_are_read_as_they_say():

@@ -321,11 +321,11 @@ def words(found: Match) -> tuple[str, ...]:
             f"{found.difference.got:.9g}, not {found.difference.wanted:.9g} ± {found.difference.bound:.1g}"
         )
     theory = KINDS[found.kind].theory
+    if KINDS[found.kind].remark and theory is not found.nearest:
+        lines.append(KINDS[found.kind].remark)
     if found.theory and found.effect is not None and theory is not found.nearest:
         lines.append(f"differs by {found.effect:.2g} of its norm from {said(theory)}:")
         lines.extend(f"  {difference}" for difference in found.theory)
-    elif KINDS[found.kind].remark:
-        lines.append(KINDS[found.kind].remark)
     if found.alike:
         lines.append("not told apart by these inputs: " + "; ".join(found.alike))
     return tuple(lines)

@@ -23,6 +23,8 @@ TELLING = 1e-3
 
 FAR = 1e4
 """Above which tokens are far out."""
+ROUNDING = 1e-9
+"""A difference below this share of the norm is none to speak of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +35,14 @@ class Example:
     result: np.ndarray
 
     @property
+    def far(self) -> bool:
+        """Whether some token is far out."""
+        return any(np.max(np.abs(a), where=np.isfinite(a), initial=0) > FAR for a in (*self.reads, self.result))
+
+    @property
     def overflows(self) -> bool:
         """Whether something is no number, of tokens so far out that a lower precision inside may not hold them."""
-        arrays = (*self.reads, self.result)
-        if all(np.isfinite(a).all() for a in arrays):
-            return False
-        return bool(max(np.max(np.abs(a), where=np.isfinite(a), initial=0) for a in arrays) > FAR)
+        return self.far and not all(np.isfinite(a).all() for a in (*self.reads, self.result))
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,8 +317,14 @@ class _Search:
         return True
 
     def _gap(self, form: Form) -> float:
+        """The difference, as a share of the norm; tokens far out, which would drown it, count if no others do."""
+        near = [example for example in self.examples if not example.far]
+        gap = self._gap_on(near, form) if near else 0.0
+        return gap if gap > ROUNDING or len(near) == len(self.examples) else self._gap_on(self.examples, form)
+
+    def _gap_on(self, examples: Sequence[Example], form: Form) -> float:
         off = size = 0.0
-        for example in self.examples:
+        for example in examples:
             found = self._compared(form, example)
             if found is None:
                 return np.inf

@@ -152,6 +152,7 @@ def _roles(kind: str, near: Named) -> set[str]:
         "tost.tssa": {"denominator_bias"},
         "tost.tssa-paper": {"scale", "denominator_bias", "output", "bias"},
         "transformer.attention-tied": {"query", "key"},
+        "alpha.ista-as-mlp": {"fc2_bias"},
     }
     return set(ROLES[kind]) - left_out.get(near.slug, set())
 
