@@ -109,7 +109,7 @@ def describe(
     """
     names = Names(sheet)
     if any(half.norm or half.norm_after for stack in stacks for half in stack.halves):
-        constants = {"norm_floor": 1e-5, **constants}
+        constants = {**constants, "norm_floor": constants.get("norm_floor", 1e-5)}
     alone = bool(trunk) if alone is None else alone
     norm_form = NORM_FORMS.get(constants.get("norm_floor"), "")
 
