@@ -110,6 +110,7 @@ def crate(fault="", *, tags=True):
             y = tagged(norm(p["attend"]["norm"], z), "output of {}/attend/norm", i)
             y = tagged(attend(p["attend"], y, fault), "output of {}/attend", i)
             z = {"no skip": y, "the update taken off": z - y, "half the sum": (z + y) / 2}.get(fault, z + y)
+            z = jnp.clip(z, -100, 100) if fault == "later tokens clipped" and i == 1 else z
             z = tagged(z, "input of {}/code/norm", i)
             floor = 1e-10 if fault == "the floor squared" else 1e-5
             y = tagged(norm(p["code"]["norm"], z, floor), "output of {}/code/norm", i)

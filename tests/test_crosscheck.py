@@ -218,6 +218,28 @@ def test_a_fault_in_one_layer_of_many_is_found_there():
     assert wrong == ["transformer.layers.2.1.fn"]
 
 
+@pytest.mark.parametrize("limit", [10, 1000])
+def test_a_limit_that_only_later_layers_have_is_found(limit):
+    """Behind ISTA of normalised tokens all are small, whatever came in."""
+
+    def forward(self, z):
+        for i, (attend, sparsify) in enumerate(self.layers):
+            half = attend(z) + z
+            z = sparsify(half.clamp(-limit, limit) if i == 1 else half)
+        return z
+
+    model = network()
+    model.transformer.forward = types.MethodType(forward, model.transformer)
+    wrong = [finding.operator for finding in crosscheck(model).findings if not finding.match.passes]
+    assert wrong == ["transformer.layers.1.0.skip"]
+
+
+def test_what_is_done_is_told_as_it_goes():
+    told = []
+    check = crosscheck(network(), progress=lambda said, total: told.append((said, total)))
+    assert told == [(finding.operator, len(check.findings)) for finding in check.findings]
+
+
 def test_a_difference_too_small_for_single_precision_is_found():
     """The operators are judged in float64 whatever the network is in: λ is off by 1e-5 of itself."""
     model = network(dtype=torch.float32)

@@ -17,6 +17,12 @@ from verify.layouts import LAYOUTS, Tap
 HEADS = {"heads": jax_networks.HEADS}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _forget():
+    yield
+    jax.clear_caches()
+
+
 def text(check):
     return " ".join(str(check).split())
 
@@ -112,6 +118,7 @@ PLAIN = {
     "no skip": "is no skip, as around the official ISTA",
     "the update taken off": "is Z - update, as in the decoder",
     "half the sum": "the whole is halved",
+    "later tokens clipped": "UNKNOWN: blocks/1/attend/norm.skip",
     "the floor squared": "1e-10, the square of 1e-5, is added to the variance",
     "what comes out is scaled": "UNKNOWN: output of blocks/1/code to output of the model",
 }

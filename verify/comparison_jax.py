@@ -55,7 +55,9 @@ def network(
             trunk, tokens = first.calls[plan.trunk][0].again, common.fed(plan, state, operators, seed, trunk=True)
             runs += [_seen(_watched(trunk, Z, modules, plan.trunk), operators) for Z in tokens]
         runs += [_seen(_watched(run, x, modules), operators) for x in fed[1:]]
-        findings = tuple(common.judged(operators, runs, partial(_alone, first), seed=seed, progress=progress))
+        loud_run, loud_modules = made(_louder(params, state, operators))
+        loud = _seen(_watched(loud_run, fed[0], loud_modules), operators)
+        findings = tuple(common.judged(operators, runs, partial(_alone, first), loud, seed=seed, progress=progress))
     within = {}
     if len(own) == 1 and own != {"float64"} and (p := PRECISIONS.get(*own)):
         run, modules = made(params)
@@ -90,11 +92,23 @@ def _taken(target: Any) -> tuple[str, Made, Any]:
 def _by_paths(params: Any) -> dict[str, np.ndarray]:
     """Parameters by their paths, ``blocks/0/attend/kernel``. A leading ``params`` goes."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(params)
-    found = {}
-    for path, a in leaves:
-        name = jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value")
-        found[name.removeprefix("params/")] = np.asarray(a, np.float64) if _floating(a) else np.asarray(a)
-    return found
+    return {_path(path): np.asarray(a, np.float64) if _floating(a) else np.asarray(a) for path, a in leaves}
+
+
+def _path(keys: Any) -> str:
+    name = jax.tree_util.keystr(keys, simple=True, separator="/").removesuffix("/value")
+    return name.removeprefix("params/")
+
+
+def _louder(params: Any, state: Mapping[str, np.ndarray], operators: Sequence[Operator]) -> Any:
+    """Parameters in float64 whose LayerNorms give more."""
+    scales = [a for operator in operators if operator.kind == "layer_norm" for a in operator.weights.values()]
+    names = {name for name, a in state.items() if any(a is scale for scale in scales)}
+
+    def louder(keys: Any, a: Any) -> Any:
+        return _cast(a, "float64") * common.LOUDER if _path(keys) in names else _cast(a, "float64")
+
+    return jax.tree_util.tree_map_with_path(louder, params)
 
 
 def _floating(a: Any) -> bool:

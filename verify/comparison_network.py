@@ -20,6 +20,9 @@ TOKENS = 6
 LONGEST = 37
 """Of the longest set that the network is fed: more than one class token and a square, and no square of pools."""
 
+LOUDER = 1e4
+"""What LayerNorms are multiplied by in one more run, so that large tokens reach the places behind them too."""
+
 Seen = Mapping[Tap, np.ndarray]
 """What passed the taps in one run, in float64."""
 
@@ -68,6 +71,7 @@ def judged(
     operators: Sequence[Operator],
     runs: Sequence[Seen],
     alone: Callable[[Operator, np.ndarray], np.ndarray | None],
+    loud: Seen,
     *,
     seed: int,
     progress: Callable[[str, int], None],
@@ -79,6 +83,8 @@ def judged(
     operators, runs
     alone : callable
         ``alone(operator, Z)``: what it makes of tokens by itself; None if it cannot be called.
+    loud : mapping
+        What was seen with LayerNorms `LOUDER`, which tells nothing of these.
     seed
     progress : callable
         Called with the name of each operator, and how many there are.
@@ -91,6 +97,8 @@ def judged(
             sets = tokens(operator.kind, operator.weights, n=TOKENS, longest=longest, seed=seed)
             results = ((Z, alone(operator, Z)) for (Z,) in sets)
             examples += [Example((Z,), result) for Z, result in results if result is not None]
+        elif operator.kind != "layer_norm":
+            examples.append(Example(tuple(loud[tap] for tap in operator.reads), loud[operator.gives]))
         found = match(
             operator.kind,
             examples,
