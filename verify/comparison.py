@@ -201,8 +201,8 @@ def crosscheck(
 
 def is_jax(target: Any) -> bool:
     """Whether it is a network in JAX: a function or module with its parameters, or a module that has them."""
-    if isinstance(target, tuple) and len(target) == 2 and not isinstance(target[0], Subject):
-        return callable(target[0])
+    if isinstance(target, tuple) and len(target) == 2:
+        return callable(target[0]) and not hasattr(target[0], "state_dict")
     nnx = sys.modules.get("flax.nnx")
     return nnx is not None and isinstance(target, nnx.Module)
 

@@ -46,8 +46,11 @@ def network(
         first, numbers = _watched(run, fed[0], modules), {}
         if set(first.calls) != {""}:  # Flax modules
             for tap in common.taps_of(places):
-                require_calls(tap.module or "the network", len(first.calls.get(tap.module, [])))
-            numbers = constants_in({key: calls[0].module for key, calls in first.calls.items()}, places)
+                if str(tap) not in first.tags:
+                    require_calls(tap.module or "the network", len(first.calls.get(tap.module, [])))
+            parts = {key: calls[0].module for key, calls in first.calls.items()}
+            whole = [o for o in places if all(tap.module in parts for tap in common.taps_of([o]))]
+            numbers = constants_in(parts, whole)
         operators = common.operators_of(plan, state, constants, numbers)
         runs = [_seen(first, operators)]
         _require_repeatable(runs[0], _seen(_watched(run, fed[0], modules), operators))
@@ -169,4 +172,10 @@ def _alone(first: Watched, operator: Operator, Z: np.ndarray) -> np.ndarray | No
     calls = first.calls.get(operator.gives.module)
     if not operator.gives.module or calls is None:
         return None
-    return in_float64(first_array(calls[0].again(jnp.asarray(Z)), operator.name))
+    try:
+        result = calls[0].again(jnp.asarray(Z))
+    except Exception as error:
+        raise CaptureError(
+            f"{operator.name} must take tokens {Z.shape} in float64, got {type(error).__name__}: {error}"
+        ) from error
+    return in_float64(first_array(result, operator.name))

@@ -90,15 +90,16 @@ def judged(
         Called with the name of each operator, and how many there are.
     """
     last: dict[str, Form] = {}
+    runs, louds = ([seen for seen in all_ if not _overflows(seen)] for all_ in (runs, [loud]))
     for operator in operators:
-        examples = [Example(tuple(seen[tap] for tap in operator.reads), seen[operator.gives]) for seen in runs]
+        examples = [_example(operator, seen) for seen in runs]
         if stands_alone(operator):
             longest = max(example.reads[0].shape[-2] for example in examples)
             sets = tokens(operator.kind, operator.weights, n=TOKENS, longest=longest, seed=seed)
             results = ((Z, alone(operator, Z)) for (Z,) in sets)
             examples += [Example((Z,), result) for Z, result in results if result is not None]
         elif operator.kind != "layer_norm":
-            examples.append(Example(tuple(loud[tap] for tap in operator.reads), loud[operator.gives]))
+            examples += [_example(operator, seen) for seen in louds]
         found = match(
             operator.kind,
             examples,
@@ -110,6 +111,15 @@ def judged(
         last[operator.kind] = found.form
         progress(operator.name, len(operators))
         yield found_on(operator.name, found, examples)
+
+
+def _example(operator: Operator, seen: Seen) -> Example:
+    return Example(tuple(seen[tap] for tap in operator.reads), seen[operator.gives])
+
+
+def _overflows(seen: Seen) -> bool:
+    """Whether something is no number in a run with tokens far out: all that comes behind may be none either."""
+    return Example(tuple(seen.values()), np.zeros(0)).overflows
 
 
 def stands_alone(operator: Operator) -> bool:

@@ -65,7 +65,7 @@ def _in_float64(model: nn.Module) -> nn.Module:
 
 def _louder(exact: nn.Module, operators: tuple[Operator, ...]) -> nn.Module:
     """A copy whose LayerNorms give more."""
-    scales = {a.data_ptr() for o in operators if o.kind == "layer_norm" for name, a in o.weights.items()}
+    scales = {a.data_ptr() for o in operators if o.kind == "layer_norm" for a in o.weights.values()}
     louder = copy.deepcopy(exact)
     state, copied = exact.state_dict(), louder.state_dict()
     for name, a in state.items():

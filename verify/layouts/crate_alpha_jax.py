@@ -1,4 +1,7 @@
-"""CRATE-α in JAX: ``models/crate.py`` of the code of Yang et al. 2024 (arXiv 2405.20299), read as its port to torch."""
+"""CRATE-α in JAX: ``models/crate.py`` of the code of Yang et al. 2024 (arXiv 2405.20299).
+
+Its operators are watched in JAX; its layers are read, and it is built, as its port to torch.
+"""
 
 from __future__ import annotations
 
