@@ -191,6 +191,12 @@ def _clipped(self, z):
     return z
 
 
+def _clipped_far_out(self, z):
+    for attend, sparsify in self.layers:
+        z = sparsify((attend(z) + z).clamp(-1e5, 1e5))
+    return z
+
+
 def _few_keys(self, z):
     y = _heads(self, z)
     logits = self.scale * y @ y.mT
@@ -318,6 +324,7 @@ FAULTS = {
     "the trunk adds a LayerNorm": Fault(_trunk(_normed_at_the_end), "transformer.layers.1.1 to output of transformer"),
     "a hook on the trunk": Fault(_hooked, "transformer.layers.1.1 to output of transformer"),
     "large tokens are clipped": Fault(_trunk(_clipped), "the skip"),
+    "tokens far out are clipped": Fault(_trunk(_clipped_far_out), "the skip"),
     "the seventh token is not seen": Fault(_seventh_unseen, "is no known form"),
     "off by the rounding of another precision": Fault(_attention(_almost), "float32, or off by no more than that"),
     "dropout in evaluation": Fault(_attention(_dropout), "must give the same for the same input", refused=True),

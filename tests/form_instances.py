@@ -2,7 +2,7 @@
 
 import numpy as np
 
-N, D, K, P, M, CLASSES = 6, 12, 3, 4, 20, 3
+N, D, K, P, M, CLASSES, T = 6, 12, 3, 4, 20, 3, 5
 
 
 def weights(kind, seed=0, slug=""):
@@ -41,6 +41,9 @@ def weights(kind, seed=0, slug=""):
                 "C": normal(CLASSES, D, D, scale=0.3),
                 "shares": np.array([0.5, 0.3, 0.2]),
             }
+        case "redunet_fourier":  # of real filters; complex numbers are pairs
+            E, *C = (_pairs(np.fft.fftn(normal(T, 4, 4, scale=0.3), axes=(0,))) for _ in range(1 + CLASSES))
+            return {"E": E, "C": np.stack(C), "shares": np.array([0.5, 0.3, 0.2])}
         case "subspace_rate":
             return {"projection": projection}
         case "qkv_attention":
@@ -58,10 +61,12 @@ def weights(kind, seed=0, slug=""):
 CONSTANTS = {
     "attention": {"heads": K},
     "ista": {"eta": 0.3, "lam": 0.2},
+    "layer_norm": {"floor": 3e-4},
     "overcomplete": {"eta": 0.3, "lam": 0.2},
     "tssa": {"heads": K},
     "cbsa": {"heads": K, "side": 2},
     "redunet": {"eta": 0.5, "lam": 2.0},
+    "redunet_fourier": {"eta": 0.5, "lam": 2.0},
     "coding_rate": {"eps": 0.3},
     "subspace_rate": {"eps": 0.3, "heads": K},
     "rate_reduction": {"eps": 0.3, "penalty": 0.01, "inner": 1.5, "outer": 0.7},
@@ -73,11 +78,17 @@ def constants(kind):
     return CONSTANTS.get(kind, {})
 
 
+def _pairs(v):
+    return np.stack([v.real, v.imag], axis=-1)
+
+
 def reads(kind, seed=0, scale=1.0, batch=()):
     """What an operator of this kind reads."""
     rng = np.random.default_rng([seed, 32])
     n = 17 if kind == "cbsa" else N
     Z = scale * (rng.standard_normal((*batch, n, D)) + 0.1)
+    if kind == "redunet_fourier":
+        return (_pairs(np.fft.fft(scale * rng.standard_normal((n, 4, T)), norm="ortho")),)
     if kind == "skip":
         return (Z, rng.standard_normal(Z.shape), rng.standard_normal(Z.shape))
     if kind == "rate_reduction":

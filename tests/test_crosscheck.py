@@ -218,6 +218,28 @@ def test_a_fault_in_one_layer_of_many_is_found_there():
     assert wrong == ["transformer.layers.2.1.fn"]
 
 
+@pytest.mark.parametrize("limit", [10, 1000])
+def test_a_limit_that_only_later_layers_have_is_found(limit):
+    """Behind ISTA of normalised tokens all are small, whatever came in."""
+
+    def forward(self, z):
+        for i, (attend, sparsify) in enumerate(self.layers):
+            half = attend(z) + z
+            z = sparsify(half.clamp(-limit, limit) if i == 1 else half)
+        return z
+
+    model = network()
+    model.transformer.forward = types.MethodType(forward, model.transformer)
+    wrong = [finding.operator for finding in crosscheck(model).findings if not finding.match.passes]
+    assert wrong == ["transformer.layers.1.0.skip"]
+
+
+def test_what_is_done_is_told_as_it_goes():
+    told = []
+    check = crosscheck(network(), progress=lambda said, total: told.append((said, total)))
+    assert told == [(finding.operator, len(check.findings)) for finding in check.findings]
+
+
 def test_a_difference_too_small_for_single_precision_is_found():
     """The operators are judged in float64 whatever the network is in: λ is off by 1e-5 of itself."""
     model = network(dtype=torch.float32)
@@ -289,13 +311,14 @@ def test_bad_input_to_match_is_named(change, message):
         match(kind, examples, {"D": DICTIONARY}, {"eta": 0.1, "lam": 0.1})
 
 
-@pytest.mark.parametrize("name", [name for name in networks.SMALL if "fourier" not in name])
+@pytest.mark.parametrize("name", networks.SMALL)
 def test_every_network_is_what_its_layout_says(name):
     """All operators of srr's own networks are known, each in the form that its layout names."""
     model = networks.network(name)
-    check = crosscheck(model, inputs=networks.feed_trunk(name))
+    check = crosscheck(model)
     assert check.layout == name
     assert check.passes
+    assert crosscheck(model, inputs=networks.feed_trunk(name)).passes
     operators = LAYOUTS[name].operators(model.state_dict(), **constants_of(model))
     assert len(check.findings) == len(operators)
     for finding, operator in zip(check.findings, operators, strict=True):
@@ -303,10 +326,36 @@ def test_every_network_is_what_its_layout_says(name):
         assert not operator.form or finding.match.nearest == named(operator.form) in KINDS[operator.kind].named
 
 
+SPECTRAL = {
+    "W": (lambda W, v: torch.einsum("bi...,hi...->bh...", v, W), "their conjugate transposes map each spectrum"),
+    "W^T": (lambda W, v: torch.einsum("bi...,ih...->bh...", v, W), "their complex conjugates map each spectrum"),
+    "conj(W)": (lambda W, v: torch.einsum("bi...,hi...->bh...", v, W.conj()), "their transposes map each spectrum"),
+    "2 W^*": (lambda W, v: 2 * torch.einsum("bi...,ih...->bh...", v, W.conj()), "is no known form"),
+}
+
+
+@pytest.mark.parametrize("fault", SPECTRAL)
 @pytest.mark.parametrize("name", ["redunet_fourier_1d", "redunet_fourier_2d"])
-def test_what_has_no_forms_yet_is_refused(name):
-    with pytest.raises(ValueError, match=f"operators of known kinds, got redunet_fourier in {name}"):
-        crosscheck(networks.network(name), inputs=networks.feed(name))
+def test_what_is_done_to_spectra_is_found(name, fault):
+    """The weight is W, and W* is applied: E, as the form has it, is W*."""
+    wrong, says = SPECTRAL[fault]
+    model = networks.network(name)
+    layer = next(part for part in model if hasattr(part, "E"))
+    for part in (layer.E, *layer.Cs):
+        part.forward = types.MethodType(lambda self, v: wrong(self.weight, v), part)
+    check = crosscheck(model)
+    assert [finding.match.passes for finding in check.findings if finding.match.kind == "redunet_fourier"] == [
+        False,
+        True,
+    ]
+    assert says in text(check)
+
+
+def test_single_precision_spectra_are_judged_by_that():
+    model = networks.SMALL["redunet_fourier_1d"]()
+    check = crosscheck(model)
+    assert check.passes
+    assert set(check.own_precision.values()) == {True}
 
 
 @pytest.mark.parametrize(
@@ -424,7 +473,7 @@ def test_the_command_takes_words_and_constants(somewhere, capsys):
         ("nets_two", "target must be package.module:name"),
         ("nowhere_at_all:x", "target must be importable"),
         ("nets_two:other", "target must be in nets_two, which has no other"),
-        ("nets_two:number", "target must be a torch Module or Subjects, got int"),
+        ("nets_two:number", "target must be a torch Module, .* or Subjects, got int"),
         ("nets_two:fails", "target must be made by nets_two:fails\\(\\), got ZeroDivisionError"),
         ("nets_two:compiled", "must not be compiled"),
     ],

@@ -13,12 +13,14 @@ from networks import SMALL, feed, network
 from torch import nn
 
 import srr
+from verify import crosscheck
 from verify.capture import capture
 from verify.layouts import LAYOUTS, Half, Stack, Tap, below, constants_of, describe, recognise
 from verify.layouts.crate_alpha_jax import to_torch
 from verify.layouts.names import Names
 from verify.layouts.reading import require_shapes
 from verify.models.bert import Bert
+from verify.models.cbsa import CbsaImages
 from verify.models.crate import Crate
 from verify.models.crate_alpha import CrateAlpha
 from verify.models.crate_gpt import CrateGpt
@@ -393,6 +395,37 @@ def test_what_surrounds_the_blocks_of_tost_is_let_be():
     assert recognise(state).name == "tost"
     with torch.no_grad():
         assert torch.equal(LAYOUTS["tost"].build(state)(feed("tost")), model(feed("tost")))
+
+
+@pytest.mark.parametrize("widths", [(3, 4, 6, 12), (3, 2, 4, 6, 12)])
+def test_cbsa_is_read_and_built_whole(widths):
+    """With its stem, whose batch norms are at their means of training, and its head."""
+    whole = {"widths": widths, "places": 82, "num_classes": 7, "dim": 12, "depth": 2, "heads": 3, "dim_head": 5}
+    model = network("cbsa", make=lambda: CbsaImages(**whole))
+    for name, a in model.named_buffers():
+        if a.is_floating_point():
+            model.get_submodule(name.rpartition(".")[0])._buffers[name.rpartition(".")[2]] = (
+                1 + torch.rand_like(a).double()
+            )
+    state, side = model.state_dict(), 9 * 2 ** (len(widths) - 1)
+    last = 2 * len(widths) - 4
+    assert state[f"to_patch_embedding.proj.{last}.0.weight"].shape == (12, widths[-2], 3, 3)
+    assert {f"to_patch_embedding.proj.{last}.1.{name}" for name in ("running_mean", "num_batches_tracked")} < set(state)
+    assert recognise(state) is LAYOUTS["cbsa"]
+    images = torch.randn(2, 3, side, side, dtype=torch.float64)
+    with torch.no_grad():
+        built = LAYOUTS["cbsa"].build(state).eval()
+        assert torch.equal(built(images), model(images))
+        layers = LAYOUTS["cbsa"].layers(state)
+        tokens = capture(model, lambda: model(images), {t for p in layers for t in (p.before, p.between, p.after)})
+        for parts in layers:
+            assert all(agreement(parts, tokens))
+    check = crosscheck(model)
+    assert check.passes
+    assert check.not_judged == ("pos_embedding", "cls_token", "to_patch_embedding", "mlp_head")
+    for name in ("cls_token", "mlp_head.1.bias"):
+        with pytest.raises(ValueError, match=f"must have '{name}' beside the rest of the network"):
+            recognise({key: a for key, a in state.items() if key != name})
 
 
 def test_a_built_network_has_the_floor_it_is_given():
@@ -835,6 +868,26 @@ def test_the_example_of_a_layout_of_one_s_own_works():
         assert all(agreement(parts, tokens))
     with pytest.raises(ValueError, match="the layout mine has no network of srr's own"):
         mine.build(model.state_dict(), heads=2)
+    check = crosscheck(model, layout=mine, constants={"heads": 2})
+    assert check.passes
+    assert check.not_judged == ("head",)
+    assert {finding.match.kind for finding in check.findings} == {
+        "attention",
+        "ista",
+        "layer_norm",
+        "skip",
+        "passed_on",
+    }
+    model.blocks[1].norm.eps = 1e-3
+    with pytest.raises(ValueError, match=r"norm_floor must be the same in all layers, got 1e-05 in .* and 0.001 in"):
+        crosscheck(model, layout=mine, constants={"heads": 2})
+    model.blocks[0].norm.eps = 1e-3
+    floors = [
+        f.match for f in crosscheck(model, layout=mine, constants={"heads": 2}).findings if "norm" in f.match.kind
+    ]
+    assert {found.departures for found in floors} == {
+        ("the floor that it is given is added to the variance (not: 1e-5 is added to the variance)",)
+    }
 
 
 def test_sheets_are_read_as_they_say():

@@ -113,6 +113,22 @@ def to_numpy(a: Any) -> np.ndarray:
     return a.astype(np.float64, copy=False) if np.issubdtype(a.dtype, np.floating) else a
 
 
+def in_float64(a: Any) -> np.ndarray:
+    """A float64 NumPy copy of an array of any library: exact for floats of 64 bits and less.
+
+    Complex numbers become pairs along a last axis, ``(...)`` to ``(..., 2)``.
+    """
+    if hasattr(a, "detach"):
+        import torch
+
+        a = torch.view_as_real(a.detach().resolve_conj()) if a.is_complex() else a.detach()
+        return a.cpu().double().numpy().copy()
+    value = np.asarray(a.get() if hasattr(a, "get") and hasattr(a, "device") else a)
+    if np.issubdtype(value.dtype, np.complexfloating):
+        return np.stack([value.real, value.imag], axis=-1).astype(np.float64)
+    return value.astype(np.float64)
+
+
 def unit_roundoff(*values: Any) -> float:
     """The coarsest unit roundoff of arrays; Python numbers count as float64."""
     return max(2.0**-24 if "float32" in str(getattr(v, "dtype", "")) else 2.0**-53 for v in values)

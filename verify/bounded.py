@@ -172,16 +172,20 @@ class Bounded:
         return self * self
 
     def __matmul__(self, other: Any) -> Bounded:
-        b, p = self._lifted(other), self.precision
-        m = self.value.shape[-1]
+        p, m = self.precision, self.value.shape[-1]
+        factor, moved_factor = (
+            (other.value, other.error) if isinstance(other, Bounded) else (np.asarray(other, np.float64), None)
+        )
         with np.errstate(invalid="ignore", over="ignore"):
-            largest = p.product(self.size, b.size)
-            moved = p.tiny * (m + p.total(self.size, -1) + p.total(b.size, -2))
+            mine = self.size
+            theirs = np.abs(factor) if moved_factor is None else np.abs(factor) + moved_factor
+            largest = p.product(mine, theirs)
+            moved = p.tiny * (m + p.total(mine, -1) + p.total(theirs, -2))
             if self.error.any():
-                moved = moved + p.product(self.error, b.size)
-            if b.error.any():
-                moved = moved + p.product(np.abs(self.value), b.error)
-            value = p.product(self.value, b.value)
+                moved = moved + p.product(self.error, theirs)
+            if moved_factor is not None and moved_factor.any():
+                moved = moved + p.product(np.abs(self.value), moved_factor)
+            value = p.product(self.value, factor)
             error = p.stored(value, moved + p.gamma(m + SCALINGS) * largest)
             slack = 1 + 4 * (m + 2) * _DOUBLE  # the bounds are themselves rounded
             return _known(value, slack * error, largest, p)

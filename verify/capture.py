@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from verify.capture_error import CaptureError, require_calls
 from verify.layouts.layout import Tap
 
-
-class CaptureError(ValueError):
-    """What was captured is not what the network computes, or cannot be captured."""
+__all__ = ["Call", "CaptureError", "capture", "given_by", "refuse_compiled"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +95,7 @@ def capture(
                 handles.callback(handle.remove)
         run()
         for name, found in seen.items():
-            if len(found) != calls:
-                raise CaptureError(f"{name} must be called {_times(calls)} in one run, {_why(len(found))}")
+            require_calls(name, len(found), calls)
         handles.close()
         for name, found in seen.items() if replay else ():
             _replay(modules[name], name, found[0])
@@ -173,13 +171,3 @@ def _tensor(args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str) -> Tens
     if not isinstance(given, Tensor):
         raise CaptureError(f"{name} must take a tensor first, got {type(given).__name__}")
     return given
-
-
-def _times(calls: int) -> str:
-    return {1: "once", 2: "twice"}.get(calls, f"{calls} times")
-
-
-def _why(found: int) -> str:
-    if found == 0:
-        return "got no call: it is not used, or its parent takes its weights without calling it"
-    return f"got {found} calls: it is shared, or the network loops over it"

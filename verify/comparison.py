@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -55,15 +56,23 @@ class Subject:
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """One operator, and what it was found to compute."""
+    """One operator, what it was found to compute, on how many examples, and on how many more it overflowed."""
 
     operator: str
     match: Match
     examples: int
+    overflows: int = 0
 
     def lines(self) -> tuple[str, ...]:
         """In words."""
-        return words(self.match)
+        far = "gives no finite numbers for tokens far out, of sizes up to 1e6, and is not judged there"
+        return (*words(self.match), *([far] if self.overflows else []))
+
+
+def found_on(name: str, found: Match, examples: Sequence[Example]) -> Finding:
+    """A match as a finding."""
+    lost = sum(example.overflows for example in examples)
+    return Finding(name, found, len(examples) - lost, lost)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,12 +127,13 @@ class CrossCheck:
 
 
 def crosscheck(
-    target: nn.Module | Mapping[str, Any] | Subject | Iterable[Subject],
+    target: nn.Module | tuple[Callable[..., Any], Any] | Mapping[str, Any] | Subject | Iterable[Subject],
     *,
     layout: Layout | str | None = None,
     constants: Mapping[str, float] | None = None,
     inputs: Any = None,
     seed: int = 0,
+    progress: Callable[[str, int], None] = lambda said, total: None,
 ) -> CrossCheck:
     """Compare every operator of an implementation with every known form of it.
 
@@ -132,17 +142,28 @@ def crosscheck(
 
     Parameters
     ----------
-    target : torch Module, state dict, Subject or iterable of Subject
-        A network, whose operators are found by its layout; the weights of one, of torch or of JAX, which are put into
-        srr's own network of that layout, so that what is told is how far its forms are from the theory's with these
-        weights; or operators one by one, functions of any array library.
+    target : torch Module, JAX function and parameters, state dict, Subject or iterable of Subject
+        A network, whose operators are found by its layout: in torch, or in JAX as a pair of a Flax module or a function
+        ``f(params, x)`` and its parameters, or as a module of `flax.nnx`; the weights of one, of torch or of JAX, which
+        are put into srr's own network of that layout, so that what is told is how far its forms are from the theory's
+        with these weights; or operators one by one, functions of any array library.
     layout : Layout or str, optional
         Of the network; by default the one that its state dict fits.
     constants : mapping, optional
         What the layout asks for and the network does not say, such as ``heads``.
     inputs : tensor, optional
-        What the network's trunk is run on, ``(b, n, d)``; by default `tokens`, drawn from ``seed``.
+        What the network's trunk is run on, ``(b, n, d)``; by default `tokens`, drawn from ``seed``, and of a network
+        for text numbers of words. In JAX what the network itself takes; its trunk, if it is a module, is run on
+        `tokens` as well.
     seed : int
+    progress : callable, optional
+        Called with the name of each operator that is done, and how many there are.
+
+    Notes
+    -----
+    The parts of a network in JAX are seen where they are Flax modules, at their places ``blocks/0/attend``. In a plain
+    function tag what goes into the operators and what comes out, ``jax.ad_checkpoint.checkpoint_name(z, "output of
+    blocks/0/attend")``: of what is passed on as it is, one of its names is enough.
 
     Returns
     -------
@@ -158,25 +179,40 @@ def crosscheck(
     """
     if isinstance(target, Subject):
         target = (target,)
-    if isinstance(target, Mapping):
-        from verify.layouts import LAYOUTS, recognise
+    given = {"constants": dict(constants or {}), "inputs": inputs, "seed": seed, "progress": progress}
+    if is_jax(target):
+        from verify import comparison_jax
 
-        plan = recognise(target) if layout is None else LAYOUTS[layout] if isinstance(layout, str) else layout
-        target, layout = plan.build(target, **(constants or {})), None
+        return comparison_jax.network(target, layout=layout, **given)
+    if isinstance(target, Mapping):
+        from verify.layouts import chosen
+
+        target, layout = chosen(layout, target).build(target, **(constants or {})), None
     if isinstance(target, Iterable) and not hasattr(target, "state_dict"):
-        findings = tuple(_checked(subject, seed) for subject in target)
+        subjects = tuple(target)
+        findings = tuple(_checked(subject, seed, len(subjects), progress) for subject in subjects)
         if not findings:
             raise ValueError("target must have at least one operator, got none")
         return CrossCheck("operators", None, findings)
-    from verify.comparison_torch import network
+    from verify import comparison_torch
 
-    return network(target, layout=layout, constants=dict(constants or {}), inputs=inputs, seed=seed)
+    return comparison_torch.network(target, layout=layout, **given)
+
+
+def is_jax(target: Any) -> bool:
+    """Whether it is a network in JAX: a function or module with its parameters, or a module that has them."""
+    if isinstance(target, tuple) and len(target) == 2:
+        return callable(target[0]) and not hasattr(target[0], "state_dict")
+    nnx = sys.modules.get("flax.nnx")
+    return nnx is not None and isinstance(target, nnx.Module)
 
 
 def tokens(
-    kind: str, weights: Mapping[str, Any], *, n: int = 6, longest: int = 37, seed: int = 0
+    kind: str, weights: Mapping[str, Any], *, n: int = 6, longest: int = 37, seed: int = 0, reach: float = 1e6
 ) -> tuple[tuple[np.ndarray, ...], ...]:
-    """Tokens for an operator that tell forms apart: of unit size, small, large, one far out, alike, one alone, many.
+    """Tokens for an operator that tell forms apart, and where something is cut off.
+
+    They are of unit size, small, large, one far out, alike, one alone, of all sizes up to ``reach``, many.
 
     Parameters
     ----------
@@ -188,14 +224,18 @@ def tokens(
     longest : int
         Tokens of the last set.
     seed : int
+    reach : float
+        Of the largest tokens; no set has them if it is below 100.
 
     Returns
     -------
     tuple of tuple of array, shape (2, n, d)
-        What the operator reads, one tuple for each call: samples ``(2n, d)`` for a ReduNet layer, and for CBSA a square
-        of tokens and one more.
+        What the operator reads, one tuple for each call: samples ``(2n, d)`` for a ReduNet layer, spectra of signals
+        ``(n, C, *size, 2)`` for a shift-invariant one, and for CBSA a square of tokens and one more.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+    if kind == "redunet_fourier":
+        return tuple((_spectra(m, weights["E"], rng),) for m in (n, 1))
     d = _dimension(kind, weights)
     if kind == "cbsa":
         n, longest = (math.isqrt(m - 1) ** 2 + 1 for m in (n, longest))
@@ -205,10 +245,21 @@ def tokens(
     sets = [unit, 1e-2 * rng.standard_normal((2, n, d)), 4 * rng.standard_normal((2, n, d)), outlier]
     if kind not in ("cbsa", "tssa", "coding_rate"):
         sets += [np.repeat(unit[:, :1], n, axis=1), unit[:, :1]]
+    if reach >= 100 and kind != "coding_rate":
+        sets.append(unit * np.geomspace(1, reach, n)[:, None])
     sets.append(rng.standard_normal((2, longest, d)))
     if kind == "redunet":
         sets = [(a / np.linalg.norm(a, axis=-1, keepdims=True)).reshape(-1, d) for a in (unit, outlier)]
     return tuple((a,) for a in sets)
+
+
+def _spectra(m: int, E: Any, rng: np.random.Generator) -> np.ndarray:
+    """Of real signals on the sphere, for matrices ``(*size, C, C)``, complex or pairs; pairs themselves."""
+    *size, channels, _ = E.shape if "complex" in str(E.dtype) else E.shape[:-1]
+    axes = tuple(range(2, 2 + len(size)))
+    v = np.fft.fftn(rng.standard_normal((m, channels, *size)), axes=axes, norm="ortho")
+    v /= np.sqrt(np.sum(np.abs(v) ** 2, axis=(1, *axes), keepdims=True))
+    return np.stack([v.real, v.imag], axis=-1)
 
 
 def _dimension(kind: str, weights: Mapping[str, Any]) -> int:
@@ -219,15 +270,16 @@ def _dimension(kind: str, weights: Mapping[str, Any]) -> int:
     raise ValueError(f"inputs must be given for {kind}, whose weights do not tell its dimension")
 
 
-def _checked(subject: Subject, seed: int) -> Finding:
+def _checked(subject: Subject, seed: int, total: int, progress: Callable[[str, int], None]) -> Finding:
     if not isinstance(subject, Subject):
-        raise TypeError(f"target must be a torch Module or Subjects, got {type(subject).__name__}")
+        raise TypeError(f"target must be Subjects, got one {type(subject).__name__}")
     inputs = tokens(subject.kind, subject.weights, seed=seed) if subject.inputs is None else subject.inputs
     examples = [_example(subject, reads) for reads in inputs]
     found = match(
         subject.kind, examples, subject.weights, subject.constants, wanted=subject.form, precision=subject.precision
     )
-    return Finding(subject.name, found, len(examples))
+    progress(subject.name, total)
+    return found_on(subject.name, found, examples)
 
 
 def _example(subject: Subject, reads: Iterable[Any]) -> Example:
@@ -246,7 +298,8 @@ def said(form: Named) -> str:
 def words(found: Match) -> tuple[str, ...]:
     """A match in words, line by line."""
     title, nearest = KINDS[found.kind].title, said(found.nearest)
-    numbers = ", ".join(f"{name}={value:g}" for name, value in found.constants.items() if name != "heads")
+    shown = {name: value for name, value in found.constants.items() if name not in ("heads", "causal")}
+    numbers = ", ".join(f"{name}={value:g}" for name, value in shown.items())
     lines = [title + (f" ({numbers})" if numbers else "")]
     match found.verdict:
         case "known":
@@ -268,11 +321,11 @@ def words(found: Match) -> tuple[str, ...]:
             f"{found.difference.got:.9g}, not {found.difference.wanted:.9g} ± {found.difference.bound:.1g}"
         )
     theory = KINDS[found.kind].theory
+    if KINDS[found.kind].remark and theory is not found.nearest:
+        lines.append(KINDS[found.kind].remark)
     if found.theory and found.effect is not None and theory is not found.nearest:
         lines.append(f"differs by {found.effect:.2g} of its norm from {said(theory)}:")
         lines.extend(f"  {difference}" for difference in found.theory)
-    elif KINDS[found.kind].remark:
-        lines.append(KINDS[found.kind].remark)
     if found.alike:
         lines.append("not told apart by these inputs: " + "; ".join(found.alike))
     return tuple(lines)
@@ -299,4 +352,5 @@ def _data(finding: Finding) -> dict[str, Any]:
         "theory": list(found.theory),
         "effect": found.effect,
         "examples": finding.examples,
+        "overflows": finding.overflows,
     }

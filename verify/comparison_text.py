@@ -70,6 +70,7 @@ def _alike(check: CrossCheck) -> list[tuple[list[str], Finding]]:
             found.form,
             found.nearest.name,
             found.precision,
+            finding.overflows > 0,
             tuple(found.constants.items()),
         )
         groups.setdefault(key, ([], finding))[0].append(finding.operator)

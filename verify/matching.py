@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from verify.arrays import in_float64
 from verify.bounded import PRECISIONS, Precision, exact
 from verify.forms import KINDS, Form, Kind, Named, named
 from verify.forms.fitting import fitted
@@ -20,12 +21,28 @@ TELLING = 1e-3
 """A bound on rounding above this share of the result tells little: almost any form is within it."""
 
 
+FAR = 1e4
+"""Above which tokens are far out."""
+ROUNDING = 1e-9
+"""A difference below this share of the norm is none to speak of."""
+
+
 @dataclass(frozen=True, eq=False)
 class Example:
     """What an operator was given, and what it made of it; float64 copies of the numbers it had."""
 
     reads: tuple[np.ndarray, ...]
     result: np.ndarray
+
+    @property
+    def far(self) -> bool:
+        """Whether some token is far out."""
+        return any(np.max(np.abs(a), where=np.isfinite(a), initial=0) > FAR for a in (*self.reads, self.result))
+
+    @property
+    def overflows(self) -> bool:
+        """Whether something is no number, of tokens so far out that a lower precision inside may not hold them."""
+        return self.far and not all(np.isfinite(a).all() for a in (*self.reads, self.result))
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +135,8 @@ def match(
     kind : str
         In `verify.forms.KINDS`.
     examples : sequence of Example
-        At least one; forms that they do not tell apart are reported.
+        At least one that does not overflow, and those that do are left out; forms that the others do not tell apart
+        are reported.
     weights, constants : mapping
         Of the operator, by the names of `verify.layouts.layout.Operator`.
     wanted : str, optional
@@ -139,22 +157,19 @@ def match(
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    examples = [example for example in examples if not example.overflows]
     if not examples:
         raise ValueError("examples must be at least one, got none")
-    arrays = {name: _plain(a, name) for name, a in weights.items()}
+    arrays = {name: in_float64(a) for name, a in weights.items()}
+    for name, a in arrays.items():
+        if not np.isfinite(a).all():
+            raise ValueError(f"{name} must be finite, got {a[~np.isfinite(a)][0]}")
     for index, example in enumerate(examples):
         for a in (*example.reads, example.result):
             if not np.isfinite(a).all():
                 raise ValueError(f"examples must be finite, got {a[~np.isfinite(a)][0]} in example {index}")
     goal, p = named(wanted) if wanted else None, PRECISIONS[precision] if isinstance(precision, str) else precision
     return _Search(KINDS[kind], kind, goal, tuple(examples), arrays, dict(constants), p).result(first)
-
-
-def _plain(a: Any, name: str) -> np.ndarray:
-    value = a.detach().cpu().double().numpy() if hasattr(a, "detach") else np.asarray(a, dtype=np.float64)
-    if not np.isfinite(value).all():
-        raise ValueError(f"{name} must be finite, got {value[~np.isfinite(value)][0]}")
-    return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,8 +317,14 @@ class _Search:
         return True
 
     def _gap(self, form: Form) -> float:
+        """The difference, as a share of the norm; tokens far out, which would drown it, count if no others do."""
+        near = [example for example in self.examples if not example.far]
+        gap = self._gap_on(near, form) if near else 0.0
+        return gap if gap > ROUNDING or len(near) == len(self.examples) else self._gap_on(self.examples, form)
+
+    def _gap_on(self, examples: Sequence[Example], form: Form) -> float:
         off = size = 0.0
-        for example in self.examples:
+        for example in examples:
             found = self._compared(form, example)
             if found is None:
                 return np.inf

@@ -11,7 +11,8 @@ from typing import Any
 def load(target: str, name: str) -> Any:
     """The object at ``package.module:name``, of what is installed or lies in the folder at hand.
 
-    Whatever can be called, and is no torch Module already, is called without arguments: a class or a factory.
+    Whatever can be called, and is no Module already, of torch or of Flax, is called without arguments: a class or a
+    factory.
 
     Parameters
     ----------
@@ -47,5 +48,6 @@ def load(target: str, name: str) -> Any:
 
 
 def _is_module(found: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(found, torch.nn.Module)
+    """Whether it is a network, of torch or of Flax, and not what makes one."""
+    classes = (("torch.nn", "Module"), ("flax.linen", "Module"), ("flax.nnx", "Module"))
+    return any(isinstance(found, getattr(sys.modules[home], name)) for home, name in classes if home in sys.modules)

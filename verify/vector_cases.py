@@ -39,6 +39,7 @@ SMALL = Size("small", 6, 12, 3, 20, 2)
 WIDE = Size("d384", 197, 384, 6, 768, 8)
 WIDER = Size("d768", 197, 768, 12, 3072, 8)
 CLASSES = 3
+FREQUENCIES = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +84,11 @@ ROLES: Mapping[str, Mapping[str, str]] = {
         "bias": "(d), b",
     },
     "redunet": {"E": "(d, d)", "C": "(classes, d, d)", "shares": "(classes), γ"},
+    "redunet_fourier": {
+        "E": "(T, d, d, 2), a complex matrix at each frequency, real and imaginary parts along the last axis",
+        "C": "(classes, T, d, d, 2)",
+        "shares": "(classes), γ",
+    },
     "coding_rate": {},
     "subspace_rate": {"projection": "(K p, d); its rows k p … (k + 1) p - 1 are the transpose of U_k"},
     "rate_reduction": {},
@@ -101,6 +107,7 @@ ROLES: Mapping[str, Mapping[str, str]] = {
 READS: Mapping[str, tuple[str, ...]] = {
     "skip": ("the tokens Z", "what the block made of them", "the tokens behind LayerNorm"),
     "rate_reduction": ("the tokens Z", "memberships (n, classes)"),
+    "redunet_fourier": ("spectra (n, d, T, 2) of signals of d channels, real and imaginary parts along the last axis",),
 }
 """What an operator reads, where it is not the tokens ``(n, d)`` alone."""
 
@@ -110,7 +117,7 @@ def cases(kind: str, dtype: str, *, realistic: bool) -> Iterator[Case]:
     for near in KINDS[kind].named:
         yield from _small(kind, near, dtype)
         wanted = "float64" if kind in _RATES else "float32"  # in which bounds of rates say enough
-        if kind not in _ENTRY_BY_ENTRY and (realistic or dtype == wanted):
+        if kind not in _SMALL_ALONE and (realistic or dtype == wanted):
             for size in (WIDE, WIDER) if realistic else (WIDE,):
                 yield _case(kind, near, dtype, size, "ordinary", _tokens(kind, size))
 
@@ -145,6 +152,7 @@ def _roles(kind: str, near: Named) -> set[str]:
         "tost.tssa": {"denominator_bias"},
         "tost.tssa-paper": {"scale", "denominator_bias", "output", "bias"},
         "transformer.attention-tied": {"query", "key"},
+        "alpha.ista-as-mlp": {"fc2_bias"},
     }
     return set(ROLES[kind]) - left_out.get(near.slug, set())
 
@@ -157,7 +165,7 @@ def _constants(kind: str, size: Size) -> dict[str, float]:
             return {"eta": 0.1, "lam": 0.1}
         case "cbsa":
             return {"heads": size.K, "side": size.side}
-        case "redunet":
+        case "redunet" | "redunet_fourier":
             return {"eta": 0.5, "lam": 4.0}
         case "coding_rate":
             return {"eps": 0.5}
@@ -193,6 +201,8 @@ def _weights(kind: str, size: Size) -> Arrays:
         "scale": (d,) if kind == "layer_norm" else (size.K, 1),
         "shares": (CLASSES,),
     }
+    if kind == "redunet_fourier":
+        shapes |= {"E": (FREQUENCIES, d, d, 2), "C": (CLASSES, FREQUENCIES, d, d, 2)}
     found = {}
     for role in ROLES[kind]:
         a = drawn(f"{kind}/{size.name}/{role}", shapes[role])
@@ -218,13 +228,15 @@ def _count(kind: str, size: Size) -> int:
 
 
 def _tokens(kind: str, size: Size) -> np.ndarray:
-    Z = drawn(f"{kind}/{size.name}/tokens", (_count(kind, size), size.d))
+    more = (FREQUENCIES, 2) if kind == "redunet_fourier" else ()
+    Z = drawn(f"{kind}/{size.name}/tokens", (_count(kind, size), size.d, *more))
     return Z / 2 ** round(np.log2(size.d) / 2) if kind in _ON_THE_SPHERE else Z
 
 
-_ENTRY_BY_ENTRY = ("skip", "passed_on")
+_SMALL_ALONE = ("skip", "passed_on", "redunet_fourier")
+"""Kinds that work entry by entry, or frequency by frequency."""
 _RATES = ("coding_rate", "subspace_rate", "rate_reduction")
-_ON_THE_SPHERE = ("redunet", *_RATES)
+_ON_THE_SPHERE = ("redunet", "redunet_fourier", *_RATES)
 """Kinds whose tokens have norms about one."""
 
 

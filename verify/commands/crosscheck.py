@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ from cyclopts import Parameter
 from verify.usage import Flag, UsageError, Whole, user_input
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from verify.comparison import CrossCheck
 
@@ -33,8 +34,9 @@ def crosscheck(
     Parameters
     ----------
     target
-        package.module:factory, which gives a torch Module or verify.Subject objects; or a checkpoint FILE of a known
-        layout, whose weights are put into srr's own network of that kind.
+        package.module:factory, which gives a torch Module, a Flax module or function of JAX and its parameters as a
+        pair, a module of flax.nnx, or verify.Subject objects; or a checkpoint FILE of a known layout, whose weights are
+        put into srr's own network of that kind.
     layout
         How the network names its parts, a name or package.module:LAYOUT; by default the known one that its state dict
         fits.
@@ -43,8 +45,8 @@ def crosscheck(
     constant
         Other constants of the layout, NAME=VALUE, if the network does not say: step_size=0.2.
     inputs
-        What to run the layers on, tokens (b, n, d), or for text the numbers of words (b, n): a FILE .npy, .npz or
-        .safetensors, or FILE:ARRAY.
+        What to run the layers on, tokens (b, n, d), for text the numbers of words (b, n), or what a network in JAX
+        takes: a FILE .npy, .npz or .safetensors, or FILE:ARRAY. By default drawn tokens, or words.
     seed
         Of the tokens that operators are fed.
     json
@@ -74,6 +76,7 @@ def _checked(
 ) -> CrossCheck:
     from verify import checkpoint, files, targets
     from verify.comparison import crosscheck as compare
+    from verify.terminal import progress
 
     try:
         import torch  # noqa: F401 - the layouts need it
@@ -86,4 +89,12 @@ def _checked(
     fed = None if inputs is None else files.load(inputs, "inputs", key="tokens", integers=True)
     is_file = Path(target).suffix in checkpoint.SUFFIXES
     subject = checkpoint.read(Path(target)) if is_file else targets.load(target, "target")
-    return compare(subject, layout=plan, constants=constants, inputs=fed, seed=seed)
+    with ExitStack() as shown:
+        bar: list[Callable[..., None]] = []
+
+        def tell(said: str, total: int) -> None:
+            if not bar:
+                bar.append(shown.enter_context(progress(total, "operators")))
+            bar[0](said)
+
+        return compare(subject, layout=plan, constants=constants, inputs=fed, seed=seed, progress=tell)

@@ -15,6 +15,7 @@ from verify.forms import (
     passed_on,
     rate_reduction,
     redunet,
+    redunet_fourier,
     skip,
     standard,
     subspace_rate,
@@ -27,7 +28,7 @@ __all__ = ["KINDS", "Form", "Kind", "Named", "named"]
 
 @dataclass(frozen=True)
 class Kind:
-    """An operator: what it is called, its named forms, the one that theory derives if there is one, and a remark."""
+    """An operator: what it is called, its named forms, the one that theory derives or the nearest to it, a remark."""
 
     title: str
     named: tuple[Named, ...]
@@ -45,12 +46,18 @@ KINDS = {
     "tssa": Kind("token statistics self-attention", tssa.FORMS, tssa.PAPER),
     "cbsa": Kind("contract-and-broadcast self-attention", cbsa.FORMS),
     "redunet": Kind("a ReduNet layer", redunet.FORMS, redunet.PAPER),
+    "redunet_fourier": Kind("a layer of shift-invariant ReduNet", redunet_fourier.FORMS, redunet_fourier.PAPER),
     "coding_rate": Kind("the coding rate", coding_rate.FORMS, coding_rate.PAPER),
     "subspace_rate": Kind("the coding rate against subspaces", subspace_rate.FORMS, subspace_rate.PAPER),
     "rate_reduction": Kind("rate reduction", rate_reduction.FORMS, rate_reduction.PAPER),
-    "qkv_attention": Kind("attention with three projections", standard.ATTENTION, remark="the theory has one"),
+    "qkv_attention": Kind(
+        "attention with three projections",
+        standard.ATTENTION,
+        standard.ATTENTION[2],
+        remark="no form of the theory, which has one projection; the nearest has that of the value thrice",
+    ),
     "passed_on": Kind("what comes between two submodules", passed_on.FORMS),
-    "mlp": Kind("an MLP", standard.MLP, remark="the theory has ISTA there"),
+    "mlp": Kind("an MLP", standard.MLP, standard.MLP[2], remark="no form of the theory, which has ISTA there"),
 }
 """By name."""
 

@@ -13,7 +13,9 @@ from verify.forms.form import Constants, Form, Named, Weights
 class Ista(Form):
     """relu(Z + η (Z − Z Dᵀ) D − ηλ): a step on the lasso of the tokens in D, from the tokens."""
 
-    gradient: Literal["D^T(Z - DZ)", "D(Z - D^TZ)", "D(Z - DZ)", "Z - DZ", "D^TZ", "-D^T(Z - DZ)"] = "D^T(Z - DZ)"
+    gradient: Literal[
+        "D^T(Z - DZ)", "D(Z - D^TZ)", "D(Z - DZ)", "Z - DZ", "D^TZ", "-D^T(Z - DZ)", "D^T(Z + DZ)", "none"
+    ] = "D^T(Z - DZ)"
     step: Literal["eta", "eta/2", "2 eta", "1"] = "eta"
     threshold: Literal["eta lam", "lam", "none", "-eta lam", "2 eta lam", "eta lam/2"] = "eta lam"
     activation: Literal["relu", "soft", "none"] = "relu"
@@ -27,6 +29,8 @@ class Ista(Form):
             "Z - DZ": "the residual is not mapped back by D^T",
             "D^TZ": "the part -D^T D Z of the gradient is missing",
             "-D^T(Z - DZ)": "the gradient step goes uphill",
+            "D^T(Z + DZ)": "the residual is Z + DZ",
+            "none": "the gradient is missing",
         },
         "step": {
             "eta": "the step is eta",
@@ -66,6 +70,10 @@ class Ista(Form):
                 up = Z @ D
             case "-D^T(Z - DZ)":
                 up = -((Z - Z @ D.T) @ D)
+            case "D^T(Z + DZ)":
+                up = (Z + Z @ D.T) @ D
+            case "none":
+                up = Z * 0.0
         step = {"eta": eta, "eta/2": eta / 2, "2 eta": 2 * eta, "1": 1.0}[self.step]
         t = {
             "eta lam": eta * lam,

@@ -13,14 +13,19 @@ from verify.forms.form import Constants, Form, Named, Weights
 class LayerNorm(Form):
     """(Z − mean)/√(variance + floor), times a scale, plus a shift."""
 
-    floor: Literal["1e-5", "1e-6", "1e-12", "0"] = "1e-5"
+    floor: Literal["1e-5", "1e-6", "1e-12", "0", "1e-10", "its own", "its own, outside the root"] = "1e-5"
     centred: Literal["yes", "no"] = "yes"
     variance: Literal["over d", "over d - 1"] = "over d"
     scale: Literal["yes", "no"] = "yes"
     shift: Literal["yes", "no"] = "yes"
 
     WORDS: ClassVar = {
-        "floor": {value: f"{value} is added to the variance" for value in ("1e-5", "1e-6", "1e-12", "0")},
+        "floor": {
+            **{value: f"{value} is added to the variance" for value in ("1e-5", "1e-6", "1e-12", "0")},
+            "1e-10": "1e-10, the square of 1e-5, is added to the variance",
+            "its own": "the floor that it is given is added to the variance",
+            "its own, outside the root": "the floor that it is given is added to the deviation",
+        },
         "centred": {"yes": "the mean is taken off", "no": "the mean is not taken off (RMS norm)"},
         "variance": {"over d": "the variance is over d", "over d - 1": "the variance is over d - 1"},
         "scale": {"yes": "with its scale", "no": "without its scale"},
@@ -40,7 +45,9 @@ class LayerNorm(Form):
             centred = centred.widened(ULPS * p.roundoff * (Z.size + mean.size))
         else:
             centred, variance = Z, (Z**2).sum(-1, keepdims=True) / over
-        normed = centred / sqrt(variance + float(self.floor))
+        floor = float(constants["floor"] if self.floor.startswith("its own") else self.floor)
+        outside = self.floor == "its own, outside the root"
+        normed = centred / (sqrt(variance) + floor if outside else sqrt(variance + floor))
         if self.scale == "yes" and "scale" in weights:
             normed = normed * weights["scale"]
         return normed + weights["shift"] if self.shift == "yes" and "shift" in weights else normed

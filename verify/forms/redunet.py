@@ -42,11 +42,14 @@ class ReduNet(Form):
 
     def __call__(self, *reads: Bounded, weights: Weights, constants: Constants) -> Bounded:
         (Z,) = reads
-        eta, lam = float(constants["eta"]), float(constants["lam"])
         E, C = weights["E"], weights["C"]
         if self.matrices == "E z":
             E, C = E.T, np.swapaxes(C, -1, -2)
-        parts = [Z @ c for c in C]
+        return self._moved(Z, Z @ E, [Z @ c for c in C], weights["shares"], constants)
+
+    def _moved(self, Z: Bounded, up: Bounded, parts: list[Bounded], gamma: np.ndarray, constants: Constants) -> Bounded:
+        """Of the rows Z, E z and C_j z."""
+        eta, lam = float(constants["eta"]), float(constants["lam"])
         squares = concatenated([(part**2).sum(-1, keepdims=True) for part in parts], -1)
         match self.memberships:
             case "softmax(-lam|Cz|)":
@@ -57,12 +60,14 @@ class ReduNet(Form):
                 pi = softmax(squares * -lam)
             case "hard":
                 pi = _nearest(squares)
-        gamma = weights["shares"] if self.shares == "gamma" else np.ones(len(C))
-        up = Z @ E
+        gamma = gamma if self.shares == "gamma" else np.ones(len(parts))
         up = up if self.expand == "+" else -up
         if self.compress != "none":
             down = sum(
-                (parts[j] * pi.shaped(lambda a, j=j: a[..., j : j + 1]) * gamma[j : j + 1] for j in range(1, len(C))),
+                (
+                    parts[j] * pi.shaped(lambda a, j=j: a[..., j : j + 1]) * gamma[j : j + 1]
+                    for j in range(1, len(parts))
+                ),
                 parts[0] * pi.shaped(lambda a: a[..., :1]) * gamma[:1],
             )
             up = up - down if self.compress == "-" else up + down

@@ -55,6 +55,7 @@ class Mlp(Form):
     """W₂ gelu(W₁ z + b₁) + b₂, gelu(x) = x (1 + erf(x/√2))/2."""
 
     activation: Literal["gelu", "gelu, by tanh", "relu", "none"] = "gelu"
+    biases: Literal["free", "one threshold"] = "free"
 
     WORDS: ClassVar = {
         "activation": {
@@ -62,14 +63,21 @@ class Mlp(Form):
             "gelu, by tanh": "with gelu by tanh",
             "relu": "with relu",
             "none": "with no activation",
-        }
+        },
+        "biases": {
+            "free": "with biases",
+            "one threshold": "with one threshold for all features, the mean of the first bias, and no second bias",
+        },
     }
 
     def __call__(self, *reads: Bounded, weights: Weights, constants: Constants) -> Bounded:
         (Z,) = reads
-        hidden = affine(Z, weights["fc1"].T, weights.get("fc1_bias"))
+        first, second = weights.get("fc1_bias"), weights.get("fc2_bias")
+        if self.biases == "one threshold":
+            first, second = None if first is None else np.full_like(first, np.mean(first)), None
+        hidden = affine(Z, weights["fc1"].T, first)
         active = {"gelu": gelu, "gelu, by tanh": _gelu_by_tanh, "relu": relu, "none": lambda x: x}[self.activation]
-        return affine(active(hidden), weights["fc2"].T, weights.get("fc2_bias"))
+        return affine(active(hidden), weights["fc2"].T, second)
 
 
 def _gelu_by_tanh(x: Bounded) -> Bounded:
@@ -104,4 +112,10 @@ ATTENTION = (
 MLP = (
     Named("transformer.mlp", "the MLP of an ordinary transformer", "Vaswani et al. 2017 (arXiv 1706.03762)", Mlp()),
     Named("transformer.mlp-tanh", "the MLP of GPT-2", "Radford et al. 2019", Mlp(activation="gelu, by tanh")),
+    Named(
+        "alpha.ista-as-mlp",
+        "one ISTA step from zero in a wide dictionary and a second dictionary, written as an MLP",
+        "Yang et al. 2024 (arXiv 2405.20299), W1 = eta D^T, b1 = -eta lam",
+        Mlp(activation="relu", biases="one threshold"),
+    ),
 )

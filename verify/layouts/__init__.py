@@ -12,7 +12,7 @@ from verify.layouts.depict import DEPICT
 from verify.layouts.description import describe
 from verify.layouts.gpt2 import GPT2
 from verify.layouts.layout import LayerParts, Layout, Operator, State, Tap
-from verify.layouts.recognition import below, constants_of, recognise
+from verify.layouts.recognition import below, chosen, constants_of, recognise
 from verify.layouts.redunet import REDUNET
 from verify.layouts.redunet_fourier import REDUNET_FOURIER_1D, REDUNET_FOURIER_2D
 from verify.layouts.stack import Half, Stack
@@ -53,6 +53,7 @@ __all__ = [
     "State",
     "Tap",
     "below",
+    "chosen",
     "constants_of",
     "describe",
     "recognise",

@@ -1,6 +1,6 @@
-"""CBSA for images: ``CBSA_image_classification`` of the code of Wen et al. 2025 (arXiv 2509.16875), its layers.
+"""CBSA for images: ``CBSA_image_classification`` of the code of Wen et al. 2025 (arXiv 2509.16875).
 
-The convolutional stem and the head may be in the state dict; they are neither judged nor built.
+A state dict of its layers alone is read as well, and built as these.
 """
 
 from __future__ import annotations
@@ -27,11 +27,27 @@ SHEET = """
     transformer.layers.{i}.1.norm.weight      d
     transformer.layers.{i}.1.norm.bias        d
     transformer.layers.{i}.1.fn.weight        d d
-    pos_embedding*
-    cls_token*
-    to_patch_embedding.*
-    mlp_head.*
+    pos_embedding?                            1 n d
+    cls_token?                                1 1 d
+    mlp_head.0.weight?                        d
+    mlp_head.0.bias?                          d
+    mlp_head.1.weight?                        c d
+    mlp_head.1.bias?                          c
 """
+STEM = """
+    to_patch_embedding.proj.{at}.0.weight?              {width} {before} 3 3
+    to_patch_embedding.proj.{at}.1.weight?              {width}
+    to_patch_embedding.proj.{at}.1.bias?                {width}
+    to_patch_embedding.proj.{at}.1.running_mean?        {width}
+    to_patch_embedding.proj.{at}.1.running_var?         {width}
+    to_patch_embedding.proj.{at}.1.num_batches_tracked?
+"""
+"""Of each convolution; between two there is an activation, so that their places are even."""
+CONVOLUTIONS = range(0, 8, 2)
+SHEET += "".join(
+    STEM.replace("{at}", str(at)).replace("{width}", width).replace("{before}", before)
+    for at, before, width in zip(CONVOLUTIONS, "kefg", "efgo", strict=True)
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,18 +71,42 @@ def _layer(c: Mapping[str, Any], s: Mapping[str, Any]) -> layers.Layer:
     return Grid(c["U"], s["D"], 64, c["step_rep"], c["step_x"], c["output"], c["bias"], s["eta"], s["lam"])
 
 
+def _convolutions(state: State) -> list[Any]:
+    names = (f"to_patch_embedding.proj.{at}.0.weight" for at in CONVOLUTIONS)
+    return [state[name] for name in names if name in state]
+
+
+def require_whole(state: State, sizes: Mapping[str, int]) -> None:
+    """The stem, the places, the class token and the head, or none of them."""
+    lines = (line for line in CBSA.names.lines if line.optional and ".proj." not in line.name)
+    there = {line.name: bool(line.present(state)) for line in lines} | {
+        "to_patch_embedding": bool(_convolutions(state))
+    }
+    if any(there.values()) and not all(there.values()):
+        missing = next(name for name, present in there.items() if not present)
+        raise ValueError(f"the state dict must have {missing!r} beside the rest of the network, got no such name")
+    widths = [len(a) for a in _convolutions(state)]
+    if widths and widths[-1] != sizes["d"]:
+        raise ValueError(f"the last convolution of the stem must give {sizes['d']} channels, got {widths[-1]}")
+
+
 def _build(state: State, sizes: Mapping[str, int], constants: Mapping[str, Any]) -> Any:
-    from verify.models.cbsa import Cbsa
+    from verify.models.cbsa import Cbsa, CbsaImages
 
     heads = constants["heads"]
-    return Cbsa(
-        dim=sizes["d"],
-        depth=sizes["depth"],
-        heads=heads,
-        dim_head=sizes["m"] // heads,
-        step_size=constants["step_size"],
-        lambd=constants["lambd"],
-    )
+    given = {
+        "dim": sizes["d"],
+        "depth": sizes["depth"],
+        "heads": heads,
+        "dim_head": sizes["m"] // heads,
+        "step_size": constants["step_size"],
+        "lambd": constants["lambd"],
+    }
+    stem = _convolutions(state)
+    if not stem:
+        return Cbsa(**given)
+    widths = (stem[0].shape[1], *map(len, stem))
+    return CbsaImages(widths=widths, places=sizes["n"], num_classes=sizes["c"], **given)
 
 
 CBSA = describe(
@@ -106,4 +146,5 @@ CBSA = describe(
     told={"heads": lambda state: len(state["transformer.layers.0.0.fn.step_x"])},
     build=_build,
     trunk="transformer",
+    check=require_whole,
 )

@@ -1,18 +1,24 @@
-"""CRATE-α in JAX: ``models/crate.py`` of the code of Yang et al. 2024 (arXiv 2405.20299), read as its port to torch."""
+"""CRATE-α in JAX: ``models/crate.py`` of the code of Yang et al. 2024 (arXiv 2405.20299).
+
+Its operators are watched in JAX; its layers are read, and it is built, as its port to torch.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from verify.layouts import halves
 from verify.layouts.crate_alpha import CRATE_ALPHA
-from verify.layouts.layout import LayerParts, Layout, Operator, State
-from verify.layouts.names import Names
+from verify.layouts.description import describe
+from verify.layouts.layout import LayerParts, Layout, Operator, State, Tap
 from verify.layouts.reading import flat
+from verify.layouts.stack import Half, Stack
 
-SHEET = Names("""
+SHEET = """
     cls                                                                         1 1 d
     pos_embedding                                                               1 n d
     embedding/kernel                                                            s s k d
@@ -29,11 +35,60 @@ SHEET = Names("""
     encoder_norm/bias                                                           d
     head/kernel                                                                 d c
     head/bias                                                                   c
-""")
+"""
 _BLOCK = "Transformer/encoderblock_"
 _ATTENTION = "MultiHeadDotProductSubspaceAttention_0"
+_ISTA = "OvercompleteISTABlock_0"
 FLOOR = 1e-6
 """Of every LayerNorm, the last included, in which the port to torch has 1e-5."""
+
+
+def _weights(w: State) -> dict[str, Any]:
+    U, output = (w[f"{_ATTENTION}/{name}/kernel"] for name in ("proj", "out"))  # (d, K, p) and (K, p, d)
+    return {"projection": U.reshape(len(U), -1).T, "output": output.reshape(-1, output.shape[-1]).T}
+
+
+def _images(state: State, sizes: Mapping[str, int], rng: np.random.Generator) -> list[Any]:
+    """Images (b, H, W, c) of the size that it has places for."""
+    side = math.isqrt(sizes["n"] - 1) * sizes["s"]
+    return [rng.standard_normal((2, side, side, sizes["k"]))]
+
+
+FLAX = describe(
+    "crate_alpha_jax",
+    Stack(
+        f"{_BLOCK}{{i}}/",
+        (
+            Half(
+                "compress",
+                "attention",
+                Tap("", "input"),
+                _ATTENTION,
+                _weights,
+                {"heads": "heads", "causal": 0},
+                norm="LayerNorm_0",
+                form="crate.mssa",
+            ),
+            Half(
+                "sparsify",
+                "overcomplete",
+                Tap("LayerNorm_1", "input"),
+                _ISTA,
+                lambda w: {"D": w[f"{_ISTA}/D"], "decode": w[f"{_ISTA}/D1"]},
+                {**halves.STEPS, "steps": 2},
+                norm="LayerNorm_1",
+                form="alpha.ista",
+            ),
+        ),
+    ),
+    source="Yang et al. 2024 (arXiv 2405.20299), models/crate.py of its code",
+    sheet=SHEET,
+    constants={"step_size": 0.1, "lambd": 0.1, "norm_floor": FLOOR},
+    told={"heads": lambda state: state[f"{_BLOCK}0/{_ATTENTION}/proj/kernel"].shape[1]},
+    trunk="Transformer",
+    inputs=_images,
+)
+"""Its operators as they are in JAX, where its modules are Flax's."""
 
 
 def to_torch(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,7 +116,7 @@ def to_torch(tree: Mapping[str, Any]) -> dict[str, Any]:
         "mlp_head.1.weight": np.asarray(w["head/kernel"]).T,
         "mlp_head.1.bias": w["head/bias"],
     }
-    for i in SHEET.depth(w, _BLOCK):
+    for i in FLAX.names.depth(w, _BLOCK):
         block, layer = f"{_BLOCK}{i}/", f"transformer.layers.{i}."
         for half in (0, 1):
             names[f"{layer}{half}.norm.weight"] = w[f"{block}LayerNorm_{half}/scale"]
@@ -69,7 +124,7 @@ def to_torch(tree: Mapping[str, Any]) -> dict[str, Any]:
         names[f"{layer}0.fn.qkv.weight"] = np.asarray(w[f"{block}{_ATTENTION}/proj/kernel"]).reshape(d, heads * p).T
         names[f"{layer}0.fn.to_out.0.weight"] = np.asarray(w[f"{block}{_ATTENTION}/out/kernel"]).reshape(heads * p, d).T
         for name in ("D", "D1"):
-            names[f"{layer}1.fn.{name}"] = w[f"{block}OvercompleteISTABlock_0/{name}"]
+            names[f"{layer}1.fn.{name}"] = w[f"{block}{_ISTA}/{name}"]
     import torch
 
     return {name: torch.tensor(np.ascontiguousarray(a)) for name, a in names.items()}
@@ -77,13 +132,13 @@ def to_torch(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 def _projection(w: State) -> tuple[int, int, int]:
     """d, K and p."""
-    SHEET.sizes(w)
+    FLAX.names.sizes(w)
     d, heads, p = w[f"{_BLOCK}0/{_ATTENTION}/proj/kernel"].shape
     return int(d), int(heads), int(p)
 
 
 def _shapes(state: State, heads: int | None = None) -> Mapping[str, tuple[int, ...]]:
-    return SHEET.shapes(flat(state))
+    return FLAX.names.shapes(flat(state))
 
 
 def _constants(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,7 +146,7 @@ def _constants(state: State, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _operators(state: State, **given: Any) -> tuple[Operator, ...]:
-    return CRATE_ALPHA.operators(to_torch(state), **_constants(state, given))
+    return FLAX.operators(flat(state), **given)
 
 
 def _layers(state: State, **given: Any) -> tuple[LayerParts, ...]:
@@ -111,6 +166,8 @@ CRATE_ALPHA_JAX = Layout(
     operators=_operators,
     layers=_layers,
     build=_build,
-    trunk="transformer",
-    names=SHEET,
+    trunk="Transformer",
+    names=FLAX.names,
+    constants=FLAX.constants,
+    inputs=lambda state, seed: FLAX.inputs(flat(state), seed),
 )

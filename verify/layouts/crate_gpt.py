@@ -55,4 +55,5 @@ CRATE_GPT = describe(
     sheet=SHEET,
     constants={"heads": None, "step_size": 0.1, "lambd": 0.1, "norm_floor": 1e-5},
     build=_build,
+    inputs=halves.texts,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,6 +63,11 @@ def _build(state: State, sizes: Mapping[str, int], constants: Mapping[str, Any])
     )
 
 
+def _images(state: State, sizes: Mapping[str, int], rng: Any) -> list[Any]:
+    side = math.isqrt(sizes["n"] - 1) * sizes["s"]
+    return [scale * rng.standard_normal((2, sizes["c"], side, side)) for scale in (1, 1e-2, 30)]
+
+
 def _decoder(c: Mapping[str, Any], s: Mapping[str, Any]) -> layers.Layer:
     return layers.crate_decoder_official(c["U"], s["A"], output=c["output"], bias=c["bias"])
 
@@ -101,4 +107,5 @@ CRATE_MAE = describe(
     sheet=SHEET,
     constants={"heads": None, "step_size": 0.1, "lambd": 0.5, "norm_floor": 1e-5},
     build=_build,
+    inputs=_images,
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from verify.layouts.layout import LayerParts, Layout, Operator, State
 from verify.layouts.names import Names
@@ -27,6 +29,7 @@ def describe(
     alone: bool | None = None,
     bases: Callable[[Mapping[str, Any], Mapping[str, Any]], Any] | None = None,
     check: Callable[[State, Mapping[str, int]], None] = lambda state, sizes: None,
+    inputs: Callable[[State, Mapping[str, int], np.random.Generator], Sequence[Any]] | None = None,
 ) -> Layout:
     """A layout described by the sheet of its names and the halves of its layers.
 
@@ -37,10 +40,12 @@ def describe(
     stacks : Stack
         The layers in order.
     sheet : str
-        As in `Names`.
+        As in `Names`. Of a network in JAX names are paths, ``blocks/{i}/attend/U``, and so are its places: of Flax
+        modules, or of tags (`verify.capture_jax`).
     constants : mapping
         What a state dict does not tell: keyword arguments of the layout, and their defaults, None for one that must be
-        given. A function of the state dict is called for the default.
+        given. A function of the state dict is called for the default. Where there is a LayerNorm, ``norm_floor`` is one
+        of them, 1e-5 if it is not named.
     told : mapping, optional
         Functions of the state dict for those that it does tell; another value is refused.
     build : callable, optional
@@ -53,6 +58,8 @@ def describe(
         ``bases(parts, constants)``: U ``(K, d, p)``, where it is not the projection of the compression by heads.
     check : callable, optional
         ``check(state, sizes)`` raises ValueError for what no sheet can say.
+    inputs : callable, optional
+        ``inputs(state, sizes, rng)``: what to run the network on, if its trunk takes no tokens ``(b, n, d)``.
 
     Returns
     -------
@@ -102,8 +109,10 @@ def describe(
     ... )
     """
     names = Names(sheet)
+    if any(half.norm or half.norm_after for stack in stacks for half in stack.halves):
+        constants = {**constants, "norm_floor": constants.get("norm_floor", 1e-5)}
     alone = bool(trunk) if alone is None else alone
-    norm_form = NORM_FORMS.get(constants.get("norm_floor", 1e-5), "")
+    norm_form = NORM_FORMS.get(constants.get("norm_floor"), "")
 
     def shapes(state: State, heads: int | None = None) -> Mapping[str, tuple[int, ...]]:
         wanted = names.shapes(state)
@@ -147,14 +156,18 @@ def describe(
                 model.get_submodule(operator.gives.module).eps = operator.constants["floor"]
         return model
 
-    return Layout(name, source, shapes, operators, layers, built, trunk, names)
+    def fed(state: State, seed: int) -> Sequence[Any] | None:
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+        return None if inputs is None else inputs(state, names.sizes(state), rng)
+
+    return Layout(name, source, shapes, operators, layers, built, trunk, names, (*constants, *(told or {})), fed)
 
 
 def heads_of(projection: Any, heads: int) -> Any:
     """U ``(K, d, p)`` of a projection ``(K p, d)``, head by head."""
     if heads < 1 or projection.shape[0] % heads:
         raise ValueError(f"heads must divide the {projection.shape[0]} rows of the projection, got {heads}")
-    return projection.unflatten(0, (heads, -1)).mT
+    return projection.reshape(heads, -1, projection.shape[-1]).swapaxes(-1, -2)
 
 
 def _projected(parts: Mapping[str, Any], constants: Mapping[str, Any]) -> Any:

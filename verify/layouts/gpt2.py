@@ -76,5 +76,6 @@ GPT2 = describe(
     sheet=SHEET,
     constants={"heads": None, "subspaces": "value", "norm_floor": 1e-5},
     build=_build,
+    inputs=halves.texts,
     bases=halves.chosen_subspaces,
 )

@@ -139,6 +139,11 @@ def packed(weight: Any, bias: Any, output: Any, output_bias: Any) -> dict[str, A
     return found
 
 
+def texts(state: Mapping[str, Any], sizes: Mapping[str, int], rng: Any) -> list[Any]:
+    """Numbers of words for a network with v of them and n places: texts of six, of one, and long ones."""
+    return [rng.integers(0, sizes["v"], (2, min(length, sizes["n"]))) for length in (6, 1, 37)]
+
+
 SUBSPACES = ("value", "key", "query")
 
 

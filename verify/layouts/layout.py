@@ -6,7 +6,7 @@ submodules see the tokens before, within and after it. It knows nothing of the c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -122,6 +122,11 @@ class Layout:
         weights, whose memory it shares. Names that the sheet lets be are not in it.
     names : Names or None
         The sheet that ``shapes`` reads.
+    constants : tuple of str or None
+        The names of the constants; None if it says nothing about them.
+    inputs : callable
+        ``inputs(state, seed)``: what to run the network on where its trunk takes no tokens, such as numbers of words,
+        one array for each run; else None.
     """
 
     name: str
@@ -132,6 +137,8 @@ class Layout:
     build: Callable[..., Any]
     trunk: str = ""
     names: Names | None = None
+    constants: tuple[str, ...] | None = None
+    inputs: Callable[[State, int], Sequence[Any] | None] = lambda state, seed: None
 
 
 def passed_on(source: Tap, target: Tap) -> Operator:

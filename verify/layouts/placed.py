@@ -30,8 +30,11 @@ class PlacedLayer:
     preceding: Tap | None = None
     """Where the tokens of the first layer come into the trunk."""
 
+    def named(self, module: str) -> str:
+        return (self.prefix + module).rstrip("./")
+
     def tap(self, module: str, side: str) -> Tap:
-        return Tap((self.prefix + module).rstrip("."), side)  # type: ignore[arg-type]
+        return Tap(self.named(module), side)  # type: ignore[arg-type]
 
     def placed(self, tap: Tap) -> Tap:
         return self.tap(tap.module, tap.side)
@@ -53,7 +56,7 @@ class PlacedLayer:
             yield from _passed_on(seen, self.tap(half.module, IN))
             result = self.tap(half.gives or half.module, OUT)
             yield Operator(
-                (self.prefix + half.module).rstrip("."),
+                self.named(half.module),
                 half.kind,
                 (self.tap(half.module, IN),),
                 result,
@@ -106,7 +109,9 @@ class PlacedLayer:
         )
 
     def _layer_norm(self, module: str, known: Mapping[str, Any]) -> Operator:
-        weights = {"scale": self.weights[f"{module}.weight"], "shift": self.weights.get(f"{module}.bias")}
+        place = f"{module}{self.prefix[-1]}"  # torch calls the scale a weight, Flax does not
+        scale = self.weights.get(f"{place}weight", self.weights.get(f"{place}scale"))
+        weights = {"scale": scale, "shift": self.weights.get(f"{place}bias")}
         return Operator(
             self.prefix + module,
             "layer_norm",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ CONSTANTS = {
     "eta": ("eta",),
     "lambd": ("lambd", "lmbda"),
     "lmbda": ("lmbda",),
-    "norm_floor": ("eps",),
+    "norm_floor": ("eps", "epsilon"),
 }
 """Names of the attributes of modules that hold the constants of layouts."""
 
@@ -70,6 +70,22 @@ def recognise(state: State, layouts: Iterable[Layout] | None = None) -> Layout:
     raise AssertionError("the nearest layout fits after all")
 
 
+def chosen(layout: Layout | str | None, state: State) -> Layout:
+    """A layout that may be given by its name, or is the one that a state dict has.
+
+    Raises
+    ------
+    ValueError
+        An unknown name; else as `recognise`.
+    """
+    if layout is None:
+        return recognise(state)
+    known = {each.name: each for each in _all()}
+    if isinstance(layout, str) and layout not in known:
+        raise ValueError(f"layout must be one of {', '.join(known)}, got {layout!r}")
+    return known[layout] if isinstance(layout, str) else layout
+
+
 def below(layout: Layout, prefix: str) -> Layout:
     """A layout of the part of a network behind a prefix, ``"bert."``; names before or beside it are let be."""
 
@@ -77,7 +93,7 @@ def below(layout: Layout, prefix: str) -> Layout:
         return {name[len(prefix) :]: a for name, a in state.items() if name.startswith(prefix)}
 
     def placed(tap: Tap) -> Tap:
-        return Tap((prefix + tap.module).rstrip("."), tap.side)
+        return Tap((prefix + tap.module).rstrip("./"), tap.side)
 
     def shapes(state: State, heads: int | None = None) -> dict[str, tuple[int, ...]]:
         beside = {name: tuple(a.shape) for name, a in state.items() if not name.startswith(prefix)}
@@ -103,8 +119,20 @@ def below(layout: Layout, prefix: str) -> Layout:
     def build(state: State, **constants: Any) -> Any:
         return layout.build(within(state), **constants)
 
-    trunk = (prefix + layout.trunk).rstrip(".")
-    return replace(layout, shapes=shapes, operators=operators, layers=layers, build=build, trunk=trunk, names=None)
+    def inputs(state: State, seed: int) -> Any:
+        return layout.inputs(within(state), seed)
+
+    trunk = (prefix + layout.trunk).rstrip("./")
+    return replace(
+        layout,
+        shapes=shapes,
+        operators=operators,
+        layers=layers,
+        build=build,
+        trunk=trunk,
+        names=None,
+        inputs=inputs,
+    )
 
 
 def constants_of(module: Any, layout: Layout | None = None) -> dict[str, float]:
@@ -128,9 +156,13 @@ def constants_of(module: Any, layout: Layout | None = None) -> dict[str, float]:
     """
     state = module.state_dict()
     layout = recognise(state) if layout is None else layout
-    modules = dict(module.named_modules(remove_duplicate=False))
+    return constants_in(dict(module.named_modules(remove_duplicate=False)), operators_of_any_heads(layout, state))
+
+
+def constants_in(modules: Mapping[str, Any], operators: Iterable[Operator]) -> dict[str, float]:
+    """As `constants_of`, of parts by their names, of any library."""
     found: dict[str, tuple[float, str]] = {}
-    for operator in _operators(layout, state):
+    for operator in operators:
         for tap in (*operator.reads, operator.gives):
             if tap.module not in modules:
                 raise ValueError(f"the module must have a submodule {tap.module!r}, got none of that name")
@@ -149,10 +181,11 @@ def constants_of(module: Any, layout: Layout | None = None) -> dict[str, float]:
     return {name: value for name, (value, _) in found.items()}
 
 
-def _operators(layout: Layout, state: State) -> tuple[Operator, ...]:
+def operators_of_any_heads(layout: Layout, state: State) -> tuple[Operator, ...]:
+    """The operators, to learn their places where the number of heads is not known yet."""
     try:
         return layout.operators(state)
-    except ValueError:  # heads must be given: any number will do to learn the places
+    except ValueError:  # heads must be given: any number will do
         return layout.operators(state, heads=1)
 
 
@@ -168,14 +201,15 @@ def _all() -> Iterable[Layout]:
 
 
 def _prefixes(state: State) -> Iterator[str]:
-    """What comes before a dot in some name, but for numbered layers."""
+    """What comes before a dot or slash in some name, but for numbered layers."""
     found = set()
     for name in state:
-        parts = name.split(".")
+        sign = "/" if "/" in name else "."
+        parts = name.split(sign)
         for k in range(1, min(len(parts), 4)):
             if parts[k - 1].isdecimal():
                 break
-            found.add(".".join(parts[:k]) + ".")
+            found.add(sign.join(parts[:k]) + sign)
     yield from sorted(found)
 
 

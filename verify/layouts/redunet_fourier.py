@@ -82,6 +82,7 @@ def _described(name: str, size: str) -> Layout:
                     _weights,
                     {"eta": "eta", "lam": "lmbda"},
                     skip=False,
+                    form="redunet.layer-fourier",
                 ),
             ),
             layer=_layer,
@@ -97,6 +98,10 @@ def _described(name: str, size: str) -> Layout:
         build=build,
         bases=lambda parts, constants: None,
         check=require_classes,
+        inputs=lambda state, sizes, rng: [
+            rng.standard_normal((m, sizes["a"] if "0.kernel" in state else sizes["C"], *(sizes[s] for s in letters)))
+            for m in (6, 1)
+        ],
     )
 
 

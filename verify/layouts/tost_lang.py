@@ -81,4 +81,5 @@ TOST_LANG = describe(
     constants={"norm_floor": 1e-5},
     told={"heads": lambda state: len(state["transformer.h.0.attn.temp"])},
     build=_build,
+    inputs=halves.texts,
 )

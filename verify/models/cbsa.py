@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -62,7 +65,7 @@ class Trunk(nn.Module):
 
 
 class Cbsa(nn.Module):
-    """The layers alone, tokens ``(b, n, d)`` to tokens, n − 1 a square. The stem and the head are not there.
+    """The layers alone, tokens ``(b, n, d)`` to tokens, n − 1 a square.
 
     Wen et al. 2025 (arXiv 2509.16875), ``CBSA_image_classification`` of its code.
     """
@@ -75,3 +78,46 @@ class Cbsa(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         return self.transformer(z)
+
+
+class Stem(nn.Module):
+    """Images ``(b, c, H, W)`` to tokens, by convolutions that halve the sides, each behind the last one's GELU."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        steps: list[nn.Module] = []
+        for inputs, outputs in pairwise(widths):
+            convolution = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False)
+            steps += [nn.Sequential(convolution, nn.BatchNorm2d(outputs)), nn.GELU()]
+        self.proj = nn.Sequential(*steps[:-1])
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.proj(images).flatten(2).mT
+
+
+class CbsaImages(Cbsa):
+    """The whole network, images to logits, by the class token.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Channels of the image, and of what each convolution of the stem gives: ``(3, d/8, d/4, d/2, d)`` for patches
+        of 16 pixels, ``(3, d/4, d/2, d)`` for those of 8.
+    places : int
+        Patches and the class token.
+    num_classes : int
+    **layers
+        As in `Cbsa`.
+    """
+
+    def __init__(self, *, widths: tuple[int, ...], places: int, num_classes: int, dim: int, **layers: Any) -> None:
+        super().__init__(dim=dim, **layers)
+        self.to_patch_embedding = Stem(widths)
+        self.pos_embedding = nn.Parameter(torch.randn(1, places, dim))
+        self.cls_token = nn.Parameter(torch.randn(1, 1, dim))
+        self.mlp_head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, num_classes))
+
+    def forward(self, images: Tensor) -> Tensor:
+        z = self.to_patch_embedding(images)
+        z = torch.cat([self.cls_token.expand(len(z), -1, -1), z], dim=1)
+        return self.mlp_head(self.transformer(z + self.pos_embedding[:, : z.shape[1]])[:, 0])
