@@ -139,6 +139,15 @@ class Claim:
         return inspect.getdoc(self.check) or ""
 
     @property
+    def paragraphs(self) -> list[str]:
+        """The note by paragraphs, each in one line, to be wrapped anew; one with indented lines stays as it is."""
+        return [
+            text if re.search(r"\n\s", text) else " ".join(text.split())
+            for text in re.split(r"\n\s*\n", self.note)
+            if text.strip()
+        ]
+
+    @property
     def code(self) -> str:
         """The check, as written."""
         return inspect.getsource(self.check)
