@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import cache
 from html import escape
 from importlib.metadata import PackageNotFoundError, metadata
-from itertools import count, groupby
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from derivations.mathml import mathml
-from verify.figure import inline
+from verify.figure import Figure, inline
 from verify.findings import HALVES, findings, in_words
 from verify.ledger import ASKED_HERE, HOLDS, HOLDS_UNDER, REFUTED, Claim, Evidence, Ledger, Verdict, by_origin
 from verify.notation import NOTATION, WORKS
@@ -45,7 +45,6 @@ def render(ledger: Ledger, run: Run) -> str:
     results = {r.slug: r for r in run.results}
     found = findings(results)
     sources = [work for work in (*WORKS, DERIVED, ASKED_HERE) if any(work in works(c) for c, _ in entries)]
-    names = (f"f{place}" for place in count())  # of figures; short, as every mark in one names it
     return template("page.html").render(
         run=run,
         notation=NOTATION,
@@ -57,7 +56,7 @@ def render(ledger: Ledger, run: Run) -> str:
         themes=themes,
         sources=sources,
         cited={c.slug: " ".join(str(1 + sources.index(work)) for work in works(c)) for c, _ in entries},
-        figures={r.slug: [(figure, inline(figure, next(names))) for figure in r.figures] for r in run.results},
+        figures=_figures(run),
         themed=[(theme, list(group)) for theme, group in groupby(entries, lambda entry: entry[0].theme)],
         table=[(theme, _tally(r for c, r in entries if c.theme == theme)) for theme in themes],
         refuted=by_origin(c for c, r in entries if r.verdict == REFUTED),
@@ -196,6 +195,18 @@ def _premises(claim: Claim) -> list[Markup]:
     from derivations.plain import premises
 
     return [prose(premise) for premise in premises(catalogue()[name] for name in claim.proof)]
+
+
+def _figures(run: Run) -> dict[str, list[tuple[Figure, str, str]]]:
+    """Of each claim: its figures, the drawing of each, and the first of the claims that it shows, the one it is with."""
+    first: dict[Figure, str] = {}
+    drawn: dict[Figure, str] = {}
+    for result in run.results:
+        for figure in result.figures:
+            first.setdefault(figure, result.slug)
+            if figure not in drawn:
+                drawn[figure] = inline(figure, f"f{len(drawn)}")  # a short name, as every mark in it bears it
+    return {r.slug: [(figure, drawn[figure], first[figure]) for figure in r.figures] for r in run.results}
 
 
 def _tally(results: Any) -> dict[Verdict, int]:
