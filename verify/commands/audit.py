@@ -92,7 +92,7 @@ def audit(
     seed
         Of controls and twin.
     out
-        Write a report page with its figures into this folder.
+        Write a report page, audit.html, with its figures and numbers into this folder.
     json, npz
         Write all numbers to this file.
     resume
@@ -166,5 +166,5 @@ def audit(
     write_all(written)
     text.show(found)
     if out is not None:
-        print(f"\nReport   {out / 'index.html'}")
+        print(f"\nReport   {out / 'audit.html'}")
     return 0

@@ -35,7 +35,7 @@ def experiment(
     set
         Parameters, name=value, with values as in TOML: eps=[0.1, 1.0].
     out
-        A folder for NAME.svg, NAME.png and NAME.json.
+        A folder for NAME.html, a page that shows everything, NAME.svg, NAME.png and NAME.json.
     json
         Print the numbers as JSON.
 
@@ -70,12 +70,14 @@ def experiment(
             advance(chosen.title)
     document = to_json(chosen, given, rows)
     if out is not None:
-        _write(out, chosen, rows, document)
+        _write(out, chosen, given, rows, document)
     if json:
         print(document, end="")
     else:
         with page() as console:
             _print(console, chosen, rows)
+            if out is not None:
+                console.print(f"Report: {out / f'{chosen.name}.html'}", soft_wrap=True)
     return 0
 
 
@@ -98,25 +100,25 @@ def _read(settings: tuple[str, ...]) -> dict[str, Any]:
 def _print(console: Console, chosen: Experiment, rows: list[Row]) -> None:
     from rich.table import Table
 
+    from verify.experiments.page import short
+
     console.print(chosen.question)
     table = Table(box=None, pad_edge=False)
     for column in chosen.columns:
         table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(_short(row[column]) for column in chosen.columns))
+        table.add_row(*(short(row[column]) for column in chosen.columns))
     console.print(table)
     console.print(chosen.verdict(rows))
 
 
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _write(folder: Path, chosen: Experiment, rows: list[Row], document: str) -> None:
+def _write(folder: Path, chosen: Experiment, given: Any, rows: list[Row], document: str) -> None:
     from verify import figure
+    from verify.experiments import page
     from verify.output import write_all
+    from verify.report.pages import together
 
-    drawn = [chosen.figure(rows)]
     write_all([(folder / f"{chosen.name}.json", document)])
     for suffix in (".svg", ".png"):
-        figure.write(drawn, folder / f"{chosen.name}{suffix}")
+        figure.write([chosen.figure(rows)], folder / f"{chosen.name}{suffix}")
+    write_all(together(folder, {f"{chosen.name}.html": page.render(chosen, given, rows)}))

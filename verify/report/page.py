@@ -113,9 +113,8 @@ def tally(result: Result) -> str:
 
 def works(claim: Claim) -> list[str]:
     """The works that a claim cites, as filters name them."""
-    if claim.asked_here:
-        return [ASKED_HERE]
-    return [work for work in WORKS if work in claim.source] or [DERIVED]
+    cited = [work for work in WORKS if work in claim.source]
+    return [*cited, ASKED_HERE] if claim.asked_here else cited or [DERIVED]
 
 
 def place(claim: Claim) -> str:
@@ -198,7 +197,7 @@ def _premises(claim: Claim) -> list[Markup]:
 
 
 def _figures(run: Run) -> dict[str, list[tuple[Figure, str, str]]]:
-    """Of each claim: its figures, the drawing of each, and the first of the claims that it shows, the one it is with."""
+    """Of each claim its figures: each with its drawing, and the claim that it stands with, the first that it shows."""
     first: dict[Figure, str] = {}
     drawn: dict[Figure, str] = {}
     for result in run.results:
