@@ -111,7 +111,7 @@ def test_it_audits_a_checkpoint_of_a_layout_that_it_knows(capsys):
 def test_bad_input_gets_one_sentence(somewhere, capsys):
     net, data = "audited_networks:net", ("--data", "images.npy")
     assert "layout must be one of" in error(capsys, net, *data, *HEADS, "--layout", "none")
-    assert "model must be importable, got ModuleNotFoundError" in error(capsys, "no.such:net", *data, *HEADS)
+    assert "model must be importable, got 'no.such:net': no no" in error(capsys, "no.such:net", *data, *HEADS)
     assert "model must be in audited_networks, which has no no" in error(capsys, "audited_networks:no", *data, *HEADS)
     assert "must give a torch module, got NoneType" in error(capsys, "audited_networks:nothing", *data, *HEADS)
     assert "audited_networks:net must be a Layout" in error(capsys, net, *data, "--layout", net)

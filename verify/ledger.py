@@ -35,6 +35,7 @@ from typing import Any
 
 from verify.case import Case
 from verify.figure import Figure
+from verify.names import nearest
 from verify.outcome import Outcome
 
 __all__ = [
@@ -331,7 +332,9 @@ class Ledger:
         for pattern in patterns:
             hits = {c.slug for c in self.claims if fnmatchcase(c.slug, pattern) or fnmatchcase(c.theme, pattern)}
             if not hits:
-                themes = ", ".join(dict.fromkeys(c.theme for c in self.claims))
-                raise ValueError(f"select must match a claim or a theme ({themes}), got {pattern!r}; see `srr list`")
+                themes = dict.fromkeys(c.theme for c in self.claims)
+                near = nearest(pattern.strip("*"), [*themes, *(c.slug for c in self.claims)])
+                rule = f"select must match a claim or a theme ({', '.join(themes)})"
+                raise ValueError(f"{rule}, got {pattern!r}{near or '; see `srr list`'}")
             chosen |= hits
         return tuple(c for c in self.claims if c.slug in chosen)

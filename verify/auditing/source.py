@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from verify import checkpoint, files, targets
 from verify.layouts import LAYOUTS, Layout, recognise
+from verify.names import nearest
 
 
 def model(named: str, layout: Layout | None, constants: Mapping[str, Any]) -> nn.Module:
@@ -41,7 +42,8 @@ def layout(named: str) -> Layout:
     """
     if ":" not in named:
         if named not in LAYOUTS:
-            raise ValueError(f"layout must be one of {', '.join(LAYOUTS)} or package.module:LAYOUT, got {named!r}")
+            known = f"one of {', '.join(LAYOUTS)} or package.module:LAYOUT"
+            raise ValueError(f"layout must be {known}, got {named!r}{nearest(named, LAYOUTS)}")
         return LAYOUTS[named]
     found = targets.load(named, "layout")
     if not isinstance(found, Layout):

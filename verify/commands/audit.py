@@ -103,7 +103,7 @@ def audit(
     int
         0.
     """
-    from verify.auditing import files, text
+    from verify.extras import require
     from verify.output import require_writable, write_all
     from verify.terminal import progress
     from verify.usage import UsageError, user_input
@@ -116,9 +116,10 @@ def audit(
             require_writable(out, "out", folder=True)
         if no_twin and twin is not None:
             raise UsageError("twin must not be given with no-twin")
+        require("torch", "srr audit")
         import torch
 
-        from verify.auditing import source
+        from verify.auditing import files, source, text
         from verify.auditing.run import audit as run
 
         described: Layout | None = None if layout is None else source.layout(layout)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from verify.usage import Flag, UsageError, Whole, user_input
+from verify.usage import Flag, Whole, user_input
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,13 +72,10 @@ def crosscheck(
 def _checked(
     target: str, layout: str | None, heads: int | None, constant: Sequence[str], inputs: str | None, seed: int
 ) -> CrossCheck:
-    from verify import checkpoint, files, targets
+    from verify import checkpoint, extras, files, targets
     from verify.comparison import crosscheck as compare
 
-    try:
-        import torch  # noqa: F401 - the layouts need it
-    except ImportError:
-        raise UsageError('srr crosscheck needs torch: pip install ".[torch]"') from None
+    extras.require("torch", "srr crosscheck")  # as the layouts do
     from verify.auditing import source
 
     plan = None if layout is None else source.layout(layout)

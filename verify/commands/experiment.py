@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from verify.experiments import NAMES
 from verify.usage import Flag, UsageError, user_input
+
+Name = Literal[NAMES]
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def experiment(
-    name: Annotated[str | None, Parameter(show_default=False)] = None,
+    name: Annotated[Name | None, Parameter(show_default=False)] = None,
     /,
     *,
     full: Flag = False,
@@ -44,7 +47,7 @@ def experiment(
     int
         0.
     """
-    from verify.experiments import NAMES, load
+    from verify.experiments import load
     from verify.experiments.results import to_json
     from verify.output import require_writable
     from verify.terminal import page, progress
@@ -64,7 +67,7 @@ def experiment(
         if out is not None:
             require_writable(out, "out", folder=True)
     rows: list[Row] = []
-    with progress(chosen.total(given), chosen.title) as advance:
+    with user_input(), progress(chosen.total(given), chosen.title) as advance:
         for row in chosen.run(given):
             rows.append(row)
             advance(chosen.title)

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from verify.figure import Figure
+from verify.names import nearest
 
 Row = dict[str, Any]
 """One measurement: names to numbers, words or truth values."""
@@ -62,7 +63,8 @@ class Experiment:
         names = [field.name for field in fields(self.parameters)]
         for name in given:
             if name not in names:
-                raise ValueError(f"{name} must be a parameter of {self.name}: {', '.join(names)}; got {given[name]!r}")
+                known = f"{', '.join(names)}; got {name} = {given[name]!r}{nearest(name, names)}"
+                raise ValueError(f"{name} must be a parameter of {self.name}: {known}")
         return self.parameters(**{name: converted(value, hints[name], name) for name, value in given.items()})
 
 
@@ -89,7 +91,7 @@ def converted(value: Any, hint: Any, name: str) -> Any:
     if get_origin(hint) is tuple:
         kind = get_args(hint)[0]
         if not isinstance(value, list | tuple) or not value:
-            raise ValueError(f"{name} must be a list of at least one {_said(kind)}, got {value!r}")
+            raise ValueError(f"{name} must be a list of at least one of {_said(kind)}, got {value!r}")
         return tuple(converted(item, kind, f"{name}[{index}]") for index, item in enumerate(value))
     if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1023:
         value = float(value)
