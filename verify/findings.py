@@ -160,10 +160,14 @@ def in_words(found: Iterable[Finding]) -> str:
     lower = [name for name, verdict in losses if verdict == HOLDS]
     asked = sum(verdict is not None for _, verdict in losses)
     said = (
-        f"Asked {len(answers)} times, of {len(found)} families: {always} times it does, {under} times under a "
-        f"condition, {len(answers) - always - under} times it does not."
+        f"Asked {_times(len(answers))}, of {len(found)} families: {_times(always)} it does, {_times(under)} under a "
+        f"condition, {_times(len(answers) - always - under)} it does not."
     )
     if not asked:
         return said
     names = " and ".join(name.replace("The ", "the ") for name in lower) or "none"
     return f"{said} Of the {asked} whose whole layer should lower the loss, {names} {'do' if lower[1:] else 'does'}."
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"

@@ -23,6 +23,7 @@ def render(experiment: Experiment, parameters: Any, rows: Sequence[Row]) -> str:
         verdict=experiment.verdict(rows),
         figure=figure,
         drawing=inline(figure, "figure"),
+        words=[name for name in experiment.columns if isinstance(rows[0][name], str)],
         rows=[{name: short(value) for name, value in row.items()} for row in rows],
         parameters=given,
         command=" ".join([f"srr experiment {experiment.name}", *(["--set"] if changed else []), *_settings(changed)]),
@@ -30,7 +31,9 @@ def render(experiment: Experiment, parameters: Any, rows: Sequence[Row]) -> str:
 
 
 def short(value: Any) -> str:
-    """A value in a table: four digits of a number."""
+    """A value in a table: four digits of a number, and yes or no."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
