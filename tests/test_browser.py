@@ -166,7 +166,7 @@ def test_titles_only_leaves_titles(opened, run):
 
 def test_the_keyboard_reaches_everything(opened):
     tab = opened()
-    everything = tab.locator("a[href], input, select, button, summary, .scroll, pre")
+    everything = tab.locator("a[href], input, select, button, summary, article .scroll, pre")
     assert everything.evaluate_all("all => all.filter(one => one.tabIndex < 0).map(one => one.outerHTML)") == []
     tab.keyboard.press("Tab")
     assert tab.evaluate("document.activeElement.className") == "skip"
