@@ -299,3 +299,17 @@ def test_redunet_and_its_baselines_on_separable_tokens():
         assert row["subspace"] == row["affine"] == row["redunet"] == 1
         assert row["reduction"] > row["reduction at 0"]
         assert row["rank at 0"] <= 4
+
+
+def test_a_page_with_figure_and_numbers_beside_it(tmp_path, capsys):
+    command = ["experiment", "room", "--set", "d=[100]", "--out", str(tmp_path)]
+    assert main(command) == 0
+    assert "room.html" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["room.html", "room.json", "room.png", "room.svg"]
+    text = (tmp_path / "room.html").read_text()
+    found = Page(text)
+    assert json.loads((tmp_path / "room.json").read_text())["verdict"] in found.text
+    assert "Run it: srr experiment room --set 'd=[100]'" in found.text
+    assert {a["href"] for tag, a in found.tags if tag == "a"} == {"#main", "room.svg", "room.png", "room.json"}
+    assert main(command) == 0
+    assert (tmp_path / "room.html").read_text() == text
