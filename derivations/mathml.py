@@ -26,11 +26,11 @@ LETTERS = {"script": "SCRIPT", "double-struck": "DOUBLE-STRUCK", "bold": "BOLD"}
 """Alphabets of which browsers no longer know the attribute: their letters are characters of their own."""
 
 
-def mathml(latex: str) -> Markup:
-    """LaTeX as presentation MathML, on a line of its own, for an HTML page."""
+def mathml(latex: str, display: str = "block") -> Markup:
+    """LaTeX as presentation MathML for an HTML page: ``"block"``, on a line of its own, or ``"inline"``."""
     from latex2mathml.converter import convert
 
-    root = ElementTree.fromstring(convert(latex, display="block"))
+    root = ElementTree.fromstring(convert(latex, display=display))
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
         element.text = UNKNOWN.get(element.text or "", element.text)

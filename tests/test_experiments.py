@@ -4,9 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from test_report import Page
 
 import srr
 from verify import sparse_autoencoder
+from verify.cli import main
+from verify.commands import experiment as command
 from verify.experiments import (
     NAMES,
     attention_only,
@@ -17,7 +20,9 @@ from verify.experiments import (
     load,
     room,
 )
+from verify.experiments.page import short
 from verify.experiments.results import to_json
+from verify.terminal import page
 
 TINY = {
     "phase-diagram": {"eps": (0.5,), "rules": ("exact", "residual"), "n": 8, "d": 4, "K": 2, "p": 2, "draws": 2},
@@ -62,6 +67,20 @@ def test_runs_the_same_twice_and_says_all_it_promises(name, results):
     assert chosen.with_parameters(dict(chosen.full)) == chosen.parameters(**chosen.full)
     assert chosen.figure(rows).caption or name == "phase-diagram"
     assert chosen.verdict(rows).endswith(".")
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_the_table_fits_the_page_and_cuts_no_word(name, results, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    chosen, _, rows = results(name)
+    with page() as console:
+        command._print(console, chosen, rows)
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    assert {word for column in chosen.columns for word in column.split()} <= set(text.split())
+    for row in rows:
+        assert all(short(row[column]) in text for column in chosen.columns)
 
 
 OPPOSITE = {
@@ -302,8 +321,8 @@ def test_redunet_and_its_baselines_on_separable_tokens():
 
 
 def test_a_page_with_figure_and_numbers_beside_it(tmp_path, capsys):
-    command = ["experiment", "room", "--set", "d=[100]", "--out", str(tmp_path)]
-    assert main(command) == 0
+    typed = ["experiment", "room", "--set", "d=[100]", "--out", str(tmp_path)]
+    assert main(typed) == 0
     assert "room.html" in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["room.html", "room.json", "room.png", "room.svg"]
     text = (tmp_path / "room.html").read_text()
@@ -311,5 +330,5 @@ def test_a_page_with_figure_and_numbers_beside_it(tmp_path, capsys):
     assert json.loads((tmp_path / "room.json").read_text())["verdict"] in found.text
     assert "Run it: srr experiment room --set 'd=[100]'" in found.text
     assert {a["href"] for tag, a in found.tags if tag == "a"} == {"#main", "room.svg", "room.png", "room.json"}
-    assert main(command) == 0
+    assert main(typed) == 0
     assert (tmp_path / "room.html").read_text() == text

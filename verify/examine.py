@@ -39,7 +39,8 @@ HUNT = 60
 def examine(claim: Claim, settings: Settings, *, search: bool = True) -> Result:
     """The verdict on one claim. Whatever the check does short of ending the process, there is one.
 
-    Without ``search`` the counterexample shown, if any, is a sampled one and not the simplest that is found.
+    Without ``search`` the counterexample shown, if any, is a sampled one and not the simplest that is found, and
+    nothing is drawn.
     """
     try:
         return _examine(claim, settings, search)
@@ -96,7 +97,7 @@ def _examine(claim: Claim, settings: Settings, search: bool) -> Result:
         boundary=boundary(trials, pair),
         witness=witness,
         twin=twin,
-        figures=_figures(claim, verdict, trials, pair),
+        figures=_figures(claim, verdict, trials, pair) if search else (),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -106,13 +107,30 @@ def _print(console: Console, chosen: Experiment, rows: list[Row]) -> None:
     from verify.experiments.page import short
 
     console.print(chosen.question)
-    table = Table(box=None, pad_edge=False)
-    for column in chosen.columns:
-        table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(short(row[column]) for column in chosen.columns))
-    console.print(table)
+    cells = {column: [short(row[column]) for row in rows] for column in chosen.columns}
+    width = {column: max(map(len, [*column.split(), *texts])) for column, texts in cells.items()}
+    for columns in _blocks(cells, width, console.width):
+        table = Table(box=None, pad_edge=False)
+        for column in columns:
+            side = "left" if isinstance(rows[0][column], str) else "right"
+            table.add_column(column, justify=side, width=width[column])
+        for row in zip(*(cells[column] for column in columns), strict=True):
+            table.add_row(*row)
+        console.print(table)
+        console.print()
     console.print(chosen.verdict(rows))
+
+
+def _blocks(cells: Mapping[str, Sequence[str]], width: Mapping[str, int], fits: int) -> list[list[str]]:
+    """Columns for tables that fit, each of which begins with those that tell the rows apart."""
+    names, rows = list(cells), list(zip(*cells.values(), strict=True))
+    told = next(k for k in range(1, len(names) + 1) if len({row[:k] for row in rows}) == len(set(rows)))
+    blocks = [names[:told]]
+    for name in names[told:]:
+        if len(blocks[-1]) > told and sum(width[each] + 2 for each in [*blocks[-1], name]) - 2 > fits:
+            blocks.append(names[:told])
+        blocks[-1].append(name)
+    return blocks
 
 
 def _write(folder: Path, chosen: Experiment, given: Any, rows: list[Row], document: str) -> None:
