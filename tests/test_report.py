@@ -344,6 +344,28 @@ def test_pages_of_one_folder_have_links_to_one_another(tmp_path):
     assert ">More claims<" in (tmp_path / "room.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("latex", "inside"),
+    [
+        (r"\mathcal L\in\mathbb R", "<mi>ℒ</mi><mo>∈</mo><mi>ℝ</mi>"),
+        (r"\mathbf 1", "<mn>𝟏</mn>"),
+        (r"\mathrm{MSSA}(Z)", '<mi>MSSA</mi><mo stretchy="false">(</mo><mi>Z</mi><mo stretchy="false">)</mo>'),
+        (r"\mathrm d", '<mi mathvariant="normal">d</mi>'),
+        (r"\mathtt{a\_b}", '<mi class="code">a_b</mi>'),
+        (r"\left(x\right)", "<mo>(</mo><mi>x</mi><mo>)</mo>"),
+        (
+            r"\left|x\right|",
+            '<mo stretchy="true" form="prefix">|</mo><mi>x</mi><mo stretchy="true" form="postfix">|</mo>',
+        ),
+        (r"x^{2}", "<msup><mi>x</mi><mn>2</mn></msup>"),
+        (r"x^{n+1}", "<msup><mi>x</mi><mrow><mi>n</mi><mo>+</mo><mn>1</mn></mrow></msup>"),
+    ],
+)
+def test_formulas_are_what_browsers_show_and_no_more(latex, inside):
+    assert inside in mathml(latex)
+    assert "xmlns" not in mathml(latex)
+
+
 def test_numbers_in_words():
     assert number(None) == "–"
     assert number(float("nan")) == "not a number"
