@@ -40,8 +40,8 @@ Try first:
   srr descend descent      the layer that provably does
   srr show compression.residual-step-descends
                            a claim in full; with --replay its counterexample
-  srr verify               all claims judged, with evidence, and a report to read
-                           in a browser (about two minutes)
+  srr verify               all claims judged, with evidence, and a report to
+                           read in a browser (about two minutes)
 
 Then, if you have
   a question               srr list names the claims, srr derive the proofs,
