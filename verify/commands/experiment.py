@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from verify.experiments import NAMES
 from verify.usage import Flag, UsageError, user_input
-
-Name = Literal[NAMES]
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def experiment(
-    name: Annotated[Name | None, Parameter(show_default=False)] = None,
+    name: Annotated[str | None, Parameter(show_default=False)] = None,
     /,
     *,
     full: Flag = False,
@@ -48,7 +45,7 @@ def experiment(
     int
         0.
     """
-    from verify.experiments import load
+    from verify.experiments import NAMES, load
     from verify.experiments.results import to_json
     from verify.output import require_writable
     from verify.terminal import page, progress
