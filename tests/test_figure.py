@@ -171,6 +171,13 @@ def test_a_claim_shows_its_figure_in_results_and_page():
     assert [a["aria-label"] for tag, a in page.tags if tag == "svg"] == [FIGURE.title]
 
 
+def test_a_figure_of_two_claims_is_drawn_with_the_first():
+    pair = [replace(make(good, figure=lambda: FIGURE), slug=slug) for slug in ("theme.one", "theme.two")]
+    page = Page(render(pair, Run(Settings(), tuple(examine(claim, Settings()) for claim in pair))))
+    assert len([tag for tag, _ in page.tags if tag == "svg"]) == 1
+    assert "Figure: A <figure> & more, with theme.one." in page.text
+
+
 def test_a_conditional_claim_shows_where_its_instances_lie():
     found = examine(make(conditional, HOLDS_UNDER, figure=lambda: FIGURE), Settings())
     own, strip = found.figures
@@ -203,17 +210,6 @@ def test_a_figure_that_cannot_be_had_is_an_error(figure, message):
     found = examine(make(good, figure=figure), Settings())
     assert found.verdict == ERROR
     assert message in found.message
-
-
-@pytest.mark.parametrize(
-    "claim", [c for c in verify.claims.ledger() if c.figure is not None], ids=lambda claim: claim.slug
-)
-def test_every_figure_of_the_ledger_is_the_same_each_time(claim):
-    figure = claim.figure()
-    assert claim.figure() == figure
-    assert figure.points, "a figure shows what was measured"
-    assert figure.caption
-    assert inline(figure, "n")
 
 
 # --- srr show ---

@@ -1,7 +1,8 @@
 """Figures of claims: theory as lines, over what was measured as points.
 
 Give a claim ``figure=function``, of no arguments, fixed seeds and less than a second, that computes and returns a
-`Figure`; `srr verify` shows it with the claim, and ``srr show CLAIM --figure FILE.svg`` (.png, .pdf) writes it.
+`Figure`; `srr verify` shows it with the claim, and ``srr show CLAIM --figure FILE.svg`` (.png, .pdf) writes it. Claims
+of one theorem share a function. Curves are written out beside it, in NumPy: what srr computes are the points.
 """
 
 from __future__ import annotations
@@ -162,8 +163,12 @@ def inline(figure: Figure, name: str) -> str:
 
     Ink, ground and font are those of the page. Every id begins with ``name``, which is unique in the page.
     """
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     with style(text="none"):
-        return embedded(saved(_drawn([figure], words=False), ".svg"), name, figure.title)
+        content = BytesIO()  # savefig would draw it twice
+        FigureCanvasSVG(_drawn([figure], words=False)).print_svg(content, metadata={"Date": None})
+        return embedded(content.getvalue(), name, figure.title)
 
 
 def embedded(svg: bytes, name: str, label: str) -> str:
@@ -200,7 +205,10 @@ def embedded(svg: bytes, name: str, label: str) -> str:
                     element.attrib[place] = _rounded(element.attrib[place], 1)
             if "d" in element.attrib:
                 element.attrib["d"] = _path(element.attrib["d"], 1)
-            group.append(element)
+            if element.tag == "path" and style.startswith("fill: none") and len(group):
+                group[0].attrib["d"] += element.attrib["d"]
+            else:
+                group.append(element)
     text = ElementTree.tostring(small, encoding="unicode")
     return text.replace(INK, "currentColor").replace(" />", "/>")
 
@@ -318,7 +326,7 @@ def _draw(figure: Figure, axes: Any) -> None:
         axes.set_yticks([y for _, y in figure.y_ticks], [name for name, _ in figure.y_ticks])
     for axis, log in ((axes.xaxis, figure.x_log), (axes.yaxis, figure.y_log)):
         if log:
-            axis.set_major_formatter(lambda value, _: _power(value))
+            axis.set_major_formatter(lambda value, _: power(value))
             axis.minorticks_off()
     axes.grid(alpha=0.3, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
@@ -330,7 +338,7 @@ def _colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
-def _power(value: float) -> str:
+def power(value: float) -> str:
     """10⁻³ and the like, which matplotlib would write in TeX; other values as numbers."""
     exponent = math.log10(value)
     if -3 < exponent < 4 or not math.isclose(exponent, round(exponent), abs_tol=1e-9):

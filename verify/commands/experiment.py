@@ -11,6 +11,8 @@ from cyclopts import Parameter
 from verify.usage import Flag, UsageError, user_input
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
 
     from verify.experiments.experiment import Experiment, Row
@@ -27,6 +29,8 @@ def experiment(
 ) -> int:
     """Run an experiment: a table, what it answers, and with --out its figure and numbers.
 
+    With --out, what is finished is kept there: the same command goes on where an earlier one was ended.
+
     Parameters
     ----------
     name
@@ -36,14 +40,15 @@ def experiment(
     set
         Parameters, name=value, with values as in TOML: eps=[0.1, 1.0].
     out
-        A folder for NAME.html, a page that shows everything, NAME.svg, NAME.png and NAME.json.
+        A folder for NAME.html, a page that shows all, NAME.svg, NAME.png, NAME.json, and NAME.cells.jsonl, the rows so
+        far.
     json
         Print the numbers as JSON.
 
     Returns
     -------
     int
-        0.
+        0, or 130 if it was interrupted.
     """
     from verify.experiments import NAMES, load
     from verify.experiments.results import to_json
@@ -65,10 +70,19 @@ def experiment(
         if out is not None:
             require_writable(out, "out", folder=True)
     rows: list[Row] = []
-    with user_input(), progress(chosen.total(given), chosen.title) as advance:
-        for row in chosen.run(given):
-            rows.append(row)
-            advance(chosen.title)
+    total = chosen.total(given)
+    try:
+        with progress(total, chosen.title) as advance:
+            for row, before in _rows(chosen, given, out):
+                rows.append(row)
+                advance(chosen.title, before)
+    except ValueError as error:  # of a parameter that only the experiment can judge
+        raise UsageError(str(error)) from error
+    except KeyboardInterrupt:
+        if out is None:
+            raise
+        print(f"Ended at {len(rows)} of {total} rows; the same command goes on.")
+        return 130
     document = to_json(chosen, given, rows)
     if out is not None:
         _write(out, chosen, given, rows, document)
@@ -82,6 +96,26 @@ def experiment(
     return 0
 
 
+def _rows(chosen: Experiment, given: Any, out: Path | None) -> Iterator[tuple[Row, bool]]:
+    """Every row, and whether it was there before: kept in a folder if there is one, cell by cell."""
+    if out is None:
+        yield from ((row, False) for row in chosen.run(given))
+        return
+    from verify import sweep
+
+    out.mkdir(exist_ok=True)
+    journal = out / f"{chosen.name}.cells.jsonl"
+    with sweep.alone(journal):
+        done = sweep.load(journal)
+        for each in chosen.cells(given):
+            cell = sweep.cell_of(chosen.name, each)
+            before = cell.key in done
+            if not before:
+                done[cell.key] = sweep.Done(cell, tuple(chosen.run(each)), None)
+                sweep.append(journal, done[cell.key])
+            yield from ((row, before) for row in done[cell.key].rows)
+
+
 def _read(settings: tuple[str, ...]) -> dict[str, Any]:
     """``name=value`` pairs, the values as TOML reads them; a word may go without its quotes."""
     import tomllib
@@ -91,6 +125,8 @@ def _read(settings: tuple[str, ...]) -> dict[str, Any]:
         name, equals, value = setting.partition("=")
         if not (equals and name):
             raise UsageError(f"set must be name=value, got {setting!r}")
+        if name in found:
+            raise UsageError(f"set must give {name} once, got {setting!r} as well")
         try:
             found[name] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:

@@ -31,10 +31,10 @@ def render(experiment: Experiment, parameters: Any, rows: Sequence[Row]) -> str:
 
 
 def short(value: Any) -> str:
-    """A value in a table: four digits of a number, and yes or no."""
+    """A value in a table: three digits of a number, and yes or no."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _settings(changed: dict[str, Any]) -> list[str]:

@@ -228,7 +228,8 @@ TWELVE_LAYERS = Experiment(
     full={"depths": tuple(range(1, 13)), "n": 196, "d": 96, "p": 24},
     total=total,
     run=run,
-    columns=("rule", "halves", "depth", "Rc at 0", "Rc", "measure at 0", "measure", "nonzero", "norm"),
+    columns=("rule", "halves", "depth", "Rc at 0", "Rc", "measure at 0", "measure", "norm"),
     figure=figure,
     verdict=verdict,
+    grid=("rules", "halves"),
 )
