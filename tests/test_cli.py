@@ -437,7 +437,7 @@ def test_a_shell_learns_to_complete(somewhere):
     ],
 )
 def test_a_missing_extra_is_told_with_what_installs_it(arguments, missing, said, somewhere, monkeypatch, capsys):
-    (somewhere / "s.toml").write_text('experiment = "room"\n[grid]\nd = [[10]]\n')
+    (somewhere / "s.toml").write_text('experiment = "room"\n[grid]\nd = [10]\n')
     monkeypatch.setitem(sys.modules, missing, None)
     assert main(arguments) == 2
     out, err = capsys.readouterr()
@@ -468,7 +468,7 @@ def test_a_missing_extra_is_told_with_what_installs_it(arguments, missing, said,
 )
 def test_a_wrong_name_is_told_with_the_nearest_ones(arguments, meant, somewhere, monkeypatch, capsys):
     monkeypatch.setattr(sys, "path", list(sys.path))
-    (somewhere / "design.toml").write_text('experiment = "rom"\n[grid]\nd = [[10]]\n')
+    (somewhere / "design.toml").write_text('experiment = "rom"\n[grid]\nd = [10]\n')
     (somewhere / "proof.json").write_text("{}")
     (somewhere / "nets.py").write_text("def net():\n    return None\n")
     np.save("tokens.npy", np.ones((2, 2)))

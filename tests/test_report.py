@@ -231,8 +231,10 @@ def test_the_whole_ledger_makes_a_page():
     behind = re.search('id="compression.book-prefactor".*?</article>', text, re.DOTALL).group()
     assert '<dt>Behind it, no proof</dt><dd><a href="#derivation-prefactor-of-attention-in-the-gradient">' in behind
     assert "<dt>Proof</dt>" not in behind
-    drawn = sum(c.figure is not None or c.expect == HOLDS_UNDER for c in ledger)
-    assert len(text.encode()) + drawn * len(inline(CROWDED, "f100").encode()) < 3e6
+    figures = list(dict.fromkeys(c.figure for c in ledger if c.figure is not None))
+    sizes = [len(inline(figure(), "f100").encode()) for figure in figures[::8]]  # all of them take half a minute
+    boundaries = sum(c.expect == HOLDS_UNDER for c in ledger) * len(inline(CROWDED, "f100").encode())
+    assert len(text.encode()) + len(figures) * sum(sizes) / len(sizes) + boundaries < 3e6
 
 
 @pytest.mark.parametrize("claim", [*verify.claims.ledger()], ids=lambda c: c.slug)
