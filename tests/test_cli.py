@@ -437,7 +437,7 @@ def test_a_shell_learns_to_complete(somewhere):
     ],
 )
 def test_a_missing_extra_is_told_with_what_installs_it(arguments, missing, said, somewhere, monkeypatch, capsys):
-    (somewhere / "s.toml").write_text('experiment = "room"\n[grid]\nd = [10]\n')
+    (somewhere / "s.toml").write_text('experiment = "room"\n[grid]\nd = [[10]]\n')
     monkeypatch.setitem(sys.modules, missing, None)
     assert main(arguments) == 2
     out, err = capsys.readouterr()
