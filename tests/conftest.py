@@ -47,7 +47,7 @@ def _forbid_skip(report, may_be_missing):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item):
-    return _forbid_skip((yield), any(item.get_closest_marker(name) for name in ("gpu", "latex")))
+    return _forbid_skip((yield), any(item.get_closest_marker(name) for name in ("gpu", "latex", "browser")))
 
 
 @pytest.hookimpl(wrapper=True)

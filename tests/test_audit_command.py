@@ -68,7 +68,7 @@ def test_it_audits_a_network_of_the_users_own_code(somewhere, capsys):
     assert Path("a.npz").stat().st_size > 1000
     names = {path.name for path in (somewhere / "report").iterdir()}
     assert {
-        "index.html",
+        "audit.html",
         "audit.json",
         "audit.npz",
         "term-rc.svg",
@@ -83,7 +83,7 @@ def test_it_audits_a_network_of_the_users_own_code(somewhere, capsys):
 def test_the_page_needs_nothing_but_itself_and_says_every_verdict(somewhere, capsys):
     given = ["audited_networks:net", "--data", "audited_networks:batches", *HEADS, "--eps", "0.5", "1"]
     assert main(["audit", *given, "--out", "report", "--json", "a.json"]) == 0
-    page = (somewhere / "report" / "index.html").read_text()
+    page = (somewhere / "report" / "audit.html").read_text()
     assert "http" not in re.sub(r"http://www\.w3\.org/\S+", "", page)
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
@@ -95,9 +95,9 @@ def test_the_page_needs_nothing_but_itself_and_says_every_verdict(somewhere, cap
     for verdict in json.loads(Path("a.json").read_text())["verdicts"]:
         assert verdict["sentence"].replace("'", "&#39;").split(";")[0] in text
     capsys.readouterr()
-    again = (somewhere / "report" / "index.html").read_bytes()
+    again = (somewhere / "report" / "audit.html").read_bytes()
     assert main(["audit", *given, "--out", "report"]) == 0
-    assert (somewhere / "report" / "index.html").read_bytes() == again
+    assert (somewhere / "report" / "audit.html").read_bytes() == again
 
 
 def test_it_audits_a_checkpoint_of_a_layout_that_it_knows(capsys):
@@ -111,7 +111,7 @@ def test_it_audits_a_checkpoint_of_a_layout_that_it_knows(capsys):
 def test_bad_input_gets_one_sentence(somewhere, capsys):
     net, data = "audited_networks:net", ("--data", "images.npy")
     assert "layout must be one of" in error(capsys, net, *data, *HEADS, "--layout", "none")
-    assert "model must be importable, got ModuleNotFoundError" in error(capsys, "no.such:net", *data, *HEADS)
+    assert "model must be importable, got 'no.such:net': no no" in error(capsys, "no.such:net", *data, *HEADS)
     assert "model must be in audited_networks, which has no no" in error(capsys, "audited_networks:no", *data, *HEADS)
     assert "must give a torch module, got NoneType" in error(capsys, "audited_networks:nothing", *data, *HEADS)
     assert "audited_networks:net must be a Layout" in error(capsys, net, *data, "--layout", net)

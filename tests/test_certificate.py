@@ -450,7 +450,7 @@ def test_certify_takes_tokens_of_ones_own(mixture):
     ("arguments", "message"),
     [
         (["--check", "none.json"], "check must be a file that exists, got 'none.json'"),
-        (["--check", "folder"], "check must be a file that exists, got 'folder'"),
+        (["--check", "folder"], "check must be a file, got the directory 'folder'"),
         (["--check", "a.json", "--eps", "1"], "check must go with no other option but json"),
         (["--check", "a.json", "--out", "b.json"], "check must go with no other option but json"),
         (["residual", "--check", "a.json"], "check must go with no other option but json"),

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import time
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 import verify.claims
@@ -387,8 +389,105 @@ def test_one_process_for_each_core_and_a_single_one_on_a_gpu(library, device, co
 def test_srr_alone_tells_what_to_try_first(capsys):
     assert main([]) == 0
     out = capsys.readouterr().out
-    assert "srr verify" in out
-    assert "srr show CLAIM" in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert len(out.splitlines()) <= 24  # of a small terminal
+    named = set(re.findall(r"srr ([a-z]+)", out)) - {"tells"}
+    assert {"descend", "show", "verify", "list", "crosscheck", "audit"} <= named <= set(COMMANDS)
+    (shown,) = re.findall(r"srr show (\S+)", out)
+    every = Ledger.load(*(f"verify.claims.{theme}" for theme in verify.claims.THEMES))
+    assert shown in {claim.slug for claim in every}
+
+
+def test_a_shell_learns_to_complete(somewhere):
+    script = somewhere / "completion"
+    done = srr("--install-completion", "--shell", "bash", "--output", str(script), HOME=str(somewhere))
+    assert done.returncode == 0, done.stderr
+    assert "--install-completion" in srr("--help").stdout
+
+    def completed(*typed):
+        ask = (
+            f"source {script}; function=$(complete -p srr); function=${{function##*-F }}; "
+            f'COMP_WORDS=(srr "$@"); COMP_CWORD=$#; ${{function%% *}} srr "${{!#}}"; echo "${{COMPREPLY[*]}}"'
+        )
+        told = subprocess.run(["bash", "-c", ask, "bash", *typed], capture_output=True, text=True, check=True)
+        return told.stdout.split()
+
+    assert completed("de") == ["derive", "descend"]
+    assert completed("verify", "--t") == ["--tier", "--timeout"]
+    assert "residual" in completed("descend", "re")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing", "said"),
+    [
+        (["audit", "a:b", "--data", "c.npy"], "torch", 'srr audit needs torch, which is not installed: {}"srr[torch]"'),
+        (["crosscheck", "a:b"], "torch", 'srr crosscheck needs torch, which is not installed: {}"srr[torch]"'),
+        (["bench", "audit"], "torch", 'srr bench audit needs torch, which is not installed: {}"srr[torch]"'),
+        (["verify", "--arrays", "cupy"], "cupy", 'arrays must name an installed library, got cupy: {}"srr[cupy]"'),
+        (
+            ["sweep", "s.toml", "--scheduler", "tcp://127.0.0.1:1"],
+            "distributed",
+            'scheduler needs Dask, which is not installed: {}"srr[scale]"',
+        ),
+        (
+            ["experiment", "redunet", "--set", "data=['digits']"],
+            "sklearn",
+            'data digits needs scikit-learn, which is not installed: {}"srr[data]"',
+        ),
+    ],
+)
+def test_a_missing_extra_is_told_with_what_installs_it(arguments, missing, said, somewhere, monkeypatch, capsys):
+    (somewhere / "s.toml").write_text('experiment = "room"\n[grid]\nd = [[10]]\n')
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"srr: {said.format('pip install ')}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["verfy"], "verify"),
+        (["show", "tru"], "faulty.true"),
+        (["list", "--select", "fauty"], "faulty"),
+        (["verify", "--select", "faulty.tru"], "faulty.true"),
+        (["derive", "two-form-of-the-coding-rate"], "two-forms-of-the-coding-rate"),
+        (["experiment", "rooms"], "room"),
+        (["experiment", "room", "--set", "readigs=[]"], "readings"),
+        (["descend", "residul"], "residual"),
+        (["descend", "--tokens", "token.npy"], "tokens.npy"),
+        (["descend", "--tokens", "both.npz:tokes"], "tokens"),
+        (["sweep", "desing.toml"], "design.toml"),
+        (["sweep", "design.toml"], "room"),
+        (["certify", "--check", "prof.json"], "proof.json"),
+        (["crosscheck", "nets.py:net"], "nets:net"),
+        (["crosscheck", "nets:nett"], "net"),
+        (["audit", "nets:net", "--data", "x.npy", "--layout", "crat"], "crate"),
+    ],
+)
+def test_a_wrong_name_is_told_with_the_nearest_ones(arguments, meant, somewhere, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (somewhere / "design.toml").write_text('experiment = "rom"\n[grid]\nd = [10]\n')
+    (somewhere / "proof.json").write_text("{}")
+    (somewhere / "nets.py").write_text("def net():\n    return None\n")
+    np.save("tokens.npy", np.ones((2, 2)))
+    np.savez("both.npz", tokens=np.ones((2, 2)), other=np.ones(2))
+    assert main(arguments) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    meant_by = re.search(r"[Dd]id you mean ([^?]*)\?", said)
+    assert meant_by, said
+    assert meant in re.split(r", | or ", meant_by[1].replace('"', ""))
+
+
+def test_a_module_that_is_not_there_is_told_from_one_that_it_needs(somewhere, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (somewhere / "needy.py").write_text("import nowhere_at_all\n")
+    assert main(["crosscheck", "absent_at_all:net"]) == 2
+    told = "no absent_at_all is installed, and none lies in this folder"
+    assert told in capsys.readouterr().err
+    assert main(["crosscheck", "needy:net"]) == 2
+    assert "got 'needy:net', which needs nowhere_at_all: install it" in capsys.readouterr().err
 
 
 def test_every_command_is_named_in_the_help_and_has_its_own():

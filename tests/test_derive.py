@@ -99,7 +99,7 @@ def test_a_name_that_is_none_is_named(capsys):
     assert main(["derive", "curvature-of-the-coding-rate-from-bellow"]) == 2
     err = capsys.readouterr().err
     assert "NAMES must be derivations that `srr derive` lists, got 'curvature-of-the-coding-rate-from-bellow'" in err
-    assert f"did you mean {NAME}?" in err
+    assert f"did you mean {NAME}" in err
 
 
 @pytest.mark.parametrize("option", ["--html", "--latex"])

@@ -405,7 +405,7 @@ def test_what_is_not_installed_is_named(mixture, monkeypatch, capsys):
     assert main(["descend", "exact", "--tokens", "Z.safetensors"]) == 2
     assert "needs the safetensors package: pip install safetensors" in capsys.readouterr().err
     assert main(["descend", "exact", "--data", "digits"]) == 2
-    assert "data digits needs scikit-learn: pip install 'srr[data]'" in capsys.readouterr().err
+    assert 'data digits needs scikit-learn, which is not installed: pip install "srr[data]"' in capsys.readouterr().err
 
 
 def test_the_command_in_its_own_process():

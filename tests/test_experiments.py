@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from test_report import Page
 
 import srr
 import verify.experiments
 from verify import sparse_autoencoder
 from verify.cli import main
-from verify.commands.experiment import _print, _short
+from verify.commands.experiment import _print
 from verify.experiments import (
     NAMES,
     attention_only,
@@ -21,6 +22,7 @@ from verify.experiments import (
     load,
     room,
 )
+from verify.experiments.page import short
 from verify.experiments.phase_diagram import PHASE_DIAGRAM
 from verify.experiments.results import to_json
 from verify.terminal import page
@@ -104,7 +106,7 @@ def test_an_interrupted_experiment_goes_on(tmp_path, capsys, monkeypatch):
     assert main(["experiment", "phase-diagram", *SMALL, *out]) == 0
     assert capsys.readouterr().out == undisturbed == (tmp_path / "out" / "phase-diagram.json").read_text()
     assert len(again) == 2
-    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".jsonl", ".svg", ".png"}
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".html", ".json", ".jsonl", ".svg", ".png"}
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,7 @@ def test_the_table_fits_the_page_and_cuts_no_word(name, results, capsys, monkeyp
     assert max(map(len, text.splitlines())) <= 80
     words = set(text.split())
     assert {word for column in chosen.columns for word in column.split()} <= words
-    assert {word for row in rows for column in chosen.columns for word in _short(row[column]).split()} <= words
+    assert {word for row in rows for column in chosen.columns for word in short(row[column]).split()} <= words
 
 
 def test_a_parameter_is_given_once(capsys):
@@ -383,6 +385,21 @@ def test_redunet_and_its_baselines_on_separable_tokens():
         assert row["subspace"] == row["affine"] == row["redunet"] == 1
         assert row["reduction"] > row["reduction at 0"]
         assert row["rank at 0"] <= 4
+
+
+def test_a_page_with_figure_and_numbers_beside_it(tmp_path, capsys):
+    typed = ["experiment", "room", "--set", "d=[100]", "--out", str(tmp_path)]
+    assert main(typed) == 0
+    assert "room.html" in capsys.readouterr().out
+    written = {f"room.{kind}" for kind in ("html", "json", "png", "svg", "cells.jsonl")}
+    assert {path.name for path in tmp_path.iterdir()} == written
+    text = (tmp_path / "room.html").read_text()
+    found = Page(text)
+    assert json.loads((tmp_path / "room.json").read_text())["verdict"] in found.text
+    assert "Run it: srr experiment room --set 'd=[100]'" in found.text
+    assert {a["href"] for tag, a in found.tags if tag == "a"} == {"#main", "room.svg", "room.png", "room.json"}
+    assert main(typed) == 0
+    assert (tmp_path / "room.html").read_text() == text
 
 
 def test_the_error_of_an_autoencoder_counts_its_bias(monkeypatch):

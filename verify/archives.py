@@ -12,6 +12,8 @@ from typing import IO, Any
 
 from numpy.lib import format as npy
 
+from verify.names import nearest
+
 MOST = 16
 """How many times its size on disk a file may unpack to; trained weights hardly shrink at all."""
 ROOM = 2**20
@@ -36,7 +38,7 @@ def require_file(path: Path, name: str) -> None:
     if path.is_dir():
         raise ValueError(f"{name} must be a file, got the directory {str(path)!r}")
     if not path.exists():
-        raise ValueError(f"{name} must be a file that exists, got {str(path)!r}")
+        raise ValueError(f"{name} must be a file that exists, got {str(path)!r}{_beside(path)}")
     if not path.is_file():
         raise ValueError(f"{name} must be a regular file, got {str(path)!r}")
     try:
@@ -44,6 +46,12 @@ def require_file(path: Path, name: str) -> None:
             pass
     except OSError as error:
         raise ValueError(f"{name} must be a file that may be read, got {str(path)!r}: {error.strerror}") from error
+
+
+def _beside(path: Path) -> str:
+    """The files of its kind there whose names are most like it."""
+    there = path.parent.iterdir() if path.parent.is_dir() else ()
+    return nearest(path.name, sorted(each.name for each in there if each.suffix == path.suffix))
 
 
 def unreadable(name: str, path: Path, error: Exception) -> ValueError:

@@ -80,7 +80,8 @@ class Arrays:
             The library is not installed, or has no such device or dtype there.
         """
         if importlib.util.find_spec(self.library) is None:
-            raise ValueError(f"arrays must name an installed library, got {self.library}: pip install {self.library}")
+            how = f'pip install "srr[{self.library}]"'
+            raise ValueError(f"arrays must name an installed library, got {self.library}: {how}")
         try:
             to_numpy(self.asarray(np.ones(1)) + 1)
         except ValueError as error:

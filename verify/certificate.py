@@ -24,6 +24,7 @@ import srr
 from srr._arrays import namespace, require_shape
 from srr.layer import PreNorm, require_layer
 from verify import check_exact
+from verify.archives import require_file
 from verify.counterexample import halves
 from verify.decide import Decision, as_float64
 from verify.promises import Array, promises_of
@@ -354,8 +355,7 @@ def read(path: Path) -> Certificate:
     ValueError
         There is no such file, it is too large, or holds no certificate.
     """
-    if not path.is_file():
-        raise ValueError(f"check must be a file that exists, got {str(path)!r}")
+    require_file(path, "check")
     if path.stat().st_size > LARGEST_FILE:
         raise ValueError(f"check must be a file of at most {LARGEST_FILE} bytes, got {path.stat().st_size}")
     try:

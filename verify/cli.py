@@ -10,6 +10,7 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
+from verify.names import nearest
 from verify.usage import UsageError
 
 COMMANDS = {
@@ -30,15 +31,26 @@ COMMANDS = {
 """A command ``name`` is the function ``name`` in ``verify/commands/name.py``; here is what it is for."""
 
 WELCOME = """\
-srr answers whether the theory of white-box transformers is true, layer by layer.
+srr tells whether the theory of white-box transformers is true, layer by layer,
+number by number, and whether code implements it.
 
 Try first:
-  srr verify                      judge every claim, with evidence, in about two minutes
-  srr list                        what is claimed
-  srr show CLAIM                  one claim in full, and its counterexample
-  srr descend                     layers at work on tokens, half-step by half-step
+  srr descend              six layers of CRATE at work on tokens: does each
+                           half lower what it should? (a few seconds)
+  srr descend descent      the layer that provably does
+  srr show compression.residual-step-descends
+                           a claim in full; with --replay its counterexample
+  srr verify               all claims judged, with evidence, and a report to
+                           read in a browser (about two minutes)
 
-`srr --help` names every command, `srr COMMAND --help` its options.
+Then, if you have
+  a question               srr list names the claims, srr derive the proofs,
+                           srr experiment what can be measured
+  code                     srr crosscheck package.module:factory
+  a trained network        srr audit package.module:factory --data FILE
+
+`srr --help` names every command, `srr COMMAND --help` its options, and
+`srr --install-completion` lets the shell complete them.
 """
 
 
@@ -62,12 +74,18 @@ app = App(
 for _place, (_name, _help) in enumerate(COMMANDS.items()):
     app.command(f"verify.commands.{_name}:{_name}", name=_name, help=_help, sort_key=_place)
 
+app.register_install_completion_command(
+    help="Let the shell complete commands and options: bash, zsh or fish, once it is started anew.",
+    help_epilogue="",
+)
+
 
 @app.default
 def welcome(*command: Annotated[str, Parameter(show=False)]) -> int:
     """What to try first."""
     if command:
-        raise UsageError(f"COMMAND must be one of {', '.join(COMMANDS)}, got {command[0]!r}")
+        known = ", ".join(COMMANDS)
+        raise UsageError(f"COMMAND must be one of {known}, got {command[0]!r}{nearest(command[0], COMMANDS)}")
     print(WELCOME, end="")
     return 0
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from verify.extras import require
+
 PATCH = 4
 """Pixels along a side; the images have 8."""
 
@@ -19,10 +21,9 @@ def patches(n: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
     ValueError
         scikit-learn is missing, or n is more than there are.
     """
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise ValueError("data digits needs scikit-learn: pip install 'srr[data]'") from None
+    require("sklearn", "data digits")
+    from sklearn.datasets import load_digits
+
     images = load_digits().images
     side = images.shape[1] // PATCH
     tokens = images.reshape(-1, side, PATCH, side, PATCH).swapaxes(2, 3).reshape(-1, PATCH * PATCH)

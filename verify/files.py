@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from verify import archives
+from verify.names import nearest
 
 SUFFIXES = (".npy", ".npz", ".safetensors")
 
@@ -110,7 +111,7 @@ def _chosen(arrays: Mapping[str, np.ndarray], wanted: str | None, key: str, name
     present = ", ".join(map(repr, arrays)) or "none"
     if wanted is not None:
         if wanted not in arrays:
-            raise ValueError(f"{name} must be one of its arrays {present}, got {wanted!r}")
+            raise ValueError(f"{name} must be one of its arrays {present}, got {wanted!r}{nearest(wanted, arrays)}")
         return arrays[wanted]
     if len(arrays) == 1:
         return next(iter(arrays.values()))

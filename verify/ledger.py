@@ -35,6 +35,7 @@ from typing import Any
 
 from verify.case import Case
 from verify.figure import Figure
+from verify.names import nearest
 from verify.outcome import Outcome
 
 __all__ = [
@@ -137,6 +138,15 @@ class Claim:
     def note(self) -> str:
         """Why it is true or false, and how it is checked: the docstring of the check."""
         return inspect.getdoc(self.check) or ""
+
+    @property
+    def paragraphs(self) -> list[str]:
+        """The note by paragraphs, each in one line, to be wrapped anew; one with indented lines stays as it is."""
+        return [
+            text if re.search(r"\n\s", text) else " ".join(text.split())
+            for text in re.split(r"\n\s*\n", self.note)
+            if text.strip()
+        ]
 
     @property
     def code(self) -> str:
@@ -322,7 +332,9 @@ class Ledger:
         for pattern in patterns:
             hits = {c.slug for c in self.claims if fnmatchcase(c.slug, pattern) or fnmatchcase(c.theme, pattern)}
             if not hits:
-                themes = ", ".join(dict.fromkeys(c.theme for c in self.claims))
-                raise ValueError(f"select must match a claim or a theme ({themes}), got {pattern!r}; see `srr list`")
+                themes = dict.fromkeys(c.theme for c in self.claims)
+                near = nearest(pattern.strip("*"), [*themes, *(c.slug for c in self.claims)])
+                rule = f"select must match a claim or a theme ({', '.join(themes)})"
+                raise ValueError(f"{rule}, got {pattern!r}{near or '; see `srr list`'}")
             chosen |= hits
         return tuple(c for c in self.claims if c.slug in chosen)

@@ -7,6 +7,7 @@ from typing import Any
 
 from verify import targets
 from verify.layouts import LAYOUTS, Layout
+from verify.names import nearest
 
 
 def layout(named: str) -> Layout:
@@ -19,7 +20,8 @@ def layout(named: str) -> Layout:
     """
     if ":" not in named:
         if named not in LAYOUTS:
-            raise ValueError(f"layout must be one of {', '.join(LAYOUTS)} or package.module:LAYOUT, got {named!r}")
+            known = f"one of {', '.join(LAYOUTS)} or package.module:LAYOUT"
+            raise ValueError(f"layout must be {known}, got {named!r}{nearest(named, LAYOUTS)}")
         return LAYOUTS[named]
     found = targets.load(named, "layout")
     if not isinstance(found, Layout):

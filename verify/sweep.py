@@ -22,8 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from verify.archives import require_file
 from verify.experiments import load as experiment_named
 from verify.experiments.experiment import Row
+from verify.extras import require
 from verify.output import append_line
 
 CELLS = 10**5
@@ -77,6 +79,7 @@ def read(path: Path) -> Design:
     """
     import tomllib
 
+    require_file(path, "FILE")
     try:
         text = path.read_text(encoding="utf-8")
         data = tomllib.loads(text)
@@ -434,10 +437,9 @@ def _pool(workers: int) -> Iterator[Executor]:
 
 @contextmanager
 def _dask(scheduler: str) -> Iterator[Executor]:
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ValueError('scheduler needs Dask: pip install ".[scale]"') from None
+    require("distributed", "scheduler")
+    from distributed import Client
+
     try:
         client = Client(scheduler, timeout="10s", set_as_default=False)
     except (OSError, ValueError, TypeError) as error:

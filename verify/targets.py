@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from verify.names import nearest
+
 
 def load(target: str, name: str) -> Any:
     """The object at ``package.module:name``, of what is installed or lies in the folder at hand.
@@ -28,16 +30,25 @@ def load(target: str, name: str) -> Any:
     module, colon, attribute = target.partition(":")
     if not (colon and module and attribute):
         raise ValueError(f"{name} must be package.module:name, got {target!r}")
+    if module.endswith(".py"):
+        dotted = ".".join(Path(module).with_suffix("").parts)
+        raise ValueError(f"{name} must be package.module:name, got {target!r}; did you mean {dotted}:{attribute}?")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
         found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            what = f"got {target!r}, which needs {error.name}: install it"
+        else:
+            what = f"got {target!r}: no {error.name} is installed, and none lies in this folder, {here}"
+        raise ValueError(f"{name} must be importable, {what}") from error
     except Exception as error:
         raise ValueError(f"{name} must be importable, got {type(error).__name__} from {module}: {error}") from error
     for part in attribute.split("."):
         if not hasattr(found, part):
-            raise ValueError(f"{name} must be in {module}, which has no {attribute}")
+            raise ValueError(f"{name} must be in {module}, which has no {attribute}{nearest(part, vars(found))}")
         found = getattr(found, part)
     if not callable(found) or _is_module(found):
         return found

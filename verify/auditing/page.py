@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-import verify.report
 from verify.auditing import figures, text
 from verify.auditing.files import to_json, to_npz
 from verify.auditing.result import Audit
 from verify.auditing.verdict import ALONE, MORE, NOT, SAID, SPECIFIC, UNCLEAR, first, verdicts
 from verify.figure import embedded, saved, style
+from verify.report.page import template
+from verify.report.pages import together
 
 BADGES = {
     SPECIFIC: ("holds", "✓"),
@@ -36,7 +33,7 @@ def files(found: Audit, folder: Path) -> list[tuple[Path, str | bytes]]:
             for suffix in FORMATS
         ]
     data = [(folder / "audit.json", to_json(found)), (folder / "audit.npz", to_npz(found))]
-    return [(folder / "index.html", render(found, drawings)), *data, *drawn]
+    return [*together(folder, {"audit.html": render(found, drawings)}), *data, *drawn]
 
 
 def render(found: Audit, drawings: list[figures.Drawing]) -> str:
@@ -48,7 +45,7 @@ def render(found: Audit, drawings: list[figures.Drawing]) -> str:
         ]
     chosen = first(found)
     tally = {word: sum(verdict.word == word for verdict in chosen) for word in SAID}
-    return _template().render(
+    return template("audit.html", Path(__file__).parent).render(
         found=found,
         head=text.head(found),
         tables=[text.terms(found), text.forms(found), text.direction(found), text.other(found), text.weights(found)],
@@ -60,16 +57,3 @@ def render(found: Audit, drawings: list[figures.Drawing]) -> str:
         badges=BADGES,
         formats=FORMATS,
     )
-
-
-@cache
-def _template() -> Any:
-    environment = Environment(
-        loader=FileSystemLoader([Path(__file__).parent, Path(verify.report.__path__[0])]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("audit.html")

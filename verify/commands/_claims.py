@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
@@ -158,7 +157,7 @@ def print_claim(claim: Claim, results: Path) -> None:
                     console.print(Text(indent(text, "    ")), soft_wrap=True)
                 else:
                     console.print(Padding(Text(text), (0, 0, 0, 4), expand=False))
-        for paragraph in _paragraphs(claim.note):
+        for paragraph in claim.paragraphs:
             console.print()
             console.print(Text(paragraph))
         console.print()
@@ -176,15 +175,6 @@ def _found(last: Mapping[str, Any] | None) -> str:
         return ""
     said = ", ".join(last[key] for key in ("verdict", "evidence", "message") if last[key])
     return f"{said} ({last['tier']} tier, seed {last['seed']}, {last['arrays']}: {last['results']})"
-
-
-def _paragraphs(docstring: str) -> list[str]:
-    """Its paragraphs, each in one line, to be wrapped anew; one with indented lines stays as it is."""
-    return [
-        text if re.search(r"\n\s", text) else " ".join(text.split())
-        for text in re.split(r"\n\s*\n", docstring)
-        if text.strip()
-    ]
 
 
 def print_notation(*, json: bool) -> None:

@@ -92,7 +92,7 @@ def audit(
     seed
         Of controls and twin.
     out
-        Write a report page with its figures into this folder.
+        Write a report page, audit.html, with its figures and numbers into this folder.
     json, npz
         Write all numbers to this file.
     resume
@@ -103,7 +103,7 @@ def audit(
     int
         0.
     """
-    from verify.auditing import files, text
+    from verify.extras import require
     from verify.output import require_writable, write_all
     from verify.terminal import progress
     from verify.usage import UsageError, user_input
@@ -116,10 +116,11 @@ def audit(
             require_writable(out, "out", folder=True)
         if no_twin and twin is not None:
             raise UsageError("twin must not be given with no-twin")
+        require("torch", "srr audit")
         import torch
 
         from verify import settings
-        from verify.auditing import source
+        from verify.auditing import files, source, text
         from verify.auditing.run import audit as run
 
         described: Layout | None = None if layout is None else settings.layout(layout)
@@ -167,5 +168,5 @@ def audit(
     write_all(written)
     text.show(found)
     if out is not None:
-        print(f"\nReport   {out / 'index.html'}")
+        print(f"\nReport   {out / 'audit.html'}")
     return 0

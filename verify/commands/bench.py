@@ -48,12 +48,15 @@ def bench(
     from srr._arrays import count
     from verify import bench as benchmark
     from verify import implicit_bench
+    from verify.extras import require
     from verify.terminal import progress
     from verify.usage import user_input
 
     with user_input():
         count(rounds, "--rounds")
         count(samples, "--samples", 8)
+        if what == "audit":
+            require("torch", "srr bench audit")
     if what == "audit":
         from verify import audit_bench
 

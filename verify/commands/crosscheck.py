@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from verify.usage import Flag, UsageError, Whole, user_input
+from verify.usage import Flag, Whole, user_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,20 +74,16 @@ def crosscheck(
 def _checked(
     target: str, layout: str | None, heads: int | None, constant: Sequence[str], inputs: str | None, seed: int
 ) -> CrossCheck:
-    from verify import checkpoint, files, targets
+    from verify import checkpoint, extras, files, settings, targets
     from verify.comparison import crosscheck as compare
     from verify.terminal import progress
 
-    try:
-        import torch  # noqa: F401 - the layouts need it
-    except ImportError:
-        raise UsageError('srr crosscheck needs torch: pip install ".[torch]"') from None
-    from verify import settings
-
+    is_file = Path(target).suffix in checkpoint.SUFFIXES
+    if is_file:
+        extras.require("torch", "srr crosscheck of a checkpoint")
     plan = None if layout is None else settings.layout(layout)
     constants = settings.constants(constant) | ({} if heads is None else {"heads": heads})
     fed = None if inputs is None else files.load(inputs, "inputs", key="tokens", integers=True)
-    is_file = Path(target).suffix in checkpoint.SUFFIXES
     subject = checkpoint.read(Path(target)) if is_file else targets.load(target, "target")
     with ExitStack() as shown:
         bar: list[Callable[..., None]] = []

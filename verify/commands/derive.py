@@ -100,15 +100,14 @@ def _described(d: Derivation, findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def _select(found: Mapping[str, Derivation], names: Sequence[str]) -> Sequence[Derivation]:
-    from difflib import get_close_matches
+    from verify.names import nearest
 
     chosen: dict[str, Derivation] = {}
     for pattern in names or ("*",):
         hits = [name for name in found if fnmatchcase(name, pattern)]
         if not hits:
-            near = get_close_matches(pattern, found, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(f"NAMES must be derivations that `srr derive` lists, got {pattern!r}{hint}")
+            near = nearest(pattern.strip("*"), found)
+            raise ValueError(f"NAMES must be derivations that `srr derive` lists, got {pattern!r}{near}")
         chosen |= {name: found[name] for name in hits}
     return list(chosen.values())
 

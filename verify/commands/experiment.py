@@ -40,7 +40,8 @@ def experiment(
     set
         Parameters, name=value, with values as in TOML: eps=[0.1, 1.0].
     out
-        A folder for NAME.svg, NAME.png and NAME.json, and NAME.cells.jsonl, the rows so far.
+        A folder for NAME.html, a page that shows all, NAME.svg, NAME.png, NAME.json, and NAME.cells.jsonl, the rows so
+        far.
     json
         Print the numbers as JSON.
 
@@ -84,12 +85,14 @@ def experiment(
         return 130
     document = to_json(chosen, given, rows)
     if out is not None:
-        _write(out, chosen, rows, document)
+        _write(out, chosen, given, rows, document)
     if json:
         print(document, end="")
     else:
         with page() as console:
             _print(console, chosen, rows)
+            if out is not None:
+                console.print(f"Report: {out / f'{chosen.name}.html'}", soft_wrap=True)
     return 0
 
 
@@ -134,8 +137,10 @@ def _read(settings: tuple[str, ...]) -> dict[str, Any]:
 def _print(console: Console, chosen: Experiment, rows: list[Row]) -> None:
     from rich.table import Table
 
+    from verify.experiments.page import short
+
     console.print(chosen.question)
-    cells = {column: [_short(row[column]) for row in rows] for column in chosen.columns}
+    cells = {column: [short(row[column]) for row in rows] for column in chosen.columns}
     width = {column: max(map(len, [*column.split(), *texts])) for column, texts in cells.items()}
     for columns in _blocks(cells, width, console.width):
         table = Table(box=None, pad_edge=False)
@@ -161,15 +166,13 @@ def _blocks(cells: Mapping[str, Sequence[str]], width: Mapping[str, int], fits: 
     return blocks
 
 
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _write(folder: Path, chosen: Experiment, rows: list[Row], document: str) -> None:
+def _write(folder: Path, chosen: Experiment, given: Any, rows: list[Row], document: str) -> None:
     from verify import figure
+    from verify.experiments import page
     from verify.output import write_all
+    from verify.report.pages import together
 
-    drawn = [chosen.figure(rows)]
     write_all([(folder / f"{chosen.name}.json", document)])
     for suffix in (".svg", ".png"):
-        figure.write(drawn, folder / f"{chosen.name}{suffix}")
+        figure.write([chosen.figure(rows)], folder / f"{chosen.name}{suffix}")
+    write_all(together(folder, {f"{chosen.name}.html": page.render(chosen, given, rows)}))

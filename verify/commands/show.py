@@ -38,6 +38,7 @@ def show(
     """
     from verify.claims import ledger as load
     from verify.commands import _claims
+    from verify.names import nearest
     from verify.usage import UsageError
 
     if claim == "notation" and not replay:
@@ -47,9 +48,8 @@ def show(
     try:
         found = ledger[claim]
     except KeyError:
-        raise UsageError(
-            f"CLAIM must be a name that `srr list` shows, got {claim!r}{_nearest(claim, ledger)}"
-        ) from None
+        near = nearest(claim, (c.slug for c in ledger))
+        raise UsageError(f"CLAIM must be a name that `srr list` shows, got {claim!r}{near}") from None
     if figure is not None:
         _claims.draw(found, figure)
     if not replay:
@@ -60,10 +60,3 @@ def show(
             _claims.print_claim(found, results)
         return 0
     return _claims.replay(found, results, json=json)
-
-
-def _nearest(slug: str, ledger: object) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(slug, [c.slug for c in ledger], n=1)  # type: ignore[attr-defined]
-    return f"; did you mean {near[0]}?" if near else ""

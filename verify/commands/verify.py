@@ -71,6 +71,7 @@ def verify(
     from verify.commands import _table
     from verify.output import require_writable, write_all
     from verify.report import render
+    from verify.report.pages import together
     from verify.terminal import progress
     from verify.usage import UsageError, user_input
 
@@ -107,7 +108,7 @@ def verify(
         )
     files: list[tuple[Path, str | bytes]] = [
         (out / "results.json", results.to_json(run)),
-        (out / "index.html", render(ledger, run)),
+        *together(out, {"index.html": render(ledger, run)}),
     ]
     if junit is not None:
         files.append((junit, results.to_junit(run, seconds)))

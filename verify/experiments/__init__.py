@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from verify.names import nearest
+
 if TYPE_CHECKING:
     from verify.experiments.experiment import Experiment
 
@@ -33,7 +35,7 @@ def load(name: str) -> Experiment:
         There is none of that name.
     """
     if name not in NAMES:
-        raise ValueError(f"experiment must be one of {', '.join(NAMES)}, got {name!r}")
+        raise ValueError(f"experiment must be one of {', '.join(NAMES)}, got {name!r}{nearest(name, NAMES)}")
     stem = name.replace("-", "_")
     found: Experiment = getattr(import_module(f"verify.experiments.{stem}"), stem.upper())
     return found

@@ -11,6 +11,7 @@ from itertools import product
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from verify.figure import Figure
+from verify.names import nearest
 
 Row = dict[str, Any]
 """One measurement: names to numbers, words or truth values."""
@@ -74,7 +75,8 @@ class Experiment:
         names = [field.name for field in fields(self.parameters)]
         for name in given:
             if name not in names:
-                raise ValueError(f"{name} must be a parameter of {self.name}: {', '.join(names)}; got {given[name]!r}")
+                known = f"{', '.join(names)}; got {name} = {given[name]!r}{nearest(name, names)}"
+                raise ValueError(f"{name} must be a parameter of {self.name}: {known}")
         return self.parameters(**{name: converted(value, hints[name], name) for name, value in given.items()})
 
 

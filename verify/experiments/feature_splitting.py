@@ -11,6 +11,7 @@ import numpy as np
 
 from verify import sparse_autoencoder
 from verify.experiments.experiment import Experiment, Row
+from verify.extras import require
 from verify.figure import Curve, Figure, Points
 
 METHODS = ("dictionary", "autoencoder")
@@ -188,11 +189,10 @@ def _learned(
         model = sparse_autoencoder.train(learn, m, lam=given.lam, steps=given.steps, rate=1e-2, seed=given.seed)
         code = model.code(count)
         return code, model.decode, model.decoded(code)
-    try:
-        from sklearn.decomposition import MiniBatchDictionaryLearning
-        from sklearn.exceptions import ConvergenceWarning
-    except ImportError:
-        raise ValueError("method dictionary needs scikit-learn: pip install 'srr[data]'") from None
+    require("sklearn", "method dictionary")
+    from sklearn.decomposition import MiniBatchDictionaryLearning
+    from sklearn.exceptions import ConvergenceWarning
+
     learner = MiniBatchDictionaryLearning(
         n_components=m,
         alpha=given.lam,

@@ -13,6 +13,7 @@ import srr
 from srr import curvature
 from srr.redunet import class_subspaces, construct, nearest_subspace, on_sphere, operators, soft_memberships
 from verify.experiments.experiment import Experiment, Row
+from verify.extras import require
 from verify.figure import Figure, Points
 
 CLASSIFIERS = ("redunet", "estimated", "subspace", "affine", "logistic")
@@ -140,10 +141,9 @@ def _drawn(
         return on_sphere(mixture.Z), mixture.labels, on_sphere(other.Z), other.labels
     if data != "digits":
         raise ValueError(f"data must be of mixture, digits, got {data!r}")
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise ValueError("data digits needs scikit-learn: pip install 'srr[data]'") from None
+    require("sklearn", "data digits")
+    from sklearn.datasets import load_digits
+
     images, digit = load_digits(return_X_y=True)
     order = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed))).permutation(len(images))
     chosen = np.concatenate([[i for i in order if digit[i] == k][:samples] for k in range(10)])
@@ -164,10 +164,9 @@ def _nearest_affine(X: np.ndarray, labels: np.ndarray, Y: np.ndarray, p: int) ->
 
 
 def _logistic(X: np.ndarray, labels: np.ndarray, Y: np.ndarray) -> np.ndarray:
-    try:
-        from sklearn.linear_model import LogisticRegression
-    except ImportError:
-        raise ValueError("logistic regression needs scikit-learn: pip install 'srr[data]'") from None
+    require("sklearn", "logistic regression")
+    from sklearn.linear_model import LogisticRegression
+
     found: np.ndarray = LogisticRegression(C=10.0, max_iter=1000).fit(X, labels).predict(Y)
     return found
 

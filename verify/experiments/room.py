@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import product
 from math import log10
 
+from srr._arrays import count
 from verify import packings
 from verify.experiments.experiment import Experiment, Row
 from verify.figure import Curve, Figure, Points
@@ -61,6 +62,9 @@ def run(given: Parameters) -> Iterator[Row]:
     for reading in given.readings:
         if reading not in READINGS:
             raise ValueError(f"readings must be of {', '.join(READINGS)}, got {reading!r}")
+    for d in given.d:
+        count(d, "d", 2)
+    count(given.wanted, "wanted", 2)
     bounds = {reading: READINGS[reading]() for reading in given.readings}
     turns = {reading: _turns(c2, given.wanted) for reading, c2 in bounds.items()}
     for reading, d in product(given.readings, given.d):
