@@ -17,9 +17,9 @@ UNKNOWN = {
 """Commands that latex2mathml leaves as they are, everywhere or after ``\\big``."""
 
 
-def mathml(latex: str) -> Markup:
-    """LaTeX as presentation MathML, on a line of its own."""
+def mathml(latex: str, display: str = "block") -> Markup:
+    """LaTeX as presentation MathML: ``"block"``, on a line of its own, or ``"inline"``."""
     from latex2mathml.converter import convert
 
-    converted = convert(latex, display="block")
+    converted = convert(latex, display=display)
     return Markup(re.sub(r">(\\\W|\\[a-zA-Z]+)<", lambda m: f">{UNKNOWN.get(m[1], m[1])}<", converted))

@@ -1,7 +1,7 @@
 """Figures of claims: theory as lines, over what was measured as points.
 
 Give a claim ``figure=function``, of no arguments, fixed seeds and less than a second, that computes and returns a
-`Figure`; `srr verify` shows it with the claim, and ``srr show CLAIM --figure FILE.svg`` (.png, .pdf) writes it.
+`Figure`; ``srr verify`` shows it with the claim, and ``srr show CLAIM --figure FILE.svg`` (.png, .pdf) writes it.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from verify.figure import Figure
 
+__all__ = ["Experiment"]
+
 Row = dict[str, Any]
 """One measurement: names to numbers, words or truth values."""
 
