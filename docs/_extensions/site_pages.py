@@ -125,9 +125,9 @@ def _named(function: FunctionType) -> Iterator[Any]:
 
 
 def escaped(text: str) -> str:
-    """Plain text as Markdown: what Markdown would read as a sign stays as it is, what follows a_ is a subscript."""
+    """Plain text as Markdown: its signs stay as they are, indices are subscripts, works of the arXiv are links."""
     signs = re.sub(r"([\\`*_{}\[\]<>#|$~&^!])", r"\\\1", text)
-    signs = re.sub(r"([^\W\d_])\\_([A-Za-z0-9])", r"\1{sub}`\2`", signs)
+    signs = re.sub(r"([^\W\d_])\\_(max|min|[ijk]+|[A-Za-z0-9](?![a-z]))", r"\1{sub}`\2`", signs)
     return re.sub(r"arXiv\s(\d{4}\.\d{5})", r"[arXiv \1](https://arxiv.org/abs/\1)", signs)
 
 
