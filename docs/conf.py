@@ -42,3 +42,13 @@ autodoc_typehints = "none"
 autosummary_generate = True
 autosummary_ignore_module_all = False
 numpydoc_show_class_members = False
+
+
+def setup(app):
+    """Pages of source have no navigation tree, whose cost is a page times all pages: the reference leads to them."""
+    app.connect("html-page-context", without_tree, priority=400)
+
+
+def without_tree(app, name, template, context, doctree):
+    if name.startswith("_modules/"):
+        context["toctree"] = lambda **options: ""

@@ -80,6 +80,10 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert sorted(shown) == sorted(claims)
     derived = "".join(text for name, text in pages.items() if name.startswith("derivations/"))
     assert all(f"derivation-{name}" in derived for name in catalogue())
+    steps = pages["ledger/compression.html"]
+    assert 'href="../derivations/compression_step.html#derivation-exact-step-descends"' in steps
+    assert 'href="../api/generated/srr.attention.html#srr.attention.exact_step"' in steps
+    assert 'href="../../_modules/srr/attention.html#exact_step"' in pages["api/generated/srr.attention.html"]
     for name, text in pages.items():
         fetched = re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=\"((?:https?:)?//[^\"]*)", text)
         assert not fetched, name
