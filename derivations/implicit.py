@@ -6,10 +6,12 @@ import sympy
 
 from derivations.checks import Calculus, Lemma, Squares, Taylor
 from derivations.compression_rate import BELOW, GRADIENT, GRADIENT_OF_RC, OVERLAP_HYPOTHESIS, RC, L, U, W, Y
-from derivations.compression_step import Y_O
+from derivations.compression_step import LEFT, RIGHT, SVD, SVD_HYPOTHESES, VALUES, Y_O, I_r
+from derivations.compression_step import ORTHOGONAL as U_O
 from derivations.expression import (
     Expr,
     Inverse,
+    LogDet,
     Matrix,
     Sum,
     Trace,
@@ -21,7 +23,7 @@ from derivations.expression import (
 from derivations.notation import ANY_BASES, ORTHOGONAL_BASES, H, I_d, I_p, Z, beta, gram, kappa
 from derivations.partition_rate import TANGENT, tangent
 from derivations.proof import Derivation, chain
-from derivations.rules import known
+from derivations.rules import known, sylvester
 from derivations.sources import N23
 
 # --- the tangent in the Gram matrix -----------------------------------------------------------------------------
@@ -131,6 +133,62 @@ STATIONARY = Derivation(
     ),
     remark="So Y_k⁺ + κβY_k⁺S_k⁻¹ = Y_k for Y_k⁺ = Y_kR_k and S_k = I + β(Y_k⁺)ᵀY_k⁺: the tokens less κ∇Rᶜ at the new "
     "ones. Of a singular value s, with r = t/s, the cubic says βt³ − βst² + (1 + κβ)t − s = 0.",
+)
+
+_NEW_VALUES = Matrix("T", "r", "r", "k", diagonal=True)
+_saved = Matrix("D", "r", "r", "k", psd=True)
+_shift = _NEW_VALUES - VALUES
+_PROXIMAL = Z + Sum("k", LEFT @ _shift @ RIGHT.T @ U_O.T)
+_RATE = Sum("k", LogDet(gram(U_O)) / 2)
+
+
+def _of_values(S: Matrix) -> Expr:
+    return LogDet(I_r + beta * S @ S)
+
+
+def _by_values(S: Matrix) -> Calculus:
+    return Calculus((SVD, sylvester(beta * RIGHT @ S @ S, RIGHT.T)))
+
+
+_LEAST = known(_of_values(VALUES), _of_values(_NEW_VALUES) + norm_squared(_shift) / kappa + Trace(_saved))
+VON_NEUMANN = (
+    "von Neumann's trace inequality: of all matrices with given singular values the one with the singular vectors of Y "
+    "is the nearest to Y"
+)
+
+PROXIMAL_DESCENT = Derivation(
+    name="proximal-step-descends",
+    title="The proximal step compresses for every step size, by at least half its squared length divided by it",
+    hypotheses=(
+        *SVD_HYPOTHESES,
+        "Z⁺ = Z + Σ_k A_k(T_k − S_k)B_kᵀU_kᵀ, T_k diagonal: the singular values s of every head become t",
+        "κ > 0; every t minimises ½ log(1 + βt²) + (t − s)²/(2κ), to which s is a candidate: so log det(I + βS_k²) = "
+        "log det(I + βT_k²) + ‖T_k − S_k‖²/κ + tr D_k with D_k positive semidefinite",
+    ),
+    source="derived",
+    steps=chain(
+        substitute(_RATE, {Z: _PROXIMAL}),
+        (
+            "=",
+            Sum("k", _of_values(_NEW_VALUES)) / 2,
+            _by_values(_NEW_VALUES),
+            "The singular values of the heads are now those of T_k.",
+        ),
+        (
+            "<=",
+            Sum("k", _of_values(VALUES) - norm_squared(_shift) / kappa) / 2,
+            Squares(weighted=((_HALF, I_r, _saved),), rules=(_LEAST,), over="k"),
+            "No value of the scalar problem is below that at t.",
+        ),
+        (
+            "=",
+            _RATE - norm_squared(_PROXIMAL - Z) / (2 * kappa),
+            _by_values(VALUES),
+            "The singular values of Y_k are those of S_k; the tokens move as far as they do.",
+        ),
+    ),
+    remark="No other tokens have a smaller Rᶜ(X) + ‖X − Z‖²/(2κ): Z⁺ is the proximal step of κRᶜ.",
+    premises=(VON_NEUMANN,),
 )
 
 _u, _k = sympy.symbols("u c", positive=True)

@@ -122,16 +122,41 @@ def half_log_det(given: Stack) -> Enclosure:
     exponent = np.clip(given.c.exponent, LEAST, MOST)
     c = np.broadcast_to(np.ldexp(given.c.mantissa, exponent), given.Y.shape[:-2])
     with _arrays.quiet():
-        found = intersection(_factored(given, c), _whatever_the_condition(given, c))
-        # Beyond: the value increases with c, by no more than ½ q log of the ratio.
-        beyond = given.c.exponent - exponent
-        more = SAFETY * given.Y.shape[-1] / 2 * math.log(2) * np.clip(beyond, 0, None)
-        return nonnegative(outwards(np.where(beyond < 0, 0.0, found.lower), found.upper + more))
+        found = intersection(_factored(factor(given, c)), _whatever_the_condition(given, c))
+        return _beyond(found, given.c.exponent - exponent, given.Y.shape[-1])
 
 
-def _factored(given: Stack, c: np.ndarray) -> Enclosure:
-    found = factor(given, c)
-    q = given.Y.shape[-1]
+def half_log_det_of_gram(S: np.ndarray, c: Constant, t: np.ndarray, roundings: int, lost: int) -> Enclosure:
+    """½ log det(I + c YᵀY) from S ``(..., q, q)`` with |S − YᵀY|_ij ≤ γ_roundings t_i t_j, and t_i ≥ ‖y_i‖.
+
+    As with Y itself, t in the place of its norms. S is to be of ordinary size; underflow has taken at most
+    ``roundings`` 2^``lost`` from an entry.
+    """
+    q, diagonal = S.shape[-1], np.arange(S.shape[-1])
+    exponent = np.clip(c.exponent, LEAST, MOST)
+    constant = np.broadcast_to(np.ldexp(c.mantissa, exponent), S.shape[:-2])
+    with _arrays.quiet():
+        M = constant[..., None, None] * S
+        M[..., diagonal, diagonal] += 1
+        d = np.maximum(np.sqrt(M[..., diagonal, diagonal]), SAFETY * np.sqrt(constant)[..., None] * t)
+        h = SAFETY * (gamma(roundings + q + 8) + roundings * np.max(np.ldexp(constant, lost)))  # as d_i ≥ 1
+        squares, off = np.diagonal(S, axis1=-2, axis2=-1), SAFETY * gamma(roundings + 4) * t**2 + roundings * 2.0**lost
+        wrong = SAFETY * (gamma(q + 8) + LOG_ERROR)
+        least = np.clip(np.sum(np.clip(squares - off, 0, None), axis=-1), 0, None)
+        upper = np.sum(np.log1p(constant[..., None] * (np.clip(squares, 0, None) + off)), axis=-1) / 2
+        simple = outwards(np.log1p(constant * least) / 2 * (1 - wrong) - TINY, upper * (1 + wrong) + TINY)
+        found = intersection(_factored(Factor(_arrays.cholesky(M), d, np.zeros_like(d), float(h))), simple)
+        return _beyond(found, c.exponent - exponent, q)
+
+
+def _beyond(found: Enclosure, beyond: np.ndarray, q: int) -> Enclosure:
+    # Constants that were clipped: the value increases with c, by no more than ½ q log of the ratio.
+    more = SAFETY * q / 2 * math.log(2) * np.clip(beyond, 0, None)
+    return nonnegative(outwards(np.where(beyond < 0, 0.0, found.lower), found.upper + more))
+
+
+def _factored(found: Factor) -> Enclosure:
+    q = found.L.shape[-1]
     logs = np.log(np.diagonal(found.L, axis1=-2, axis2=-1))
     value = np.sum(logs, axis=-1)
     phi = found.h * np.sum(found.d**2, axis=-1)

@@ -22,7 +22,19 @@ from srr import _arrays, _verified
 from srr._arrays import Array
 from srr._heads import project, side_by_side
 from srr._intervals import Enclosure, negative, nonnegative, outwards, times, total
-from srr._verified import LOST, SAFETY, Constant, Known, Stack, gamma, half_log_det, half_log_det_change, stack
+from srr._verified import (
+    LOST,
+    SAFETY,
+    Constant,
+    Known,
+    Stack,
+    gamma,
+    half_log_det,
+    half_log_det_change,
+    half_log_det_of_gram,
+    stack,
+)
+from srr.streaming import Moments
 
 __all__ = [
     "Enclosure",
@@ -36,6 +48,8 @@ __all__ = [
     "loss_change",
     "partition_coding_rate",
     "partition_coding_rate_change",
+    "streamed_coding_rate",
+    "streamed_subspace_coding_rate",
     "subspace_coding_rate",
     "subspace_coding_rate_change",
 ]
@@ -87,6 +101,54 @@ def subspace_coding_rate(Z: Array, U: Array, *, eps: Number) -> Enclosure:
     _arrays.require_bases(U, Z.shape[-1])
     beta, bases = _constant(U.shape[-1], Z.shape[-2], eps), _Bases.of(U)
     return nonnegative(_over_sets(lambda Z: _summed(half_log_det(_heads(Z, bases, beta))), Z))
+
+
+def streamed_coding_rate(Z: Moments, *, eps: Number) -> Enclosure:
+    """R(Z) of tokens that were streamed: from `streaming.moments` of blocks of NumPy arrays of float64, by "gram".
+
+    In whatever order the blocks were summed: |S − ZᵀZ|_ij ≤ γ_depth ‖z_i‖‖z_j‖. For `streaming.second_moments` it holds
+    if S was summed in float64, with at most n additions in a row. Result and errors as in `coding_rate`.
+    """
+    S, t, shift = _moments(Z)
+    c = _constant(S.shape[0], Z.n, eps)
+    return half_log_det_of_gram(S, Constant(c.mantissa, c.exponent + 2 * shift), t, Z.depth + 2, _lost(shift))
+
+
+def streamed_subspace_coding_rate(Z: Moments, U: Array, *, eps: Number) -> Enclosure:
+    """Rᶜ(Z|U) of tokens that were streamed; Z as in `streamed_coding_rate`, the rest as in `subspace_coding_rate`."""
+    S, t, shift = _moments(Z)
+    _require_tokens(U=U)
+    _arrays.require_bases(U, S.shape[0])
+    beta, bases = _constant(U.shape[-1], Z.n, eps), _Bases.of(U)
+    # Entry ij of the computed U_kᵀSU_k is off by γ times Σ_ab |u_ai| ‖z_a‖‖z_b‖ |u_bj|.
+    heads = np.matmul(np.swapaxes(bases.U, -1, -2), np.matmul(S, bases.U))
+    sizes = SAFETY * np.matmul(t, np.abs(bases.U)) + LOST
+    c = Constant(beta.mantissa, beta.exponent + 2 * (shift + bases.shift))
+    symmetric = (heads + np.swapaxes(heads, -1, -2)) / 2
+    more = 2 * (_verified.ORDINARY + S.shape[0].bit_length())
+    roundings = Z.depth + 2 * S.shape[0] + 6
+    found = _summed(half_log_det_of_gram(symmetric[None], c, sizes[None], roundings, _lost(shift) + more))
+    return nonnegative(Enclosure(found.lower[0], found.upper[0]))
+
+
+def _moments(Z: Moments) -> tuple[np.ndarray, np.ndarray, int]:
+    """S of ordinary size, bounds on the norms of its tokens' columns, and the half of the power of two taken off."""
+    if not isinstance(Z, Moments):
+        raise TypeError(f"Z must be Moments, got {type(Z).__name__}")
+    if Z.method != "gram":
+        raise ValueError(f"Z must have method 'gram', got {Z.method!r}")
+    S = Z.matrix
+    if not isinstance(S, np.ndarray) or S.dtype != np.float64:
+        raise TypeError(f"Z must be moments of NumPy arrays of float64, got {type(S).__module__} of {S.dtype}")
+    shift = int(np.frexp(np.max(np.diagonal(S)))[1]) // 2
+    shift = 0 if abs(shift) <= _verified.ORDINARY else shift
+    S = np.ldexp(S, -2 * shift)
+    return S, SAFETY * np.sqrt(np.diagonal(S)) + math.sqrt(Z.depth * 2.0 ** _lost(shift)), shift
+
+
+def _lost(shift: int) -> int:
+    """The exponent of what underflow takes from a product, once this power of four is taken off."""
+    return -1074 - 2 * min(shift, 0)
 
 
 def partition_coding_rate(Z: Array, Pi: Array, *, eps: Number) -> Enclosure:

@@ -9,6 +9,10 @@ parts come in, so that memory does not grow with n, and rounding with its logari
 ``"qr"``    keeps the triangular T with TᵀT = S, from QR factorisations of blocks: as accurate as the SVD of all tokens,
             at about four times the cost.
 ==========  ===========================================================================================================
+
+Error bounds are statistical, as in `rates`: they take roundings for independent, and grow with the square root of the
+number of additions in a row. Rigorous ones, of R and Rᶜ(Z|U) from S in NumPy and float64, are
+`enclosure.streamed_coding_rate` and `enclosure.streamed_subspace_coding_rate`, at the cost of a Cholesky factor.
 """
 
 from __future__ import annotations
@@ -235,7 +239,7 @@ def coding_rate(Z: Moments, *, eps: float, report: bool = False) -> Array | Rate
     eps : float
         Precision ε > 0.
     report : bool
-        Return a `rates.RateReport`, with a bound on the relative error.
+        Return a `rates.RateReport`, with a statistical bound on the relative error.
 
     Returns
     -------
@@ -351,7 +355,7 @@ def subspace_gradient_factor(Z: Moments, U: Array, *, eps: float) -> Array:
 
 
 def _half_logdet(Z: Moments, c: float) -> tuple[Array, Array]:
-    """½ log det(I + cS), and a bound on its error."""
+    """½ log det(I + cS), and a statistical bound on its error."""
     xp, T = array_namespace(Z.matrix), Z.matrix
     if Z.method == "qr":
         found = _logdet.half_logdet(T[None, ...], math.sqrt(c), method="svd", gradient=False)

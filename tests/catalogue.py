@@ -631,5 +631,5 @@ MOMENTS = {
         "subspace_coding_rate",
         "subspace_gradient_factor",
     )
-}
+} | {"enclosure.streamed_coding_rate", "enclosure.streamed_subspace_coding_rate"}
 """What takes or makes second moments in place of tokens: ``test_streaming`` runs and spoils these."""

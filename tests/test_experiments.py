@@ -1,12 +1,16 @@
 """Experiments: repeatable, complete, and with verdicts that follow their numbers."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import srr
+import verify.experiments
 from verify import sparse_autoencoder
+from verify.cli import main
+from verify.commands.experiment import _print, _short
 from verify.experiments import (
     NAMES,
     attention_only,
@@ -17,7 +21,9 @@ from verify.experiments import (
     load,
     room,
 )
+from verify.experiments.phase_diagram import PHASE_DIAGRAM
 from verify.experiments.results import to_json
+from verify.terminal import page
 
 TINY = {
     "phase-diagram": {"eps": (0.5,), "rules": ("exact", "residual"), "n": 8, "d": 4, "K": 2, "p": 2, "draws": 2},
@@ -62,6 +68,84 @@ def test_runs_the_same_twice_and_says_all_it_promises(name, results):
     assert chosen.with_parameters(dict(chosen.full)) == chosen.parameters(**chosen.full)
     assert chosen.figure(rows).caption or name == "phase-diagram"
     assert chosen.verdict(rows).endswith(".")
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_cut_along_its_grid_it_has_the_same_rows(name, results):
+    chosen, given, rows = results(name)
+    cells = list(chosen.cells(given))
+    assert len(cells) > 1 or all(len(getattr(given, of)) == 1 for of in chosen.grid)
+    assert [row for cell in cells for row in chosen.run(cell)] == rows
+
+
+# --- the command ------------------------------------------------------------------------------------------------
+
+SMALL = ["--set", "eps=[0.1, 1.0]", 'rules=["exact", "residual"]', "n=4", "d=2", "K=1", "p=2", "draws=2"]
+
+
+def test_an_interrupted_experiment_goes_on(tmp_path, capsys, monkeypatch):
+    out = ["--out", str(tmp_path / "out"), "--json"]
+    assert main(["experiment", "phase-diagram", *SMALL, "--json"]) == 0
+    undisturbed = capsys.readouterr().out
+    asked, run = [], PHASE_DIAGRAM.run
+
+    def interrupted(given):
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        asked.append(given)
+        yield from run(given)
+
+    monkeypatch.setattr(verify.experiments, "load", lambda name: replace(PHASE_DIAGRAM, run=interrupted))
+    assert main(["experiment", "phase-diagram", *SMALL, *out]) == 130
+    assert "Ended at 2 of 4 rows; the same command goes on." in capsys.readouterr().out
+    again = []
+    counted = replace(PHASE_DIAGRAM, run=lambda given: again.append(given) or run(given))
+    monkeypatch.setattr(verify.experiments, "load", lambda name: counted)
+    assert main(["experiment", "phase-diagram", *SMALL, *out]) == 0
+    assert capsys.readouterr().out == undisturbed == (tmp_path / "out" / "phase-diagram.json").read_text()
+    assert len(again) == 2
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".jsonl", ".svg", ".png"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("nn=1", "nn must be a parameter of phase-diagram: rules, eps"),
+        ("n=1.5", "n must be a whole number, got 1.5"),
+        ("n=0", "n must be at least 1, got 0"),
+        ("draws=0", "draws must be at least 1, got 0"),  # or every verdict would hold, on nothing
+        ("seed=-1", "seed must be at least 0, got -1"),
+        ("eps=[]", "eps must be a list of numbers, at least one, got []"),
+        ("eps=0.5", "eps must be a list of numbers, at least one, got 0.5"),
+        ("eps=[0.0]", "eps must be > 0, got 0.0"),
+        ('rules=["none"]', "rule must be one of"),
+        ("coherence=none", "coherence must be one of orthogonal, random, got 'none'"),
+        ("n", "set must be name=value, got 'n'"),
+    ],
+)
+def test_bad_parameters_get_one_clear_error(setting, message, capsys):
+    assert main(["experiment", "phase-diagram", "--set", setting]) == 2
+    err = " ".join(capsys.readouterr().err.split())
+    assert message in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_the_table_fits_the_page_and_cuts_no_word(name, results, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    chosen, _, rows = results(name)
+    with page() as console:
+        _print(console, chosen, rows)
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    words = set(text.split())
+    assert {word for column in chosen.columns for word in column.split()} <= words
+    assert {word for row in rows for column in chosen.columns for word in _short(row[column]).split()} <= words
+
+
+def test_a_parameter_is_given_once(capsys):
+    assert main(["experiment", "phase-diagram", "--set", "n=3", "n=4"]) == 2
+    assert "set must give n once" in capsys.readouterr().err
 
 
 OPPOSITE = {
@@ -250,7 +334,7 @@ def test_ends_of_ascent_are_local_maxima_of_theory(results):
 
 def test_the_control_has_the_second_moment_of_the_mixture_and_not_its_structure():
     given = interpretability.Parameters()
-    mixture, control = (interpretability._drawn(given, kind, "rotated") for kind in ("mixture", "control"))
+    mixture, control = (interpretability.drawn(given, kind, "rotated") for kind in ("mixture", "control"))
     assert np.allclose(mixture[1].T @ mixture[1], control[1].T @ control[1], atol=1e-12)
     objective = srr.SparseRateReduction(mixture[0], 0.5, 0.1)
     inside = [interpretability.measured(objective, Z)["inside"] for _, Z in (mixture, control)]
@@ -299,3 +383,12 @@ def test_redunet_and_its_baselines_on_separable_tokens():
         assert row["subspace"] == row["affine"] == row["redunet"] == 1
         assert row["reduction"] > row["reduction at 0"]
         assert row["rank at 0"] <= 4
+
+
+def test_the_error_of_an_autoencoder_counts_its_bias(monkeypatch):
+    rng = np.random.default_rng(0)
+    model = sparse_autoencoder.SparseAutoencoder(*(rng.standard_normal(s) for s in ((4, 6), (6,), (6, 4), (4,))))
+    monkeypatch.setattr(sparse_autoencoder, "train", lambda *_, **__: model)
+    X = rng.standard_normal((5, 4))
+    code, W, again = feature_splitting._learned("autoencoder", X, X, 6, feature_splitting.Parameters())
+    assert np.array_equal(again, code @ W + model.decode_bias)

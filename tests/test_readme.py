@@ -100,3 +100,55 @@ def test_the_table_of_trained_networks_is_that_of_the_committed_numbers():
     shown = (ROOT / "README.md").read_text()
     for line in table(json.loads(RESULT.read_text())).splitlines():
         assert line.rstrip() in shown, line
+
+
+def test_the_figure_is_what_its_command_draws(tmp_path):
+    """The numbers to 1e-6; the picture to the byte, where matplotlib is the one that drew it."""
+    import shlex
+
+    import matplotlib
+
+    from verify.cli import main
+
+    (command,) = [code for language, code in blocks("README.md") if language == "sh"]
+    words = shlex.split(command.replace("\\\n", " "))
+    assert words[0] == "srr"
+    assert words[-2:] == ["--out", "docs"]
+    assert main([*words[1:-1], str(tmp_path)]) == 0
+    kept, drawn = (json.loads((folder / "twelve-layers.json").read_text()) for folder in (ROOT / "docs", tmp_path))
+    assert kept["parameters"] == drawn["parameters"]
+    for ours, theirs in zip(kept["rows"], drawn["rows"], strict=True):
+        for name, value in ours.items():
+            assert value == theirs[name] if isinstance(value, str) else value == pytest.approx(theirs[name], rel=1e-6)
+    picture = (ROOT / "docs" / "twelve-layers.svg").read_bytes()
+    if f"Matplotlib v{matplotlib.__version__},".encode() in picture:
+        assert (tmp_path / "twelve-layers.svg").read_bytes() == picture
+
+
+def test_what_is_said_of_the_figure_is_in_its_numbers():
+    rows = json.loads((ROOT / "docs" / "twelve-layers.json").read_text())["rows"]
+    last = {row["rule"]: (row["Rc"] / row["Rc at 0"], row["measure"] / row["measure at 0"]) for row in rows[11::12]}
+    assert last["residual"] == pytest.approx((6, 1 / 4), rel=0.1)
+    assert last["exact"][0] < 0.01
+    assert abs(last["exact"][1] - 1) < 0.1
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_every_command_that_is_mentioned_is_one(name):
+    """With its options: what stands for a value need not exist."""
+    from verify.cli import app
+
+    mentioned = set(re.findall(r"`srr ([^`]+)`", (ROOT / name).read_text()))
+    assert mentioned
+    for words in mentioned:
+        app.parse_args(words.split(), exit_on_error=False, print_error=False)
+
+
+def test_the_citation_is_that_of_the_citation_file_and_the_version_that_of_the_package():
+    import tomllib
+
+    text, cff = (ROOT / "README.md").read_text(), (ROOT / "CITATION.cff").read_text()
+    of_readme = dict(re.findall(r"^  (title|version) += \{(.*)\}", text, re.MULTILINE))
+    of_cff = dict(re.findall(r'^(title|version): "?([^"\n]*)"?$', cff, re.MULTILINE))
+    assert of_readme == of_cff
+    assert of_cff["version"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]

@@ -187,6 +187,26 @@ def test_a_check_that_crashes_notices_nothing():
     assert (found.outcome, found.claim) == ("undetected", None)
 
 
+@pytest.mark.parametrize(
+    ("name", "fault", "outcome"),
+    [("layers.Alpha.compress", "sign", "undetected"), ("layers.Alpha.flops", "factor 2", "detected")],
+)
+def test_a_claim_that_the_watch_itself_disturbs_notices_nothing(name, fault, outcome):
+    """It counts the products of the right version, with which the wrong one is compared, as well."""
+    assert finding(name, fault, "layers.cost").outcome == outcome
+
+
+def drawn():
+    raise ValueError("nothing can be drawn of wrong numbers")
+
+
+draws = replace(about("draws", lambda case: notices.check(case)), figure=drawn)
+
+
+def test_a_figure_that_fails_on_wrong_numbers_hides_nothing():
+    assert finding("rates.coding_rate", "factor 2", "sabotaged.draws").outcome == "detected"
+
+
 def test_a_change_that_makes_no_difference_is_none():
     assert finding("rates.coding_rate", "eps for eps^2", "sabotaged.notices").outcome == "no difference"  # eps = 1
 

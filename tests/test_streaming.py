@@ -2,8 +2,10 @@
 
 import tracemalloc
 import warnings
+from fractions import Fraction
 from itertools import pairwise
 
+import enclosed
 import numpy as np
 import oracle
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import srr
-from srr import PrecisionWarning, streaming
+from srr import PrecisionWarning, _verified, enclosure, streaming
 from srr.streaming import blocks, merge, moments, second_moments
 
 METHODS = streaming.METHODS
@@ -178,6 +180,96 @@ def test_memory_does_not_grow_with_the_tokens():
     few, many = peak(16), peak(1024)
     assert many - few <= 7 * 8 * width**2  # one matrix for each doubling, and one more
     assert many < block.nbytes * 2
+
+
+# --- enclosures ---
+
+
+def near_underflow(seed):
+    """Tokens whose squares underflow in part, beside constants that make them count."""
+    rng = np.random.default_rng(seed)
+    Z = rng.standard_normal((5, 3)) * 10.0 ** rng.uniform(-162, -150, 3)
+    return Z, rng.standard_normal((2, 3, 2)) * 10.0 ** rng.uniform(-3, 3, 2), 10.0 ** rng.uniform(-175, -150)
+
+
+def outside(seeds, instance):
+    """On how many instances a rate is not within its bounds."""
+    found = 0
+    for seed in seeds:
+        Z, U, eps = instance(seed)
+        try:
+            got = moments(blocks(Z, 1 + seed % 5))
+        except ValueError:  # squares that overflow
+            continue
+        exact = oracle.coding_rate(Z, eps=eps), oracle.subspace_coding_rate(Z, U, eps=eps)
+        pair = enclosure.streamed_coding_rate(got, eps=eps), enclosure.streamed_subspace_coding_rate(got, U, eps=eps)
+        found += not all(enclosed.holds(*each) for each in zip(pair, exact, strict=True))
+    return found
+
+
+def drawn(seed):
+    made = enclosed.draw(seed)
+    return made.Z, made.U, made.eps
+
+
+def test_the_exact_rate_is_within_its_enclosure():
+    with np.errstate(over="ignore"):
+        assert outside(range(200), drawn) == 0
+    assert outside(range(60), near_underflow) == 0
+
+
+WRONG = {
+    "no roundings": (_verified, "gamma", lambda m: 0.0, drawn),
+    "what underflow takes": (enclosure, "_lost", lambda shift: -1074, near_underflow),
+    "n for the dimension": (enclosure, "_constant", lambda d, n, eps: _verified.Constant.of(Fraction(n, d)), drawn),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrong_bounds_are_found_out(wrong, monkeypatch):
+    module, name, changed, instance = WRONG[wrong]
+    monkeypatch.setattr(module, name, changed)
+    with np.errstate(over="ignore"):
+        assert outside(range(60), instance) > 0
+
+
+def test_errors_of_heads_are_those_of_the_tokens_that_cancel_in_them(monkeypatch):
+    """Two coordinates nearly equal, their difference taken: small beside what was rounded in S."""
+    rng = np.random.default_rng(0)
+    first = 1e8 * rng.random((40, 1))
+    Z, U = np.hstack([first, first + rng.random((40, 1))]), np.array([[[1.0], [-1.0]]]) / np.sqrt(2)
+    exact = oracle.subspace_coding_rate(Z, U, eps=1.0)
+    assert enclosed.holds(enclosure.streamed_subspace_coding_rate(moments(blocks(Z, 7)), U, eps=1.0), exact)
+    original = enclosure.half_log_det_of_gram
+    monkeypatch.setattr(enclosure, "half_log_det_of_gram", lambda S, c, t, *rest: original(S, c, 0 * t, *rest))
+    assert not enclosed.holds(enclosure.streamed_subspace_coding_rate(moments(blocks(Z, 7)), U, eps=1.0), exact)
+
+
+def test_the_enclosure_of_many_tokens_is_tight():
+    Z = np.random.default_rng(0).standard_normal((50000, 8))
+    found = enclosure.streamed_coding_rate(moments(blocks(Z)), eps=0.5)
+    assert found.lower <= streaming.coding_rate(moments(blocks(Z)), eps=0.5) <= found.upper
+    assert found.radius < 1e-9 * found.midpoint
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (tokens(), TypeError, "Z must be Moments, got ndarray"),
+        (moments([tokens()], method="qr"), ValueError, "Z must have method 'gram', got 'qr'"),
+        (moments([tokens().astype(np.float32)]), TypeError, "Z must be moments of NumPy arrays of float64"),
+    ],
+)
+def test_what_cannot_be_enclosed_is_named(given, error, message):
+    with pytest.raises(error, match=message):
+        enclosure.streamed_coding_rate(given, eps=0.5)
+    with pytest.raises(error, match=message):
+        enclosure.streamed_subspace_coding_rate(given, BASES, eps=0.5)
+    for options in ({"eps": 0}, {"eps": float("nan")}):
+        with pytest.raises(ValueError, match="eps must be"):
+            enclosure.streamed_coding_rate(moments([tokens()]), **options)
+    with pytest.raises(ValueError, match="U must have shape"):
+        enclosure.streamed_subspace_coding_rate(moments([tokens()]), BASES[:, :4], eps=0.5)
 
 
 # --- bad input ---

@@ -263,8 +263,9 @@ def test_on_dask_with_a_worker_killed(tmp_path, undisturbed):
         ),
         (
             'experiment = "phase-diagram"\n[fixed]\neps = []\n[grid]\nseed = [1]',
-            "line 3: eps must be a list of at least one",
+            "line 3: eps must be a list of numbers, at least one, got []",
         ),
+        ('experiment = "phase-diagram"\n[grid]\ndraws = [1, 0]', "line 3: draws must be at least 1, got 0"),
         ('experiment = "phase-diagram"\ncolour = 1\n[grid]\nseed = [1]', "line 2: colour must be one of experiment"),
         ('experiment = "phase-diagram"\n[random]\nseed = 0', "samples must be a whole number of at least 1, got None"),
         ('experiment = "phase-diagram"\n[random]\nsamples = 2\nnoise = 3', "line 4: noise must be {low, high}"),

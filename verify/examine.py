@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from verify.arrays import Arrays
 from verify.boundary import bisected, boundary, strip
@@ -39,7 +40,8 @@ HUNT = 60
 def examine(claim: Claim, settings: Settings, *, search: bool = True) -> Result:
     """The verdict on one claim. Whatever the check does short of ending the process, there is one.
 
-    Without ``search`` the counterexample shown, if any, is a sampled one and not the simplest that is found.
+    Without ``search`` the counterexample shown, if any, is a sampled one and not the simplest that is found, and
+    nothing is drawn.
     """
     try:
         return _examine(claim, settings, search)
@@ -96,7 +98,7 @@ def _examine(claim: Claim, settings: Settings, search: bool) -> Result:
         boundary=boundary(trials, pair),
         witness=witness,
         twin=twin,
-        figures=_figures(claim, verdict, trials, pair),
+        figures=_figures(claim, verdict, trials, pair) if search else (),
     )
 
 
@@ -193,10 +195,16 @@ def _search(claim: Claim, settings: Settings, start: Trial, refutes: Callable[[T
 
 def _figures(claim: Claim, verdict: Verdict, trials: Sequence[Trial], pair: Pair | None) -> tuple[Figure, ...]:
     """Its own, and that of its boundary."""
-    figures = [] if claim.figure is None else [claim.figure()]
+    figures = [] if claim.figure is None else [_drawn(claim.figure)]
     if not all(isinstance(figure, Figure) for figure in figures):
         raise TypeError(f"the figure of {claim.slug} must be a Figure, got {type(figures[0]).__name__}")
     return (*figures, strip(trials, pair)) if verdict == HOLDS_UNDER else (*figures,)
+
+
+@cache
+def _drawn(figure: Callable[[], Figure]) -> Figure:
+    """What several claims of one theorem show is computed once."""
+    return figure()
 
 
 def _hunt(claim: Claim, settings: Settings, trials: Sequence[Trial]) -> Trial | None:

@@ -1,7 +1,8 @@
 """Figures of claims: theory as lines, over what was measured as points.
 
 Give a claim ``figure=function``, of no arguments, fixed seeds and less than a second, that computes and returns a
-`Figure`; ``srr verify`` shows it with the claim, and ``srr show CLAIM --figure FILE.svg`` (.png, .pdf) writes it.
+`Figure`; ``srr verify`` shows it with the claim, and ``srr show CLAIM --figure FILE.svg`` (.png, .pdf) writes it. Claims
+of one theorem share a function. Curves are written out beside it, in NumPy: what srr computes are the points.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ INK = "#000000"
 """Becomes the colour of the text around a figure in a page."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7f7f7f")
 """Okabe and Ito's, those that can be told from a white and from a dark ground, and a grey."""
-_DECIMALS = re.compile(r"\d+\.\d{3,}")
+_DECIMALS = re.compile(r"-?\d+\.\d+")
 OUTCOMES = {True: ("#009e73", "o"), False: ("#d55e00", "X")}
 """Colour and mark of what holds, and of what fails."""
 
@@ -162,8 +163,12 @@ def inline(figure: Figure, name: str) -> str:
 
     Ink, ground and font are those of the page. Every id begins with ``name``, which is unique in the page.
     """
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     with style(text="none"):
-        return embedded(saved(_drawn([figure], words=False), ".svg"), name, figure.title)
+        content = BytesIO()  # savefig would draw it twice
+        FigureCanvasSVG(_drawn([figure], words=False)).print_svg(content, metadata={"Date": None})
+        return embedded(content.getvalue(), name, figure.title)
 
 
 def embedded(svg: bytes, name: str, label: str) -> str:
@@ -179,25 +184,84 @@ def embedded(svg: bytes, name: str, label: str) -> str:
         element.attrib = {_bare(key): value for key, value in element.attrib.items() if key != "clip-path"}
         if element.tag != "text":
             element.text = None
-        if "href" in element.attrib:
-            element.attrib["href"] = f"#{name}-{element.attrib['href'][1:]}"
-        if "id" in element.attrib:
-            element.attrib["id"] = f"{name}-{element.attrib['id']}"
-    used = {element.attrib["href"][1:] for element in root.iter() if "href" in element.attrib}
-    for element in root.iter():
-        if element.attrib.get("id") not in used:
+    small = ElementTree.Element("svg", {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": label, **_ROOT})
+    marks = ElementTree.SubElement(small, "defs")
+    shapes: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for mark in (path for defs in root.iter("defs") for path in defs):
+        shape = _path(mark.attrib["d"], 2)
+        if shape not in shapes:
+            shapes[shape] = f"{name}-{len(shapes)}"
+            ElementTree.SubElement(marks, "path", {"id": shapes[shape], "d": shape})
+        names[f"#{mark.attrib['id']}"] = shapes[shape]
+    for style, elements in _runs(root):
+        group = ElementTree.SubElement(small, "g", {"style": style} if style else {})
+        for element in elements:
             element.attrib.pop("id", None)
-        for place in ("d", "x", "y", "transform", "style"):  # a hundredth of a point is enough
-            if place in element.attrib:
-                element.attrib[place] = _DECIMALS.sub(lambda number: f"{float(number[0]):.2f}", element.attrib[place])
-    root.attrib = {
-        "viewBox": root.attrib["viewBox"],
-        "role": "img",
-        "aria-label": label,
-        "fill": "currentColor",
-    }
-    text = ElementTree.tostring(root, encoding="unicode")
-    return text.replace(INK, "currentColor").replace("'DejaVu Sans'", "system-ui, sans-serif")
+            if "href" in element.attrib:
+                element.attrib["href"] = f"#{names[element.attrib['href']]}"
+            for place in ("x", "y", "transform"):
+                if place in element.attrib:
+                    element.attrib[place] = _rounded(element.attrib[place], 1)
+            if "d" in element.attrib:
+                element.attrib["d"] = _path(element.attrib["d"], 1)
+            if element.tag == "path" and style.startswith("fill: none") and len(group):
+                group[0].attrib["d"] += element.attrib["d"]
+            else:
+                group.append(element)
+    text = ElementTree.tostring(small, encoding="unicode")
+    return text.replace(INK, "currentColor").replace(" />", "/>")
+
+
+_ROOT = {"fill": "currentColor", "font-family": "system-ui, sans-serif", "font-size": "9px"}
+"""What all of a figure in a page shares."""
+_SAID = ("font-size: 9px", "stroke-dashoffset: 0")
+"""Styles that go without saying in it."""
+
+
+def _runs(root: ElementTree.Element) -> list[tuple[str, list[ElementTree.Element]]]:
+    """What is drawn, without the groups it is nested in: each run of one style with the style, in order.
+
+    Within an axis, and within a legend, nothing lies above anything else, and one style is one run.
+    """
+    runs: list[tuple[str, list[ElementTree.Element]]] = []
+
+    def visit(element: ElementTree.Element, start: int | None) -> None:
+        for child in element:
+            if child.tag == "g":
+                apart = start is None and child.attrib.get("id", "").startswith(("matplotlib.axis", "legend"))
+                visit(child, len(runs) if apart else start)
+            elif child.tag != "defs":
+                style = _style(child)
+                if child.tag == "path" and style == "fill: none":
+                    continue  # a ground that is not there
+                since = max(len(runs) - 1, 0) if start is None else start
+                found = next((members for other, members in runs[since:] if other == style), None)
+                if found is None:
+                    runs.append((style, [child]))
+                else:
+                    found.append(child)
+
+    visit(root, None)
+    return runs
+
+
+def _style(element: ElementTree.Element) -> str:
+    """Its style without what is the figure's own, taken off it."""
+    if element.attrib.get("transform", "").startswith("rotate(-0 "):
+        del element.attrib["transform"]
+    said = element.attrib.pop("style", "").split("; ")
+    return "; ".join(s for s in said if s not in _SAID and not s.startswith("font-family"))
+
+
+def _rounded(numbers: str, decimals: int) -> str:
+    return _DECIMALS.sub(lambda number: f"{round(float(number[0]), decimals):g}", numbers)
+
+
+def _path(d: str, decimals: int) -> str:
+    """A path in as few characters as say the same: a tenth of a point is enough, a hundredth for a mark."""
+    d = re.sub(r"\s*([A-Za-z])\s*", r"\1", _rounded(d, decimals)).strip()
+    return d.replace("L", " ") if set(re.findall("[A-Za-z]", d)) == {"M", "L"} else d
 
 
 def _bare(name: str) -> str:
@@ -262,7 +326,7 @@ def _draw(figure: Figure, axes: Any) -> None:
         axes.set_yticks([y for _, y in figure.y_ticks], [name for name, _ in figure.y_ticks])
     for axis, log in ((axes.xaxis, figure.x_log), (axes.yaxis, figure.y_log)):
         if log:
-            axis.set_major_formatter(lambda value, _: _power(value))
+            axis.set_major_formatter(lambda value, _: power(value))
             axis.minorticks_off()
     axes.grid(alpha=0.3, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
@@ -274,7 +338,7 @@ def _colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
-def _power(value: float) -> str:
+def power(value: float) -> str:
     """10⁻³ and the like, which matplotlib would write in TeX; other values as numbers."""
     exponent = math.log10(value)
     if -3 < exponent < 4 or not math.isclose(exponent, round(exponent), abs_tol=1e-9):

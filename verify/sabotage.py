@@ -13,8 +13,9 @@ A wrong version is made from outside, by changing what goes in or what comes out
 ======================  ==============================================================================================
 
 It is detected by a claim whose verdict is no longer the expected one; that the claim's check merely crashed does not
-count. A change that makes no difference to any result of the function, in any of the claims that call it, is none; to
-raise an error is a difference.
+count, nor does a claim whose verdict changes as well when the right version is watched in the same way: whoever counts
+multiplications counts those of the comparison too. A change that makes no difference to any result of the function, in
+any of the claims that call it, is none; to raise an error is a difference.
 """
 
 from __future__ import annotations
@@ -410,12 +411,17 @@ def detect(modules: tuple[str, ...], settings: Settings, task: tuple[Sabotage, I
     target = targets()[sabotage.function]
     claims = [Ledger.load(*modules)[slug] for slug in slugs]
     differences: list[None] = []
-    wrong = _watched(target.function, _faults(target)[sabotage.fault], lambda: differences.append(None))
-    with sabotaged(target, wrong):
-        for asked, claim in enumerate(claims, 1):
+
+    def verdict_changes(claim: Claim, version: Function, noticed: Callable[[], None]) -> Result | None:
+        with sabotaged(target, _watched(target.function, version, noticed)):
             result = examine(claim, settings, search=False)
-            if not result.as_expected and not crashed(result):
-                return Finding(sabotage, "detected", claim.slug, str(result.verdict), asked)
+        return None if result.as_expected or crashed(result) else result
+
+    wrong = _faults(target)[sabotage.fault]
+    for asked, claim in enumerate(claims, 1):
+        result = verdict_changes(claim, wrong, lambda: differences.append(None))
+        if result is not None and verdict_changes(claim, target.function, lambda: None) is None:
+            return Finding(sabotage, "detected", claim.slug, str(result.verdict), asked)
     return Finding(sabotage, "undetected" if differences else "no difference", None, None, len(claims))
 
 

@@ -106,8 +106,7 @@ def _design(data: Mapping[str, Any]) -> Design:
     choices = _grid(varied) if "grid" in data else _random(varied)
     cells = []
     for chosen in choices:
-        parameters = asdict(found.with_parameters({**fixed, **chosen}))
-        cells.append(Cell(name, parameters, key_of(name, parameters)))
+        cells.append(cell_of(name, found.with_parameters({**fixed, **chosen})))
     return Design(name, tuple({cell.key: cell for cell in cells}.values()))
 
 
@@ -171,6 +170,12 @@ def _line(text: str, message: str) -> int:
     return 1
 
 
+def cell_of(name: str, given: Any) -> Cell:
+    """An experiment at parameters of its own kind."""
+    parameters = asdict(given)
+    return Cell(name, parameters, key_of(name, parameters))
+
+
 def key_of(name: str, parameters: Mapping[str, Any]) -> str:
     """A hash of an experiment, the code of srr and parameters."""
     content = json.dumps([name, _code(), parameters], sort_keys=True)
@@ -209,12 +214,12 @@ def run(
     ValueError
         The journal is of another kind, or another sweep writes to it.
     """
-    with _alone(journal):
+    with alone(journal):
         yield from _remaining(design, journal, executor, workers)
 
 
 @contextmanager
-def _alone(journal: Path) -> Iterator[None]:
+def alone(journal: Path) -> Iterator[None]:
     """No other process has the journal, where the system has locks; this one goes with the process."""
     try:
         import fcntl
@@ -241,7 +246,7 @@ def _remaining(
         try:
             with executor() as pool:
                 for finished in _through(pool, list(left), workers):
-                    _append(journal, finished)
+                    append(journal, finished)
                     left.remove(finished.cell)
                     yield finished
         except _WorkerDied as death:
@@ -249,7 +254,7 @@ def _remaining(
                 deaths[cell.key] = deaths.get(cell.key, 0) + 1
                 if deaths[cell.key] >= ATTEMPTS:
                     finished = Done(cell, (), f"its worker died {ATTEMPTS} times")
-                    _append(journal, finished)
+                    append(journal, finished)
                     left.remove(cell)
                     yield finished
 
@@ -331,7 +336,8 @@ def _is_cut_off(journal: Path, line: bytes) -> bool:
     return line.startswith(b'{"key": "'[: len(line)])
 
 
-def _append(journal: Path, finished: Done) -> None:
+def append(journal: Path, finished: Done) -> None:
+    """Add a finished cell, on the disk when this returns."""
     data = {
         "key": finished.cell.key,
         "experiment": finished.cell.experiment,
@@ -359,14 +365,18 @@ def results(design: Design, journal: Path) -> str:
     )
 
 
+def varied(design: Design) -> list[str]:
+    """The parameters that cells differ in, by name."""
+    names = {name for cell in design.cells for name in cell.parameters}
+    return sorted(n for n in names if len({json.dumps(cell.parameters[n]) for cell in design.cells}) > 1)
+
+
 def table(design: Design, journal: Path) -> str:
     """All rows of finished cells as CSV, each with those parameters that cells differ in, as ``cell.NAME``."""
-    done, content = load(journal), io.StringIO()
+    done, content, names = load(journal), io.StringIO(), varied(design)
     finished = [cell for cell in design.cells if cell.key in done]
-    names = {name for cell in design.cells for name in cell.parameters}
-    varied = sorted(n for n in names if len({json.dumps(cell.parameters[n]) for cell in design.cells}) > 1)
     rows = [
-        {f"cell.{name}": cell.parameters[name] for name in varied} | row
+        {f"cell.{name}": cell.parameters[name] for name in names} | row
         for cell in finished
         for row in done[cell.key].rows
     ]

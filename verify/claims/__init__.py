@@ -22,6 +22,9 @@ THEMES = (
     "redunet",
     "mcr2",
     "segmentation",
+    "optimum",
+    "splitting",
+    "directions",
     "code",
     "plain",
 )

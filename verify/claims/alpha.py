@@ -122,6 +122,7 @@ def written_out(case: Case) -> Outcome:
     proof=("ista-descends",),
     uses=("sparsification.ista-descends",),
     instances=150,
+    figure=figures.lasso_from_zero,
 )
 def ista_from_zero(case: Case) -> Outcome:
     """True: zero is feasible, and so is every code after it. Decided for the last of the steps."""
@@ -175,6 +176,7 @@ def jax_step_descends(case: Case) -> Outcome:
     twin="the initialisation of the original code",
     uses=("alpha.jax-step-descends",),
     instances=30,
+    figure=figures.steps_at_initialisation,
 )
 def torch_step_is_safe(case: Case) -> Outcome:
     """True of what is drawn: ‖D‖² tends to 4.5. The two codes begin with dictionaries of which one is twice the other,
@@ -197,6 +199,7 @@ def torch_step_is_safe(case: Case) -> Outcome:
     uses=("alpha.ista-from-zero",),
     instances=60,
     witness={"n": 1, "d": 2, "initialisation": "jax", "seed": 1},
+    figure=figures.lasso_from_zero,
 )
 def two_steps_solve_the_lasso(case: Case) -> Outcome:
     """False: of what is to be gained over no code, two steps leave a quarter with the dictionary of the original code

@@ -19,6 +19,7 @@ from verify.claims._instances import norm
 from verify.claims._sources import AOT, BOOK
 from verify.claims._steps import gather, heads, softmax
 from verify.figures import aot as figures
+from verify.figures.compression import multiplications_by_tokens
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.multiplications import multiplications
 from verify.outcome import all_of, at_most, decided, equal, exactly, observed
@@ -142,6 +143,7 @@ def written_out(case: Case) -> Outcome:
     expect=HOLDS,
     twin="with three projections for queries, keys and values",
     instances=30,
+    figure=multiplications_by_tokens,
 )
 def cost(case: Case) -> Outcome:
     """The projection that serves as query, key and value, the way back, and two products of tokens with tokens. In
@@ -174,6 +176,7 @@ def cost(case: Case) -> Outcome:
         "noise-after-an-attention-only-layer",
         "signal-to-noise-ratio-after-an-attention-only-layer",
     ),
+    figure=figures.snr_over_depth,
 )
 def tokens_grow_and_do_not_mix(case: Case) -> Outcome:
     """The thresholded attention is τ on the diagonal of a class in its own head, and zero elsewhere. So no token is
@@ -202,6 +205,7 @@ def tokens_grow_and_do_not_mix(case: Case) -> Outcome:
     expect=HOLDS,
     twin="a margin of 9p/64",
     instances=150,
+    figure=figures.own_mass,
 )
 def own_token_wins(case: Case) -> Outcome:
     """The other N − 1 weights are at most e^{−9p/32} of its own."""
@@ -229,6 +233,7 @@ def own_token_wins(case: Case) -> Outcome:
     expect=HOLDS,
     twin="p > (16/9) ln N",
     instances=150,
+    figure=figures.own_mass,
 )
 def interval_is_not_empty(case: Case) -> Outcome:
     """Ne^{−9p/32} < 1. So 200 tokens need p ≥ 19 and 2000 need 28: the heads of 64 of the networks have room for 6·10⁷.
@@ -298,6 +303,7 @@ def every_threshold_of_the_interval(case: Case) -> Outcome:
         "eta": 1.0,
         "seed": 0,
     },
+    figure=figures.snr_over_depth,
 )
 def softmax_raises_snr(case: Case) -> Outcome:
     """False: a foreign token attends to the tokens of the class as well, and takes in their average at first, later,
@@ -339,6 +345,7 @@ def softmax_raises_snr(case: Case) -> Outcome:
         "eta": 1.0,
         "seed": 0,
     },
+    figure=figures.snr_over_depth,
 )
 def snr_grows_at_every_depth(case: Case) -> Outcome:
     """False for any noise but zero, once L exceeds some multiple of log(1/δ): the signal of a class grows, so the inner
@@ -405,6 +412,7 @@ def first_failing_layer(case: Case) -> Outcome:
     twin="eight times that depth's bound",
     uses=("aot.first-failing-layer",),
     instances=100,
+    figure=figures.snr_over_depth,
 )
 def safe_depth(case: Case) -> Outcome:
     """A weight is at most 1/(1 + e^{−gap}), gap its lead over the second, and so at most τ if the gap is at most

@@ -27,6 +27,7 @@ from verify.claims._sources import CBSA, N23
 from verify.claims._steps import assume_visible, comparison, inner
 from verify.derivatives import rate_along
 from verify.figures import cbsa as figures
+from verify.figures.compression import multiplications_by_tokens
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.multiplications import multiplications
 from verify.outcome import all_of, at_most, decided, equal, exactly
@@ -237,6 +238,7 @@ def all_tokens_as_representatives(case: Case) -> Outcome:
     twin="one token apart from its pool",
     uses=("cbsa.chain-rule",),
     instances=100,
+    figure=figures.pooled_step_limit,
 )
 def exact_on_constant_pools(case: Case) -> Outcome:
     """The Gram matrices of Z and of Q differ by n/r, and so do β and β_r; A is r/n times what repeats the tokens. So
@@ -332,6 +334,7 @@ def pooled_representatives_keep_the_constraint(case: Case) -> Outcome:
     expect=HOLDS,
     twin="a step of three times the limit",
     uses=("cbsa.chain-rule", "compression.exact-step-descends"),
+    figure=figures.pooled_step_limit,
 )
 def representatives_descend(case: Case) -> Outcome:
     """The rate of AZ is curved by β_r λ_max at most, and moving Z moves AZ by A."""
@@ -358,6 +361,7 @@ def representatives_descend(case: Case) -> Outcome:
     expect=HOLDS,
     twin="broadcast with the sign turned",
     uses=("cbsa.chain-rule",),
+    figure=figures.pooled_step_limit,
 )
 def slope_on_all_tokens(case: Case) -> Outcome:
     """The trace of a product of two positive semidefinite matrices: Q_kQ_kᵀ commutes with the inverse beside it. The
@@ -389,6 +393,7 @@ def slope_on_all_tokens(case: Case) -> Outcome:
     expect=HOLDS,
     twin="eight times 1/L_c",
     uses=("cbsa.slope-on-all-tokens", "cbsa.representatives-descend"),
+    figure=figures.pooled_step_limit,
 )
 def pooled_step_compresses(case: Case) -> Outcome:
     """A is √(r/n) times r orthonormal rows. So in each head the step acts on the pooled part of Y_k as the exact one
@@ -489,6 +494,7 @@ def official_operator_compresses(case: Case) -> Outcome:
     twin="the square of that share",
     uses=("cbsa.chain-rule",),
     instances=150,
+    figure=figures.cosine_by_size,
 )
 def cosine_for_small_tokens(case: Case) -> Outcome:
     """Both gradients are then β times the tokens, one of all, one of Z̄, an orthogonal projection of them. Larger
@@ -584,6 +590,7 @@ def cosine_is_at_least_root_r_over_n(case: Case) -> Outcome:
     expect=HOLDS,
     twin="the count of attention among all tokens, 2ndKp + 2n^2Kp",
     instances=60,
+    figure=multiplications_by_tokens,
 )
 def cost(case: Case) -> Outcome:
     """Counted in the matrix products; the softmax and what else goes entry by entry is O(nrK). In NumPy whatever the

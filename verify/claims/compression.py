@@ -40,6 +40,7 @@ from verify.claims._steps import (
 )
 from verify.derivatives import rational
 from verify.figures import compression as figures
+from verify.figures.rates import official_measure_by_spread
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal, exactly
 
@@ -87,6 +88,7 @@ def _mixture_with_spectrum(case: Case, **given: Any) -> Instance:
         "rates.gradient-subspace",
         "curvature.subspace-rate",
     ),
+    figure=figures.exact_step_limit,
 )
 def exact_step_descends(case: Case) -> Outcome:
     """True: the Hessian of Rᶜ is at most L_c, so a step κ = θ/L_c takes off at least κ (1 − θ/2) |∇Rᶜ|².
@@ -150,6 +152,7 @@ def exact_step_limit_is_sharp(case: Case) -> Outcome:
     uses=("compression.exact-step-descends",),
     instances=150,
     witness=ONE_TOKEN | {"kappa beta": 8.0},
+    figure=figures.exact_step_limit,
 )
 def exact_step_on_full_heads(case: Case) -> Outcome:
     """True: the step multiplies a singular value s by 1 − κβ/(1 + βs²), and every factor is above −1
@@ -219,6 +222,7 @@ def exact_step_is_one_linear_map(case: Case) -> Outcome:
     proof=("remainder-of-the-first-order-neumann-inverse",),
     derivations=("first-order-neumann-is-too-small",),
     instances=100,
+    figure=figures.neumann_remainder,
 )
 def neumann_remainder(case: Case) -> Outcome:
     """True by algebra. Checked on the two steps: Neumann less exact is κβ Σ_k Y_k X_k²(I + X_k)⁻¹ U_kᵀ, so
@@ -325,6 +329,7 @@ def neumann_step_overlapping(case: Case) -> Outcome:
     uses=("compression.neumann-remainder",),
     instances=100,
     witness=ONE_TOKEN | {"lambda_max": 3.0, "terms": 1},
+    figure=figures.neumann_remainder,
 )
 def neumann_series_converges(case: Case) -> Outcome:
     """True under the condition alone: X^m (I + X)⁻¹ falls with m where x < 1, and grows without bound where
@@ -395,6 +400,7 @@ def neumann_series_from_one(case: Case) -> Outcome:
     proof=("second-order-step-expands",),
     derivations=("second-order-term-alone-expands",),
     instances=100,
+    figure=figures.second_order_term,
 )
 def second_order_term_ascends(case: Case) -> Outcome:
     """True: it multiplies every singular value s by 1 + ηs². This is Hu, Zou and Xu's explanation of
@@ -426,6 +432,7 @@ def second_order_term_ascends(case: Case) -> Outcome:
     proof=("log-det-at-most-trace", "log-det-at-least-two-terms", "log-det-at-most-three-terms"),
     derivations=("compression-rate-at-most-the-energy", "compression-rate-to-second-order"),
     instances=100,
+    figure=figures.log_det_between_its_terms,
 )
 def log_det_expansion(case: Case) -> Outcome:
     """True at every size of X, though the series converges below 1 only. Summed over the heads, and halved, the same
@@ -489,6 +496,7 @@ def heads_of_two_dimensions(case: Case) -> Outcome:
     expect=HOLDS,
     twin="eps in place of eps^2",
     instances=100,
+    figure=figures.regime_of_unit_tokens,
 )
 def neumann_regime(case: Case) -> Outcome:
     """True: the traces of the K p × p matrices add up to p/ε², since the tokens have norm 1 and the heads
@@ -516,6 +524,7 @@ def neumann_regime(case: Case) -> Outcome:
     uses=("compression.neumann-step-descends", "compression.neumann-regime"),
     instances=100,
     witness=ONE_TOKEN | {"eps": 0.1, "kappa beta": 1.0},
+    figure=figures.regime_of_unit_tokens,
 )
 def neumann_step_at_official_precision(case: Case) -> Outcome:
     """False: by compression.neumann-regime the largest x is at least 100/K, and in such a direction the
@@ -827,6 +836,7 @@ def one_token_is_left_alone(case: Case) -> Outcome:
     proof=("minus-attention-descends",),
     uses=("compression.residual-slope",),
     witness=ONE_TOKEN | {"eta": 8.0},
+    figure=figures.attention_slope,
 )
 def minus_attention_descends(case: Case) -> Outcome:
     """True by the Hessian bound L_c. The minus sign repairs the direction but fixes no step size: one token
@@ -905,6 +915,7 @@ def projections_cost_nothing(case: Case) -> Outcome:
     expect=HOLDS,
     twin="the Gram matrix for the softmax",
     instances=100,
+    figure=figures.longest_token,
 )
 def attention_is_a_mean(case: Case) -> Outcome:
     """True: columns of the softmax add up to one. Those of the Gram matrix grow with the tokens' number and squared
@@ -929,6 +940,7 @@ def attention_is_a_mean(case: Case) -> Outcome:
     expect=HOLDS,
     twin="1 in place of e: the uniform mass",
     instances=100,
+    figure=figures.softmax_mass,
 )
 def softmax_mass(case: Case) -> Outcome:
     """True: the scores are inner products of unit vectors within the class and 0 outside, so no token of
@@ -965,6 +977,7 @@ def _own_share(m: Instance) -> np.ndarray:
     twin="one for e, as if the softmax were uniform",
     uses=("compression.softmax-mass",),
     instances=60,
+    figure=figures.softmax_cosine,
 )
 def softmax_cosine(case: Case) -> Outcome:
     """True, and it meets every hypothesis of the step: unit tokens that lie in the subspaces. A token weighs itself e
@@ -1122,6 +1135,7 @@ def attention_rotates(case: Case) -> Outcome:
     twin="eps = 0.01 read as epsilon",
     instances=100,
     uses=("rates.official-measure-ends",),
+    figure=official_measure_by_spread,
 )
 def normalised_measure_range(case: Case) -> Outcome:
     """True: each head's p × p matrix has trace p/ε² and rank r at most; log(1 + x) is concave, so the rate
@@ -1180,6 +1194,7 @@ class _Sized:
     twin="the factorisation of the exact gradient left out",
     uses=("compression.exact-step-is-one-linear-map",),
     witness={"K": 1, "p": 1, "n": 2},
+    figure=figures.multiplications_by_tokens,
 )
 def exact_gradient_costs_more(case: Case) -> Outcome:
     """True for fewer than 1.10 p tokens only: by the push-through identity the gradient needs Cholesky

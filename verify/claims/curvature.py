@@ -54,6 +54,7 @@ Array = Any
     proof=("derivative-of-the-gradient-of-the-coding-rate",),
     uses=("rates.gradient",),
     instances=100,
+    figure=figures.ends_of_the_hessian,
 )
 def hessian_formula(case: Case) -> Outcome:
     """The gradient differentiated once more. Its inner product with a second direction H is compared with the exact
@@ -85,6 +86,7 @@ def hessian_formula(case: Case) -> Outcome:
     proof=("curvature-of-the-coding-rate-from-above", "curvature-of-the-coding-rate-from-below"),
     uses=("curvature.coding-rate",),
     instances=100,
+    figure=figures.ends_of_the_hessian,
 )
 def nine_quarters(case: Case) -> Outcome:
     """True and not sharp: the constant is 1, and 1/8 below (`curvature.coding-rate`). The second derivative is
@@ -112,6 +114,7 @@ def nine_quarters(case: Case) -> Outcome:
         "largest-eigenvalue-of-the-hessian",
     ),
     instances=100,
+    figure=figures.ends_of_the_hessian,
 )
 def coding_rate_bounds(case: Case) -> Outcome:
     """The eigenvalues are α(1 ∓ ab)/((1+a²)(1+b²)), a and b running over √α times the singular values (and zero). They
@@ -186,6 +189,7 @@ def ends_attained(case: Case) -> Outcome:
     proof=("curvature-of-the-compression-rate-from-above", "curvature-of-the-compression-rate-from-below"),
     uses=("curvature.coding-rate",),
     instances=100,
+    figure=figures.overlapping_subspaces,
 )
 def subspace_rate_bounds(case: Case) -> Outcome:
     """Head k contributes between −β/8 and β times ‖U_kᵀΔ‖², by `curvature.coding-rate`, and these norms add up to
@@ -220,6 +224,7 @@ def subspace_rate_bounds(case: Case) -> Outcome:
     derivations=("curvature-of-the-compression-rate-at-zero",),
     uses=("curvature.subspace-rate", "curvature.ends-attained"),
     instances=60,
+    figure=figures.overlapping_subspaces,
 )
 def subspace_ends_attained(case: Case) -> Outcome:
     """At zero the second derivative along H is β Σ‖U_kᵀH‖², and equals L_c‖H‖² for the top eigenvector of Σ U_kU_kᵀ.
@@ -260,6 +265,7 @@ def subspace_ends_attained(case: Case) -> Outcome:
     derivations=("curvature-of-the-partition-rate-from-above", "curvature-of-the-partition-rate-from-below"),
     uses=("curvature.coding-rate",),
     instances=100,
+    figure=figures.rate_reduction_along_a_class,
 )
 def partition_rate_bounds(case: Case) -> Outcome:
     """Class k contributes between −α/8 and α times ‖ΔΠ_k^½‖², since (n_k/n)α_k = α, and these norms add up to ‖Δ‖². So
@@ -288,6 +294,7 @@ def partition_rate_bounds(case: Case) -> Outcome:
     twin="half of it",
     uses=("rates.gradient", "rates.gradient-partition"),
     instances=150,
+    figure=figures.gradient_of_a_sample,
 )
 def sample_gradient(case: Case) -> Outcome:
     """M and M_k both lie between 0 and I. Tokens of very different length are tried: one is pushed hardest that is
@@ -315,6 +322,7 @@ def sample_gradient(case: Case) -> Outcome:
     proof=("curvature-of-the-rate-reduction-from-above", "curvature-of-the-rate-reduction-from-below"),
     uses=("curvature.coding-rate", "curvature.partition-rate"),
     instances=100,
+    figure=figures.rate_reduction_along_a_class,
 )
 def rate_reduction_bounds(case: Case) -> Outcome:
     """The two ranges subtracted. The upper end is approached as one class becomes rare: in one dimension, class sizes 1
@@ -337,6 +345,7 @@ def rate_reduction_bounds(case: Case) -> Outcome:
     twin="half of alpha",
     uses=("curvature.rate-reduction",),
     instances=200,
+    figure=figures.rate_reduction_along_a_class,
 )
 def rate_reduction_below(case: Case) -> Outcome:
     """A conjecture: what is known is −9/8 α, by `curvature.rate-reduction`, and −α in one dimension. −α is approached
@@ -363,6 +372,7 @@ def rate_reduction_below(case: Case) -> Outcome:
     proof=("ascent-on-the-coding-rate",),
     uses=("rates.gradient", "rates.monotone"),
     instances=100,
+    figure=figures.steps_along_the_rate,
 )
 def rate_ascent(case: Case) -> Outcome:
     """The step multiplies each singular value by 1 + ηα/(1 + αs²) > 1. Decided by enclosure."""
@@ -397,6 +407,7 @@ def rate_ascent(case: Case) -> Outcome:
         "memberships": "hard",
         "step * alpha": 3.0,
     },
+    figure=figures.steps_along_the_rate,
 )
 def partition_descent(case: Case) -> Outcome:
     """The descent lemma with curvature α, of `curvature.partition-rate`. The step 2/α is the longest: near zero the
@@ -480,6 +491,7 @@ def rate_reduction_ascent(case: Case) -> Outcome:
     proof=("minorisation-of-the-coding-rate-as-published",),
     uses=("curvature.nine-quarters",),
     instances=100,
+    figure=figures.majorisers,
 )
 def majoriser_paper(case: Case) -> Outcome:
     """True, and 18 times too steep: `curvature.majoriser`."""
@@ -498,6 +510,7 @@ def majoriser_paper(case: Case) -> Outcome:
     proof=("minorisation-of-the-coding-rate", "lowest-curvature-of-the-coding-rate"),
     uses=("curvature.coding-rate",),
     instances=150,
+    figure=figures.majorisers,
 )
 def majoriser(case: Case) -> Outcome:
     """Taylor with ∇²(−R) ⪯ α/8, of `curvature.coding-rate`. No smaller constant will do, by

@@ -19,6 +19,7 @@ from srr.denoising import SubspaceMixture, attention_denoiser
 from verify.arrays import to_numpy
 from verify.claims._instances import norm, rotation
 from verify.claims._sources import BOOK, MAE, N23
+from verify.figures import denoising as figures
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Case, Outcome, claim
 from verify.outcome import all_of, at_most, equal
 
@@ -221,6 +222,7 @@ def unit_spectrum(case: Case) -> Outcome:
     derivations=("filter-of-the-attention-denoiser", "logits-of-the-attention-denoiser"),
     uses=("denoising.unit-spectrum",),
     instances=100,
+    figure=figures.attention_by_noise,
 )
 def attention(case: Case) -> Outcome:
     """By `denoising.unit-spectrum` the two differ by a factor 1/(1+σ²) and by the same factor in the softmax.
@@ -305,6 +307,7 @@ def two_point(case: Case) -> Outcome:
     twin="a step towards more noise",
     uses=("denoising.tweedie",),
     instances=60,
+    figure=figures.entropy_of_a_step,
 )
 def ddim_step_of_a_gaussian(case: Case) -> Outcome:
     """True: the step is a linear contraction. The book's proof asks for short steps; a Gaussian needs no such bound."""
@@ -338,6 +341,7 @@ def ddim_step_of_a_gaussian(case: Case) -> Outcome:
     twin="t^2 for t",
     uses=("denoising.tweedie",),
     instances=40,
+    figure=figures.entropy_by_noise,
 )
 def entropy_grows_with_noise(case: Case) -> Outcome:
     """p_t solves the heat equation in t²/2, and the rest is integration by parts. Integrals by the trapezoidal rule, h
@@ -364,6 +368,7 @@ def entropy_grows_with_noise(case: Case) -> Outcome:
     twin="twice that bound",
     uses=("denoising.ddim-step-of-a-gaussian", "denoising.entropy-grows-with-noise"),
     instances=40,
+    figure=figures.entropy_of_a_step,
 )
 def every_step_lowers_the_entropy(case: Case) -> Outcome:
     """True of any z with a second moment, in any dimension: the step is f(x) = (s/t)x + (1 − s/t)E[z|x] =
@@ -398,6 +403,7 @@ def every_step_lowers_the_entropy(case: Case) -> Outcome:
     twin="the sigma^2 left out",
     uses=("denoising.unit-spectrum",),
     instances=80,
+    figure=figures.score_and_nearest_subspace,
 )
 def score_points_to_nearest_subspace(case: Case) -> Outcome:
     """σ²∇log q(x) = E[z|x] − x, and E[z|x] is a mean of U_kU_kᵀx/(1 + σ²) that the nearest subspace soon has alone."""
@@ -465,6 +471,7 @@ def compression_gradient_points_to_subspace(case: Case) -> Outcome:
     expect=HOLDS,
     twin="the identity for P_j^perp",
     instances=150,
+    figure=figures.gradient_in_its_window,
 )
 def compression_gradient_with_vanishing_noise(case: Case) -> Outcome:
     """(I + βG)⁻¹ is P^⊥ to 1/(1 + βλ), and moves by at most βσ²‖W‖² with the noise of the other tokens in the head. The
@@ -508,6 +515,7 @@ def compression_gradient_with_vanishing_noise(case: Case) -> Outcome:
     twin="N_k for p - N_k",
     uses=("denoising.compression-gradient-with-vanishing-noise",),
     instances=12,
+    figure=figures.gradient_in_its_window,
 )
 def compression_gradient_cosine(case: Case) -> Outcome:
     """Of the noise in a foreign head, N_k dimensions of p are filled by its class and lost. So for 197 tokens in 12
@@ -539,6 +547,7 @@ def compression_gradient_cosine(case: Case) -> Outcome:
     expect=HOLDS,
     twin="N_k < p, with the least positive eigenvalue",
     instances=150,
+    figure=figures.gradient_in_its_window,
 )
 def compression_gradient_with_many_tokens(case: Case) -> Outcome:
     """(I + βY_jY_jᵀ)⁻¹ then shrinks all heads alike but for κ, which no β enters: of the order of 1 for N_k ≫ p. So the
@@ -575,6 +584,7 @@ def compression_gradient_with_many_tokens(case: Case) -> Outcome:
     twin="its square",
     uses=("denoising.compression-gradient-with-vanishing-noise",),
     instances=12,
+    figure=figures.gradient_in_its_window,
 )
 def compression_step_takes_noise(case: Case) -> Outcome:
     """So the signal-to-noise ratio grows by √(p/N_k), once: a second step finds the noise where the class is. With

@@ -77,6 +77,7 @@ def _falls_by(m: Instance, after: Any, amount: float) -> Outcome:
     hypotheses="orthogonal subspaces, any tokens, kappa beta from 0.01 to 10000",
     expect=HOLDS,
     twin="the gradient step of the same size",
+    proof=("proximal-step-descends",),
     uses=("compression.exact-step-descends", "implicit.step-is-the-least"),
     figure=figures.steps_of_every_size,
 )
@@ -98,8 +99,10 @@ def step_descends(case: Case) -> Outcome:
     hypotheses="as implicit.step-descends, scales from 0.1 to 100",
     expect=HOLDS,
     twin="twice as much, which a convex function would grant",
+    proof=("proximal-step-descends",),
     derivations=("implicit-euler-step-descends",),
     uses=("implicit.step-descends",),
+    figure=figures.guarantees,
 )
 def step_guarantee(case: Case) -> Outcome:
     """True, and not twice as much: beyond βs² = 1 the rate is concave in s. Where κβ < 16 the implicit equation alone
@@ -134,6 +137,7 @@ def _candidates(s: float, beta: float, kappa: float) -> list[tuple[arb, arb]]:
     "roots; not within a millionth of a tie",
     expect=HOLDS,
     twin="the largest root, to which the iteration t <- s/(1 + kappa beta/(1 + beta t^2)) from t = s goes",
+    figure=figures.singular_values,
 )
 def step_is_the_least(case: Case) -> Outcome:
     """True: all roots are isolated in balls, and the one that the code's number is nearest to has the least value. Of
@@ -223,6 +227,7 @@ def step_is_nonexpansive(case: Case) -> Outcome:
     derivations=("proximal-step-is-stationary",),
     uses=("implicit.step-is-the-least",),
     instances=100,
+    figure=figures.singular_values,
 )
 def step_acts_on_singular_values(case: Case) -> Outcome:
     """True; against singular value decompositions. κβ stays where t is continuous, or rounding might decide a jump."""
@@ -255,6 +260,7 @@ def step_acts_on_singular_values(case: Case) -> Outcome:
     twin="at beta s^2 >= kappa beta",
     derivations=("cubic-at-the-end-of-the-explicit-step",),
     uses=("implicit.step-is-the-least",),
+    figure=figures.shrinking,
 )
 def shrinks_more_than_explicit(case: Case) -> Outcome:
     """True: at the explicit end e of σ = √β s the cubic has the sign of σ⁴ − cσ² − 1, and one root, which is t where
@@ -326,6 +332,7 @@ def step_beats_explicit_steps(case: Case) -> Outcome:
     twin="the gradient step Z(I - kappa A)",
     proof=("semi-implicit-step-descends",),
     uses=("compression.exact-step-descends",),
+    figure=figures.steps_of_every_size,
 )
 def semi_implicit_step_descends(case: Case) -> Outcome:
     """True: log det lies below its tangent in the Gram matrix, a quadratic in the tokens, whose proximal step it is."""
@@ -373,6 +380,7 @@ def semi_implicit_step_solves(case: Case) -> Outcome:
     twin="twice as much",
     proof=("semi-implicit-step-descends",),
     uses=("implicit.semi-implicit-step-descends",),
+    figure=figures.guarantees,
 )
 def semi_implicit_guarantee(case: Case) -> Outcome:
     """True, twice what the proximal step promises: it minimises a quadratic, which is convex. (It takes off less.)"""
@@ -392,6 +400,7 @@ def semi_implicit_guarantee(case: Case) -> Outcome:
     expect=HOLDS,
     twin="than the explicit one, kappa beta from 0.01 to 1",
     uses=("implicit.step-is-the-least",),
+    figure=figures.steps_of_every_size,
 )
 def proximal_beats_semi_implicit(case: Case) -> Outcome:
     """True, singular value by singular value: t ↦ s/(1 + c/(1 + βt²)) increases, has the roots of the cubic as fixed
@@ -451,6 +460,7 @@ def cycle_descends(case: Case) -> Outcome:
     twin="with half of it",
     uses=("curvature.coding-rate",),
     instances=300,
+    figure=figures.curvature_seen_from_tokens,
 )
 def expansion_seen_from_the_tokens(case: Case) -> Outcome:
     """True; α/8 is needed only of tokens with a singular value near ε√(n/d). The proof is in
@@ -503,12 +513,18 @@ class _Longer(Layer):
     "to 10, 1 to 8 iterations, signed or non-negative tokens",
     expect=HOLDS,
     twin="a proximal gradient step of the length that it reaches at small eps, a thousand times that of layers.descent",
+    derivations=(
+        "implicit-descent-model-lies-above",
+        "implicit-descent-iteration-lowers-its-model",
+        "implicit-descent-iteration-from-signed-tokens",
+    ),
     uses=("implicit.expansion-seen-from-the-tokens", "implicit.semi-implicit-step-descends"),
+    figure=figures.layers_by_precision,
 )
 def layer_lowers_loss(case: Case) -> Outcome:
     """True: L lies below a convex quadratic plus λ‖·‖₁ that touches it at Z, and every iteration lowers that by at
-    least its squared length over twice its step. Its proof rests on implicit.expansion-seen-from-the-tokens, on the
-    derivation compression-rate-below-its-tangent-in-the-gram-matrix, and on the proximal step of a convex function.
+    least its squared length over twice its step. All of that is derived but for how much −R is curved as seen from the
+    tokens, which is a hypothesis there: implicit.expansion-seen-from-the-tokens, proved on paper.
     """
     m = case.mixture(**SMALL)
     nonnegative = case.choice("tokens", ("signed", "nonnegative")) == "nonnegative"
@@ -586,6 +602,7 @@ def layer_written_out(case: Case) -> Outcome:
     twin="at eps from 1 to 10",
     uses=("implicit.layer-lowers-loss", "layers.descent-lowers-loss"),
     instances=40,
+    figure=figures.layers_by_precision,
 )
 def layer_at_small_eps(case: Case) -> Outcome:
     """True: λ_max(A) and ℓ(Z) go with the smallest singular values of heads and tokens, not with 1/ε²."""

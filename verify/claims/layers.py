@@ -234,6 +234,7 @@ def _tokens_and_objective(case: Case, **given: Any) -> tuple[Any, SparseRateRedu
     twin="a step three times as long",
     proof=("descent-layer-descends", "descent-layer-descends-from-signed-tokens"),
     uses=("curvature.coding-rate", "curvature.subspace-rate", "objective.gradient", "compression.exact-step-descends"),
+    figure=figures.descent_guarantee,
 )
 def descent_lowers_loss(case: Case) -> Outcome:
     """True: the smooth part is curved upwards by at most L_c + α/8, so the loss falls by at least
@@ -258,6 +259,7 @@ def descent_lowers_loss(case: Case) -> Outcome:
     twin="s below 2/l by the same factor",
     uses=("curvature.ends-attained", "layers.descent-lowers-loss"),
     instances=100,
+    figure=figures.loss_step_limit,
 )
 def descent_step_limit_is_sharp(case: Case) -> Outcome:
     """True: λ makes σ a stationary point, at which the loss is curved by ℓ along the tokens. A displacement is
@@ -347,6 +349,7 @@ def compression_lowers_loss(case: Case) -> Outcome:
     twin="K/2 in place of K",
     uses=("compression.exact-step-descends",),
     instances=150,
+    figure=figures.price_of_compression,
 )
 def compression_costs_rate(case: Case) -> Outcome:
     """R falls, since the step multiplies the tokens by a contraction. The factor K is reached by small tokens, where R

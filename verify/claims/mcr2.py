@@ -21,6 +21,7 @@ from verify.claims._instances import memberships, norm, rotation, sensitivity, t
 from verify.claims._sources import BOOK, CTRL, GEO, MCR2
 from verify.derivatives import partition_rate_along, rate_along
 from verify.figures import mcr2 as figures
+from verify.figures.rates import angle_between_two_classes
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal, exactly, observed
 
@@ -113,6 +114,7 @@ def shape_function(case: Case) -> Outcome:
     ),
     uses=("mcr2.shape-function",),
     instances=60,
+    figure=figures.what_a_singular_value_adds,
 )
 def tangent_point(case: Case) -> Outcome:
     """d(f/x)/dx = (x f′ − f)/x² is positive just before the point that `srr.mcr2.tangent_point` gives and negative
@@ -162,6 +164,7 @@ def _labels(case: Case, sizes: Sequence[int]) -> Array:
     derivations=("rate-reduction-at-most-sum-over-classes", "coding-rate-of-classes-in-orthogonal-subspaces"),
     uses=("rates.sandwich",),
     instances=80,
+    figure=angle_between_two_classes,
 )
 def upper_bound(case: Case) -> Outcome:
     """By Fischer's inequality; the singular values are NumPy's."""
@@ -251,6 +254,7 @@ def _full_rank_is_optimal(problem: Sizes) -> Outcome:
     twin="n_k/d_k >= x_S, the tangent point, for the condition, which is n_k/d_k > x_T",
     uses=("mcr2.tangent-point", "mcr2.upper-bound", "mcr2.equal-values"),
     instances=100,
+    figure=figures.value_by_rank,
 )
 def optimality_theorem(case: Case) -> Outcome:
     """False: the optimum of class k has r equal singular values, r f_k(n_k/r) being largest, and f/x is largest at
@@ -277,6 +281,7 @@ def optimality_theorem(case: Case) -> Outcome:
     twin="a condition that grows with log(n/n_k): n_1/d_1 >= x_S",
     uses=("mcr2.tangent-point", "mcr2.equal-values"),
     instances=40,
+    figure=figures.value_by_rank,
 )
 def no_absolute_constant(case: Case) -> Outcome:
     """Two equal singular values beat one only beyond t² ~ ½ log(1/γ), t = x/x_T: unbounded as γ → 0. The twin
@@ -307,6 +312,7 @@ def no_absolute_constant(case: Case) -> Outcome:
     twin="the sum is negative",
     uses=("mcr2.shape-function",),
     instances=100,
+    figure=figures.split_of_energy,
 )
 def equal_values(case: Case) -> Outcome:
     """Among stationary spectra at fixed energy, one with values on both sides of the turning point is no local
@@ -331,6 +337,7 @@ def equal_values(case: Case) -> Outcome:
     twin="every class fills its subspace",
     uses=("mcr2.equal-values", "mcr2.upper-bound"),
     instances=60,
+    figure=figures.value_by_rank,
 )
 def closed_optimum(case: Case) -> Outcome:
     """Spectra of all kinds are tried: spread out, concentrated, and the optimum moved a little."""
@@ -370,6 +377,7 @@ def closed_optimum(case: Case) -> Outcome:
     twin="all tokens of a class equal",
     uses=("mcr2.optimum",),
     instances=40,
+    figure=figures.value_by_rank,
 )
 def sphere_is_as_good(case: Case) -> Outcome:
     """A unit-norm tight frame has r equal singular values; one exists for n_k >= r_k. The gradient is radial: a fixed
@@ -471,6 +479,7 @@ def local_maxima_are_global(case: Case) -> Outcome:
     proof=("rate-reduction-grows-along-the-tokens", "rate-reduction-grows-with-scale"),
     uses=("rates.partition-below",),
     instances=80,
+    figure=figures.reduction_by_scale,
 )
 def grows_with_scale(case: Case) -> Outcome:
     """The derivative along Z is exact. It is Σ γ_k tr M_k − tr M up to a positive factor, and the inverse is convex."""
@@ -495,6 +504,7 @@ def grows_with_scale(case: Case) -> Outcome:
     twin="the ranks of the classes not weighted",
     uses=("mcr2.grows-with-scale",),
     instances=60,
+    figure=figures.reduction_by_scale,
 )
 def unbounded(case: Case) -> Outcome:
     """Where the classes have the full rank of the whole the limit is zero, and the rate reduction stays bounded."""
@@ -524,6 +534,7 @@ def unbounded(case: Case) -> Outcome:
     expect=HOLDS,
     twin="1/2 for 1/4",
     instances=50,
+    figure=figures.at_low_precision,
 )
 def large_eps(case: Case) -> Outcome:
     """In float64, from singular values; the next term is smaller by a factor of the order of d |Z|²/ε²."""
@@ -554,6 +565,7 @@ def large_eps(case: Case) -> Outcome:
     expect=HOLDS,
     twin="convex",
     instances=80,
+    figure=figures.between_two_labellings,
 )
 def concave_in_memberships(case: Case) -> Outcome:
     """The perspective of a concave function of a linear one."""
@@ -578,6 +590,7 @@ def concave_in_memberships(case: Case) -> Outcome:
     twin="against the worst hard ones",
     uses=("mcr2.concave-in-memberships",),
     instances=30,
+    figure=figures.between_two_labellings,
 )
 def hard_labels_suffice(case: Case) -> Outcome:
     """A concave function on a product of simplices is least at a corner."""
@@ -768,6 +781,7 @@ def every_class_represented(case: Case) -> Outcome:
     ),
     uses=("mcr2.regularised-stationary", "mcr2.tangent-point"),
     instances=15,
+    figure=figures.regularised_ends,
 )
 def regularised_optimum(case: Case) -> Outcome:
     """From random tokens of several scales; and the optimum is reached by tokens built for it."""
@@ -846,6 +860,7 @@ def small_starts_vanish(case: Case) -> Outcome:
     twin="every critical point is a local maximiser",
     uses=("mcr2.regularised-stationary",),
     instances=40,
+    figure=figures.regularised_ends,
 )
 def strict_saddle(case: Case) -> Outcome:
     """The squared singular values of a maximiser are zero or the larger root, and its classes are orthogonal. The

@@ -26,6 +26,7 @@ from verify.claims._instances import (
 )
 from verify.claims._sources import BOOK, MCR2, N23
 from verify.decide import rate_reduction_change
+from verify.figures import objective as figures
 from verify.ledger import HOLDS, REFUTED, Case, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal
 
@@ -79,6 +80,7 @@ def gradient(case: Case) -> Outcome:
     derivations=("largest-rate-reduction-at-fixed-energy", "rate-reduction-in-a-direction-is-concave"),
     uses=("rates.compression-bounds-rate-common",),
     instances=100,
+    figure=figures.reduction_by_scale,
 )
 def maximum(case: Case) -> Outcome:
     """Let h(x) = ½ log((1+αx)/(1+βx)). Fischer's inequality gives ΔR ≤ Σ h over the eigenvalues of the diagonal
@@ -113,6 +115,7 @@ def maximum(case: Case) -> Outcome:
     uses=("objective.maximum", "rates.gram-only"),
     instances=60,
     witness={"seed": 0, "K, p, n": (2, 1, 2), "eps": 1.0, "tokens": "ones", "subspaces": "axes"},
+    figure=figures.reduction_by_scale,
 )
 def only_subspaces(case: Case) -> Outcome:
     """Isotropic tokens attain the maximum, and a random rotation leaves none of them in a subspace: two tokens at
@@ -144,6 +147,7 @@ def only_subspaces(case: Case) -> Outcome:
     twin="lambda n p, as if each token needed the p dimensions of its subspace",
     uses=("objective.maximum",),
     instances=100,
+    figure=figures.reduction_by_scale,
 )
 def sparsest(case: Case) -> Outcome:
     """A unit token has at least one entry, and tokens spread evenly over the axes have ZZᵀ = (n/d) I. So the learned
@@ -182,6 +186,7 @@ def sparsest(case: Case) -> Outcome:
     derivations=("rate-reduction-saturates",),
     uses=("objective.maximum",),
     instances=100,
+    figure=figures.reduction_by_scale,
 )
 def bounded(case: Case) -> Outcome:
     """`objective.maximum` as the energy grows: h(x) < ½ log(α/β) = ½ log K. Isotropic tokens approach it; others

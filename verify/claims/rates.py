@@ -157,6 +157,7 @@ def monotone(case: Case) -> Outcome:
     proof=("coding-rate-sees-only-singular-values", "compression-rate-sees-only-the-gram-matrix"),
     uses=("rates.orthogonal-invariance",),
     instances=100,
+    figure=figures.labels_see_clusters,
 )
 def gram_only(case: Case) -> Outcome:
     """Both are functions of ZZᵀ, and ZVVᵀZᵀ = ZZᵀ. So neither can tell clusters from a rotation that mixes them."""
@@ -234,6 +235,7 @@ def blocks_add_up(case: Case) -> Outcome:
     proof=("rate-reduction-sees-only-the-gram-matrix",),
     uses=("rates.gram-only",),
     instances=100,
+    figure=figures.labels_see_clusters,
 )
 def isotropic_control(case: Case) -> Outcome:
     """Immediate from `rates.gram-only`, on the data that matters: tokens near the subspaces, and tokens that are not.
@@ -264,6 +266,7 @@ def isotropic_control(case: Case) -> Outcome:
     expect=HOLDS,
     twin="the rotated tokens taken for the orthogonal ones",
     instances=100,
+    figure=figures.labels_see_clusters,
 )
 def labelled_sees_clusters(case: Case) -> Outcome:
     """R(Z) is fixed by ZZᵀ, and Σ log det(I + KαZ_kZ_kᵀ) ≥ log det(I + KαZZᵀ), with equality iff Z_kᵀZ_l = 0.
@@ -354,6 +357,7 @@ def gradient(case: Case) -> Outcome:
     twin="d for p in the constant",
     proof=("gradient-of-the-compression-rate",),
     instances=100,
+    figure=figures.length_of_the_gradient,
 )
 def gradient_subspace(case: Case) -> Outcome:
     """The chain rule through U_kᵀZ; against the exact directional derivative, as in `rates.gradient`."""
@@ -381,6 +385,7 @@ def gradient_subspace(case: Case) -> Outcome:
     proof=("gradient-of-the-compression-rate-is-bounded",),
     uses=("rates.gradient-subspace",),
     instances=100,
+    figure=figures.length_of_the_gradient,
 )
 def gradient_subspace_is_bounded(case: Case) -> Outcome:
     """A head turns a singular value s into βs/(1 + βs²). So a step of 1/β is never longer than the tokens are."""
@@ -610,6 +615,7 @@ def population_rate(case: Case, spectrum: np.ndarray, eps: float) -> Any:
     twin="the rate distortion at a quarter of the error",
     proof=("water-level-at-least-the-error-a-dimension", "coding-rate-at-least-the-rate-distortion"),
     instances=100,
+    figure=figures.rate_distortion_plane,
 )
 def above_rate_distortion(case: Case) -> Outcome:
     """y = x + w, w ~ N(0, (ε²/d) I), followed by the best linear estimate is a test channel: its information is R, and
@@ -670,6 +676,7 @@ def rate_distortion_gap(case: Case) -> Outcome:
     uses=("rates.rate-distortion-gap",),
     instances=100,
     witness={"d": 2, "null": 1, "eps": 1.0, "seed": 0},
+    figure=figures.gap_of_rank,
 )
 def tends_to_rate_distortion(case: Case) -> Outcome:
     """True for full rank, by log(1+x) ≤ x. For rank r < d the gap tends to (r/2) log(d/r) and not to zero: R spreads
@@ -707,6 +714,7 @@ def tends_to_rate_distortion(case: Case) -> Outcome:
     derivations=("gap-of-fewer-directions-from-below", "gap-of-fewer-directions-from-above"),
     uses=("rates.tends-to-rate-distortion",),
     instances=100,
+    figure=figures.gap_of_rank,
 )
 def gap_of_rank(case: Case) -> Outcome:
     """R spreads the error over d dimensions, reverse water-filling over the r that there are. As ε → 0 the first term
@@ -737,6 +745,7 @@ def gap_of_rank(case: Case) -> Outcome:
     twin="the upper bound for the lower one",
     uses=("rates.half-bit",),
     instances=100,
+    figure=figures.gap_of_rank,
 )
 def at_total_variance(case: Case) -> Outcome:
     """det(I + B) is at least 1 + tr B, and at most (1 + tr B/d)^d: equal for rank one and for a flat spectrum."""
@@ -771,6 +780,7 @@ def at_total_variance(case: Case) -> Outcome:
     derivations=("half-bit-bound",),
     uses=("rates.above-rate-distortion",),
     instances=100,
+    figure=figures.gap_of_rank,
 )
 def half_bit(case: Case) -> Outcome:
     """Term by term ½ log(1 + dλ/ε²) − ½ log max(λ/θ, 1) is largest at λ = θ, and a sum over rank r of terms
@@ -805,6 +815,7 @@ def half_bit(case: Case) -> Outcome:
     ),
     uses=("rates.above-rate-distortion",),
     instances=100,
+    figure=figures.rate_distortion_plane,
 )
 def flat_spectrum(case: Case) -> Outcome:
     """R is the information of the channel y = x + w and D the error of its best linear estimate. So R is a rate
@@ -849,6 +860,7 @@ def _spectrum(case: Case) -> np.ndarray:
         "largest-coding-rate-of-few-tokens-is-attained",
     ),
     instances=100,
+    figure=figures.angle_between_two_classes,
 )
 def maximal(case: Case) -> Outcome:
     """Concavity of Σ log(1 + αs²) in the s²: the maximum has all q singular values equal, and is attained there."""
@@ -881,6 +893,7 @@ def maximal(case: Case) -> Outcome:
     uses=("rates.monotone",),
     instances=100,
     witness={"seed": 0, "n, d": (1, 1), "eps": 0.1, "scale": 1.0, "rank": "full"},
+    figure=figures.circle,
 )
 def memorisation(case: Case) -> Outcome:
     """True of coding n known points, false of the formula, which grows like r log(1/ε) without end, r the rank: one
@@ -907,6 +920,7 @@ def memorisation(case: Case) -> Outcome:
     expect=HOLDS,
     twin="balls of diameter eps",
     instances=60,
+    figure=figures.circle,
 )
 def circle(case: Case) -> Outcome:
     """The best test channel is von Mises with concentration κ, whose mean has length A: by Kuhn and Tucker, e^(−sr²)
@@ -986,6 +1000,7 @@ MARGINALS = {
     derivations=("coding-rate-of-two-tokens",),
     uses=("rates.sylvester",),
     instances=60,
+    figure=figures.angle_between_two_classes,
 )
 def two_tokens(case: Case) -> Outcome:
     """det(I + G) = 1 + tr G + det G for the Gram matrix of two. In rational arithmetic; the logarithm as a ball."""
@@ -1010,6 +1025,7 @@ def two_tokens(case: Case) -> Outcome:
     twin="every sample, not their average",
     proof=("rates-of-samples",),
     instances=100,
+    figure=figures.rates_of_samples,
 )
 def sampling(case: Case) -> Outcome:
     """The second moments of the parts average to that of the whole, and log det is concave. A single sample may well
@@ -1177,6 +1193,7 @@ def generalises_labelled(case: Case) -> Outcome:
     proof=("partition-rate-at-most-coding-rate",),
     uses=("rates.sampling",),
     instances=100,
+    figure=figures.angle_between_two_classes,
 )
 def partition_below(case: Case) -> Outcome:
     """Jensen: the second moments of the parts, weighted by n_k/n, average to that of the whole."""
@@ -1202,6 +1219,7 @@ def partition_below(case: Case) -> Outcome:
     derivations=("coding-rate-at-most-sum-over-all-classes", "coding-rate-of-classes-in-orthogonal-subspaces"),
     uses=("rates.partition-below",),
     instances=100,
+    figure=figures.angle_between_two_classes,
 )
 def sandwich(case: Case) -> Outcome:
     """Fischer's inequality for I + αZᵀZ, whose diagonal blocks belong to the parts. The equality is checked on
@@ -1240,6 +1258,7 @@ def sandwich(case: Case) -> Outcome:
     proof=("coding-rates-of-parallel-heads", "coding-rates-of-isotropic-heads"),
     uses=("rates.maximal",),
     instances=60,
+    figure=figures.official_measure_by_spread,
 )
 def official_measure_ends(case: Case) -> Outcome:
     """The ends of the range in `compression.normalised-measure-range`: the eigenvalues of YYᵀ sum to n, and are one for

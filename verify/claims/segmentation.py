@@ -20,6 +20,7 @@ from verify.case import Case
 from verify.claims._instances import memberships, norm, rotation, sensitivity, tokens
 from verify.claims._sources import BOOK, MDHW
 from verify.figures import segmentation as figures
+from verify.figures.rates import angle_between_two_classes
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.outcome import all_of, at_most, decided, equal
 
@@ -199,6 +200,7 @@ def hard_labels_suffice(case: Case) -> Outcome:
     twin="the labels counted",
     uses=("rates.partition-below",),
     instances=80,
+    figure=angle_between_two_classes,
 )
 def splitting(case: Case) -> Outcome:
     """So it is the labels, and the overhead, that make few groups short."""
@@ -235,6 +237,7 @@ def _general(case: Case, n: int, d: int) -> np.ndarray:
     twin="with the overhead",
     uses=("segmentation.splitting",),
     instances=12,
+    figure=figures.lengths_without_overhead,
 )
 def memorisation(case: Case) -> Outcome:
     """m tokens in a group take m min(m, d) log(1/ε), against m log(1/ε) alone."""
@@ -278,6 +281,7 @@ def small_eps_with_overhead(case: Case) -> Outcome:
     uses=("rates.memorisation", "segmentation.memorisation"),
     instances=20,
     witness={"n": 1, "d": 1, "eps": 1.0, "overhead": True, "seed": 0},
+    figure=figures.lengths_without_overhead,
 )
 def memorisation_cost(case: Case) -> Outcome:
     """False: naming a token does not tell what it is. Each is coded as well, which takes log(1/ε) at the least; n log n
@@ -304,6 +308,7 @@ def memorisation_cost(case: Case) -> Outcome:
     twin="the labels of n groups within the same bound",
     uses=("segmentation.formula",),
     instances=20,
+    figure=figures.length_at_large_eps,
 )
 def lazy(case: Case) -> Outcome:
     """The labels of two groups or more take at least those of one token apart from the rest; log(1 + x) ≤ x."""
@@ -410,6 +415,7 @@ def noise_level(case: Case) -> Outcome:
     twin="eps from 10 to 1000 times their norms",
     uses=("segmentation.small-eps-with-overhead",),
     instances=12,
+    figure=figures.groups_by_precision,
 )
 def descent_memorises(case: Case) -> Outcome:
     """Two single tokens take 2(1 + d) log(1/ε), together 2(2 + d) log(1/ε): no first merger is worth it."""

@@ -85,6 +85,7 @@ def _lasso_change(c: Coding, before: Any, after: Any, lam: float | None = None) 
     expect=HOLDS,
     twin="steps above 2/|D|^2",
     proof=("ista-descends",),
+    figure=figures.ista_step_limit,
 )
 def ista_descends(case: Case) -> Outcome:
     """True: the step takes off at least (1/η − ‖D‖²/2) times its squared length. Decided on the codes as
@@ -357,6 +358,7 @@ def ista_turns(case: Case) -> Outcome:
     twin="the d x 4d dictionary with fan-in d of the code of CRATE-alpha",
     uses=("sparsification.ista-descends",),
     instances=40,
+    figure=figures.official_step_at_initialisation,
 )
 def official_step_is_safe(case: Case) -> Outcome:
     """True of what is drawn, and only just: E DᵀD = 2I and ‖D‖² tends to 8 (Marchenko and Pastur), never the 1
@@ -382,6 +384,7 @@ def official_step_is_safe(case: Case) -> Outcome:
     uses=("sparsification.official-step-is-safe", "sparsification.ista-descends"),
     instances=200,
     witness={"n": 1, "d": 3, "lam": 1.0, "scale": 1.0, "seed": 50903},
+    figure=figures.official_step_at_initialisation,
 )
 def official_dictionary_half_step(case: Case) -> Outcome:
     """False: 0.5 is above 2/‖D‖², which tends to 1/4. It mostly descends all the same: relu cuts off what it
@@ -548,6 +551,7 @@ def _from_disjoint(case: Case, factor: float) -> Outcome:
     proof=("majorisation-step-as-published", "majorisation-step-descends"),
     instances=150,
     uses=("curvature.majoriser-paper",),
+    figure=figures.majorisation_constants,
 )
 def mm_step_descends(case: Case) -> Outcome:
     """True where its hypotheses are, which no layer's tokens meet: orthonormal and non-negative tokens have
@@ -569,6 +573,7 @@ def mm_step_descends(case: Case) -> Outcome:
     proof=("majorisation-step-with-the-sharp-constant", "majorisation-step-descends"),
     uses=("curvature.majoriser", "sparsification.mm-step-descends"),
     instances=150,
+    figure=figures.majorisation_constants,
 )
 def mm_step_sharp(case: Case) -> Outcome:
     """True: only the upward curvature of −R counts, and it is α/8 at most."""

@@ -34,6 +34,7 @@ from verify.claims._sources import BOOK, TOST
 from verify.claims._steps import assume_visible, comparison, inner
 from verify.derivatives import partition_rate_along, rational
 from verify.figures import tost as figures
+from verify.figures.compression import multiplications_by_tokens
 from verify.ledger import HOLDS, REFUTED, Outcome, claim
 from verify.multiplications import multiplications
 from verify.outcome import all_of, at_most, decided, equal, exactly, observed
@@ -209,6 +210,7 @@ def safe_step(case: Case) -> Outcome:
     expect=HOLDS,
     twin="with a product of tokens with tokens",
     instances=30,
+    figure=multiplications_by_tokens,
 )
 def cost(case: Case) -> Outcome:
     """The projection, the way back, and the second moments. In NumPy whatever the ledger computes with."""
@@ -242,6 +244,7 @@ CONCAVE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "which one falls and one has a corner",
     expect=HOLDS,
     twin="the convex x^2",
+    figure=figures.bound_by_basis,
 )
 def concave_sum_over_a_basis(case: Case) -> Outcome:
     """Schur and Horn: the diagonal is majorised by the eigenvalues. That f is non-decreasing, which the theorem also
@@ -272,6 +275,7 @@ def concave_sum_over_a_basis(case: Case) -> Outcome:
     twin="a basis of half the length",
     proof=("variational-bound-on-the-rate", "log-det-at-most-sum-over-the-diagonal"),
     uses=("tost.concave-sum-over-a-basis",),
+    figure=figures.bound_by_basis,
 )
 def variational_bound(case: Case) -> Outcome:
     """Hadamard's inequality in the basis Q."""
@@ -297,6 +301,7 @@ def variational_bound(case: Case) -> Outcome:
     proof=("variational-rate-along-principal-axes",),
     derivations=("variational-bound-is-attained",),
     uses=("tost.variational-bound",),
+    figure=figures.bound_by_basis,
 )
 def bound_is_attained(case: Case) -> Outcome:
     """The bases may have d columns, or p if no more directions carry anything."""
@@ -328,6 +333,7 @@ def bound_is_attained(case: Case) -> Outcome:
     twin="noise as large as the signal",
     proof=("variational-rate-at-least-the-partition-rate",),
     uses=("tost.variational-bound",),
+    figure=figures.where_the_bound_fails,
 )
 def bound_within_subspaces(case: Case) -> Outcome:
     """What lies outside U_k is zero, so the rest of a basis would add log 1."""
@@ -352,6 +358,7 @@ def bound_within_subspaces(case: Case) -> Outcome:
     twin="every U_k completed to an orthonormal basis of the space",
     uses=("tost.bound-within-subspaces", "tost.what-the-bound-lacks"),
     witness={"n, d, K, p": (1, 2, 1, 1), "eps": 1.0, "scale": 1.0, "seed": 0, "Pi": "softmax", "eta": 1.0},
+    figure=figures.where_the_bound_fails,
 )
 def bound_with_softmax_memberships(case: Case) -> Outcome:
     """False, and by any factor: a softmax gives every token to every class a little, so no class lies in its subspace,
@@ -382,6 +389,7 @@ def bound_with_softmax_memberships(case: Case) -> Outcome:
     expect=HOLDS,
     twin="V_k^T M_k V_k for its Schur complement S_k",
     uses=("tost.variational-bound",),
+    figure=figures.where_the_bound_fails,
 )
 def what_the_bound_lacks(case: Case) -> Outcome:
     """The Schur complement of I + cM_k. So the bound holds if and only if Σ_k n_k log det(I + cS_k), the rate that
@@ -478,6 +486,7 @@ def step_descends(case: Case) -> Outcome:
     twin="steps below the limit by the same factor",
     derivations=("curvature-of-the-variational-rate-at-zero",),
     uses=("tost.step-descends",),
+    figure=figures.step_limit,
 )
 def step_limit_is_sharp(case: Case) -> Outcome:
     """Near zero the rate is cz²/2, and the step multiplies z by 1 − τc/n, below −1."""
@@ -593,6 +602,7 @@ def official_form_is_a_gradient_step(case: Case) -> Outcome:
     expect=HOLDS,
     twin="subtracted instead of added",
     uses=("tost.official-form-is-a-gradient-step", "tost.step-descends"),
+    figure=figures.step_limit,
 )
 def official_step_descends(case: Case) -> Outcome:
     """True: its step is half of what majorisation allows. A free output matrix or tokens that pass the LayerNorm by

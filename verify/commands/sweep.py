@@ -27,7 +27,8 @@ def sweep(
         A TOML file: experiment = "phase-diagram"; [fixed] parameters; [grid] lists of values, or [random] samples, seed
         and for each parameter {low, high, log} or {choices}.
     out
-        A folder for cells.jsonl, the finished cells, results.json and results.csv; by default named after the file.
+        A folder for cells.jsonl, the finished cells, and results.json, results.csv and results.svg, the figure; by
+        default named after the file.
     workers
         Processes, with one BLAS thread each; 0 for this one.
     scheduler
@@ -41,6 +42,7 @@ def sweep(
         0, or 1 if a cell failed.
     """
     from verify import sweep as sweeping
+    from verify import sweep_figure
     from verify.output import require_writable, write_all
     from verify.terminal import page, progress
 
@@ -65,8 +67,10 @@ def sweep(
             print(f"Ended at {done} of {len(design.cells)} cells; the same command goes on.")
             return 130
     document = sweeping.results(design, journal)
-    write_all([(folder / "results.json", document), (folder / "results.csv", sweeping.table(design, journal))])
     finished = sweeping.load(journal)
+    picture = sweep_figure.drawn(design, finished, ".svg")
+    files = [(folder / "results.json", document), (folder / "results.csv", sweeping.table(design, journal))]
+    write_all(files + ([] if picture is None else [(folder / "results.svg", picture)]))
     failed = [finished[cell.key] for cell in design.cells if finished[cell.key].error]
     if json:
         print(document, end="")
@@ -75,5 +79,5 @@ def sweep(
         console.print(f"{len(design.cells)} cells of {design.experiment}: {known} done before, {len(failed)} failed")
         for done in failed[:10]:
             console.print(f"  failed: {done.error}")
-        console.print(f"Results: {folder / 'results.json'}")
+        console.print(f"Results: {folder / 'results.json'}, .csv{'' if picture is None else ', .svg'}", soft_wrap=True)
     return 1 if failed else 0

@@ -10,7 +10,7 @@ import numpy as np
 
 import srr
 from srr import aot
-from verify.experiments.experiment import Experiment, Row
+from verify.experiments.experiment import Experiment, Row, spread
 from verify.figure import Curve, Figure, Points
 from verify.subspaces import own_part
 
@@ -92,7 +92,8 @@ def figure(rows: Sequence[Row]) -> Figure:
     """SNR over depth, of the least noise: a line of theory for each threshold, and what was measured."""
     noise = min(row["noise"] for row in rows)
     curves, points = [], []
-    for threshold in dict.fromkeys(row["threshold"] for row in rows):
+    most = max(row["theory"] for row in rows if row["noise"] == noise)
+    for threshold in spread(list(dict.fromkeys(row["threshold"] for row in rows)), 4):
         mine = [row for row in rows if (row["threshold"], row["noise"]) == (threshold, noise)]
         depths = [row["depth"] for row in mine]
         said = "softmax" if threshold == "softmax" else f"τ = {threshold:g}"
@@ -105,23 +106,23 @@ def figure(rows: Sequence[Row]) -> Figure:
         curves=tuple(curves),
         points=tuple(points),
         y_log=True,
-        y_ticks=tuple((f"{y:g}", y) for y in (1.0, 3.0, 10.0, 30.0, 100.0)),
+        y_ticks=tuple((f"{y:g}", y) for y in (1.0, 3.0, 10.0, 30.0, 100.0)) if most < 300 else (),
         caption=f"Tokens of the theorem with noise δ = {noise:g}. For the softmax theory is drawn with τ = 1.",
     )
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """For each threshold and noise, to which depth the equality of the theorem holds."""
+    """For each threshold, to which depth the equality of the theorem holds, and what is left of the ratio, by noise."""
     said = []
-    for threshold, noise in dict.fromkeys((row["threshold"], row["noise"]) for row in rows):
-        mine = [row for row in rows if (row["threshold"], row["noise"]) == (threshold, noise)]
-        failed = [row["depth"] for row in mine if not row["equal"]]
-        last, name = mine[-1], "softmax" if threshold == "softmax" else f"threshold {threshold:g}"
-        where = f"fails first in layer {failed[0]}" if failed else f"holds in all {len(mine)} layers"
-        said.append(
-            f"{name}, noise {noise:g}: the equality {where}; SNR {last['SNR'] / last['SNR at 0']:.3g} times that at "
-            f"the start, the signal {last['signal']:.3g} times and the noise {last['rest']:.3g} times as long"
-        )
+    for threshold in dict.fromkeys(row["threshold"] for row in rows):
+        parts = []
+        for noise in dict.fromkeys(row["noise"] for row in rows):
+            mine = [row for row in rows if (row["threshold"], row["noise"]) == (threshold, noise)]
+            failed, last = [row["depth"] for row in mine if not row["equal"]], mine[-1]
+            where = f"fails first in layer {failed[0]}" if failed else f"holds in all {len(mine)} layers"
+            parts.append(f"{where} with noise {noise:g} (SNR in the end {last['SNR'] / last['SNR at 0']:.3g} times)")
+        name = "softmax" if threshold == "softmax" else f"threshold {threshold:g}"
+        said.append(f"{name}: the equality {', '.join(parts)}")
     return ". ".join(said) + "."
 
 
@@ -143,4 +144,5 @@ ATTENTION_ONLY = Experiment(
     columns=("threshold", "noise", "depth", "SNR at 0", "SNR", "theory", "equal", "signal", "rest"),
     figure=figure,
     verdict=verdict,
+    grid=("thresholds", "noise"),
 )

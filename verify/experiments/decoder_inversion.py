@@ -63,13 +63,9 @@ def run(given: Parameters) -> Iterator[Row]:
     mixture = srr.mixtures.sample(n=n, d=d, K=given.K, p=given.p, noise=given.noise, seed=given.seed)
     Z, U, labels = mixture.Z / sqrt(given.p), mixture.U, mixture.labels
     for flow, layers in product(given.flows, given.layers):
-        velocity, h = _velocity(flow, U, n, given), given.time / layers
-        encoded = Z
-        for _ in range(layers):
-            encoded = encoded + h * velocity(encoded)
-        decoded = encoded
-        for _ in range(layers):
-            decoded = decoded - h * velocity(decoded)
+        along = velocity(flow, U, n, eps=given.eps)
+        encoded = flowed(Z, along, layers=layers, time=given.time)
+        decoded = flowed(encoded, along, layers=layers, time=-given.time)
         error = float(np.linalg.norm(decoded - Z) / np.linalg.norm(Z))
         yield {
             "flow": flow,
@@ -84,10 +80,18 @@ def run(given: Parameters) -> Iterator[Row]:
         }
 
 
-def _velocity(flow: str, U: np.ndarray, n: int, given: Parameters) -> Callable[[np.ndarray], np.ndarray]:
+def flowed(Z: np.ndarray, along: Callable[[np.ndarray], np.ndarray], *, layers: int, time: float) -> np.ndarray:
+    """The tokens after so many layers Z + h·velocity, h = time/layers."""
+    for _ in range(layers):
+        Z = Z + time / layers * along(Z)
+    return Z
+
+
+def velocity(flow: str, U: np.ndarray, n: int, *, eps: float) -> Callable[[np.ndarray], np.ndarray]:
+    """What a layer of the encoder adds to n tokens, in units of its length: −∇Rᶜ/L_c, or MSSA."""
     if flow == "exact":
-        unit = srr.curvature.compression_step(U, n, eps=given.eps)
-        return lambda Z: -unit * subspace_coding_rate_and_gradient(Z, U, eps=given.eps)[1]
+        unit = srr.curvature.compression_step(U, n, eps=eps)
+        return lambda Z: -unit * subspace_coding_rate_and_gradient(Z, U, eps=eps)[1]
     if flow == "attention":
         return lambda Z: attention.mssa(Z, U)
     raise ValueError(f"flows must be of {', '.join(FLOWS)}, got {flow!r}")
@@ -154,4 +158,5 @@ DECODER_INVERSION = Experiment(
     columns=("flow", "layers", "error", "times L", "SNR", "SNR encoded", "SNR decoded", "Rc", "Rc encoded"),
     figure=figure,
     verdict=verdict,
+    grid=("flows", "layers"),
 )

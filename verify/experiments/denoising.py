@@ -10,7 +10,7 @@ import numpy as np
 
 import srr
 from srr import attention
-from verify.experiments.experiment import Experiment, Row
+from verify.experiments.experiment import Experiment, Row, spread
 from verify.figure import Curve, Figure, Points
 from verify.subspaces import own_part
 
@@ -114,7 +114,7 @@ def figure(rows: Sequence[Row]) -> Figure:
     shown = [row for row in rows if row["beside"] == rows[0]["beside"]]
     gammas = sorted({row["gamma"] for row in shown})
     curves, points = [], []
-    for tokens in dict.fromkeys(row["tokens"] for row in shown):
+    for tokens in spread(list(dict.fromkeys(row["tokens"] for row in shown)), 4):
         mine = [row for row in shown if row["tokens"] == tokens]
         said = f"{tokens} tokens per subspace"
         curves.append(Curve(f"theory, {said}", (gammas[0], gammas[-1]), (mine[0]["theory"],) * 2))
@@ -185,4 +185,5 @@ DENOISING = Experiment(
     ),
     figure=figure,
     verdict=verdict,
+    grid=("tokens", "beside", "gammas"),
 )

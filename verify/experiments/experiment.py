@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
+from itertools import product
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from verify.figure import Figure
@@ -15,6 +16,8 @@ __all__ = ["Experiment"]
 
 Row = dict[str, Any]
 """One measurement: names to numbers, words or truth values."""
+MAY_BE_ZERO = ("seed", "beside")
+"""The whole numbers of experiments that count something of which there may be none, or that are seeds."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,9 @@ class Experiment:
         Parameters to rows, one after the other: a function of its parameters alone.
     columns : tuple of str
         The names of a row that the table shows.
+    grid : tuple of str
+        Parameters that are lists, each combination of which has rows of its own and can be run alone; in the order of
+        the rows, the last varying fastest.
     figure, verdict : callable
         Rows to a picture, and to what they answer, in a sentence or two.
     """
@@ -51,6 +57,12 @@ class Experiment:
     columns: tuple[str, ...]
     figure: Callable[[Sequence[Row]], Figure]
     verdict: Callable[[Sequence[Row]], str]
+    grid: tuple[str, ...]
+
+    def cells(self, given: Any) -> Iterator[Any]:
+        """Parameters cut along the grid: those of one combination after the other, whose rows together are all rows."""
+        for chosen in product(*(getattr(given, name) for name in self.grid)):
+            yield replace(given, **{name: (value,) for name, value in zip(self.grid, chosen, strict=True)})
 
     def with_parameters(self, given: Mapping[str, Any]) -> Any:
         """Its parameters with some of them given.
@@ -66,6 +78,13 @@ class Experiment:
             if name not in names:
                 raise ValueError(f"{name} must be a parameter of {self.name}: {', '.join(names)}; got {given[name]!r}")
         return self.parameters(**{name: converted(value, hints[name], name) for name, value in given.items()})
+
+
+def spread(values: Sequence[Any], most: int) -> list[Any]:
+    """At most so many of them, the ends among them: as many as lines of a figure can be told apart."""
+    if len(values) <= most:
+        return list(values)
+    return [values[round(i * (len(values) - 1) / (most - 1))] for i in range(most)]
 
 
 @cache
@@ -91,15 +110,18 @@ def converted(value: Any, hint: Any, name: str) -> Any:
     if get_origin(hint) is tuple:
         kind = get_args(hint)[0]
         if not isinstance(value, list | tuple) or not value:
-            raise ValueError(f"{name} must be a list of at least one {_said(kind)}, got {value!r}")
+            raise ValueError(f"{name} must be a list of {_said(kind, many=True)}, at least one, got {value!r}")
         return tuple(converted(item, kind, f"{name}[{index}]") for index, item in enumerate(value))
     if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1023:
         value = float(value)
     if type(value) is not hint or (hint is float and not math.isfinite(value)):
         raise ValueError(f"{name} must be {_said(hint)}, got {value!r}")
+    least = 0 if name.split("[")[0] in MAY_BE_ZERO else 1
+    if hint is int and value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
     return value
 
 
-def _said(kind: Any) -> str:
-    words = {float: "a number", int: "a whole number", str: "a word", bool: "true or false"}
-    return words.get(kind, str(kind))
+def _said(kind: Any, *, many: bool = False) -> str:
+    one = {float: "number", int: "whole number", str: "word"}
+    return "true or false" if kind is bool else f"{one[kind]}s" if many else f"a {one[kind]}"

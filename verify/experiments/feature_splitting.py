@@ -73,9 +73,9 @@ def run(given: Parameters) -> Iterator[Row]:
         U = np.linalg.qr(rng.standard_normal((given.d, given.K * given.p)))[0].T.reshape(given.K, given.p, given.d)
         learn, count = (tokens(kind, given.n, U, rng) for _ in range(2))
         for method, width in product(given.methods, given.widths):
-            code, W = _learned(method, learn, count, given.K * width, given)
+            code, W, again = _learned(method, learn, count, given.K * width, given)
             features = distinct(code, W, U, signed=method == "dictionary")
-            error = float(np.sum((count - code @ W) ** 2))
+            error = float(np.sum((count - again) ** 2))
             yield {
                 "method": method,
                 "coefficients": kind,
@@ -182,11 +182,12 @@ def _enough(row: Row, rows: Sequence[Row]) -> float:
 
 def _learned(
     method: str, learn: np.ndarray, count: np.ndarray, m: int, given: Parameters
-) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of the tokens to count on, and the features."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Codes of the tokens to count on, the features, and what they make of the codes."""
     if method == "autoencoder":
         model = sparse_autoencoder.train(learn, m, lam=given.lam, steps=given.steps, rate=1e-2, seed=given.seed)
-        return model.code(count), model.decode
+        code = model.code(count)
+        return code, model.decode, model.decoded(code)
     try:
         from sklearn.decomposition import MiniBatchDictionaryLearning
         from sklearn.exceptions import ConvergenceWarning
@@ -207,7 +208,7 @@ def _learned(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # of coordinate descent; the loss shows what it costs
         code = learner.fit(learn).transform(count)
-    return code, learner.components_
+    return code, learner.components_, code @ learner.components_
 
 
 def _generator(seed: int, stream: int) -> np.random.Generator:
@@ -234,4 +235,5 @@ FEATURE_SPLITTING = Experiment(
     columns=("method", "coefficients", "p", "width", "features", "least", "most", "active", "error", "loss"),
     figure=figure,
     verdict=verdict,
+    grid=("coefficients", "methods", "widths"),
 )

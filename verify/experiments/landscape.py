@@ -218,9 +218,10 @@ LANDSCAPE = Experiment(
     total=total,
     run=run,
     columns=(
-        *("problem", "eps", "lam", "scale", "theory", "best", "reached", "local", "above", "vanished", "starts"),
-        *("ranks", "ranks theory", "equal"),
+        *("problem", "eps", "lam", "scale", "theory", "best", "reached", "local", "starts"),
+        *("ranks", "ranks theory"),
     ),
     figure=figure,
     verdict=verdict,
+    grid=("problems",),
 )

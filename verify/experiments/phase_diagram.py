@@ -143,4 +143,5 @@ PHASE_DIAGRAM = Experiment(
     columns=("rule", "eps", "scale", "step", "Rc fell", "loss fell", "draws"),
     figure=figure,
     verdict=verdict,
+    grid=("rules", "eps", "scale", "step"),
 )

@@ -88,12 +88,7 @@ def total(given: Parameters) -> int:
 def _measured(given: Parameters, data: str, step: float, samples: int, seed: int) -> dict[str, float]:
     X, labels, Y, true = _drawn(given, data, samples, seed)
     Pi, p = np.eye(labels.max() + 1)[labels], min(given.p, samples)
-    Z, held_out = X, Y
-    eta = step or curvature.sphere_step(len(X), X.shape[1], eps=given.eps)
-    network = {"rule": given.rule, "eps": given.eps, "eta": eta, "sharpness": given.sharpness}
-    for layer, features in construct(X, Pi, layers=given.layers, **network):
-        Z, for_any = features, layer if given.rule != "gradient" else replace(layer, rule="network")
-        held_out = for_any(held_out)
+    Z, held_out = built(given, X, Pi, Y, step)
     estimated = soft_memberships(held_out, operators(Z, Pi, eps=given.eps)[1], sharpness=given.sharpness)
     guesses = {
         "redunet": nearest_subspace(held_out, class_subspaces(Z, Pi, p)),
@@ -111,6 +106,18 @@ def _measured(given: Parameters, data: str, step: float, samples: int, seed: int
         "sharp": float(estimated.max(axis=1).mean()),
         "crowd": float(np.bincount(estimated.argmax(axis=1)).max() / len(Y)),
     }
+
+
+def built(
+    given: Parameters, X: np.ndarray, Pi: np.ndarray, Y: np.ndarray, step: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The features of labelled tokens X and of tokens held out Y behind the network that is built from the former."""
+    eta = step or curvature.sphere_step(len(X), X.shape[1], eps=given.eps)
+    network = {"rule": given.rule, "eps": given.eps, "eta": eta, "sharpness": given.sharpness}
+    for layer, features in construct(X, Pi, layers=given.layers, **network):
+        X, for_any = features, layer if given.rule != "gradient" else replace(layer, rule="network")
+        Y = for_any(Y)
+    return X, Y
 
 
 def rank(Z: np.ndarray, labels: np.ndarray) -> float:
@@ -230,13 +237,11 @@ REDUNET = Experiment(
         "step",
         "samples",
         *CLASSIFIERS,
-        "reduction at 0",
-        "reduction",
         "rank at 0",
         "rank",
-        "sharp",
         "crowd",
     ),
     figure=figure,
     verdict=verdict,
+    grid=("data", "steps", "samples"),
 )

@@ -151,4 +151,5 @@ ROOM = Experiment(
     columns=("reading", "d", "random", "log10 least", "by", "log10 most", "certain", "impossible"),
     figure=figure,
     verdict=verdict,
+    grid=("readings", "d"),
 )

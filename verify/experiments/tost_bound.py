@@ -162,4 +162,5 @@ TOST_BOUND = Experiment(
     ),
     figure=figure,
     verdict=verdict,
+    grid=("memberships", "noise", "eps"),
 )

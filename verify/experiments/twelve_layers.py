@@ -14,7 +14,7 @@ from srr._arrays import quiet
 from srr.layer import order_of
 from verify.claims._steps import official_measure
 from verify.experiments.experiment import Experiment, Row
-from verify.figure import Curve, Figure, Points
+from verify.figure import COLOURS, Curve, Figure, Points
 from verify.layer_families import FAMILIES
 from verify.problem import Choice, Problem, Tokens, load
 from verify.trace import terms
@@ -138,7 +138,35 @@ def total(given: Parameters) -> int:
 
 
 def figure(rows: Sequence[Row]) -> Figure:
-    """What became of Rᶜ over what became of the official measure, at the largest depth, a point for each rule."""
+    """Both measures layer by layer, for a few rules at several depths; else what became of one over what became of the
+    other at the largest depth, a point for each rule."""
+    depths, layers = {row["depth"] for row in rows}, {(row["rule"], row["halves"]) for row in rows}
+    return _by_layer(rows) if len(depths) > 1 and len(layers) <= len(COLOURS) else _side_by_side(rows)
+
+
+def _by_layer(rows: Sequence[Row]) -> Figure:
+    curves, points = [], []
+    for rule, halves in dict.fromkeys((row["rule"], row["halves"]) for row in rows):
+        mine = [row for row in rows if (row["rule"], row["halves"]) == (rule, halves) and _ratios(row) is not None]
+        if mine:
+            depths, ratios = (0, *(row["depth"] for row in mine)), ((1.0, 1.0), *(_ratios(row) or () for row in mine))
+            measures, rates = zip(*ratios, strict=True)
+            name = f"{rule}, {'first halves' if halves == 'compress' else 'whole layers'}"
+            curves.append(Curve(f"{name}: Rᶜ", depths, rates))
+            points.append(Points(f"{name}: measure", depths, measures, joined=True))
+    return Figure(
+        title="Rᶜ and the official measure, layer by layer",
+        x_label="layer",
+        y_label="share of its value at the start",
+        curves=tuple(curves),
+        points=tuple(points),
+        y_log=True,
+        caption="Lines: Rᶜ. Circles of the same colour: the layer-wise measure of the published code, which divides "
+        "every token by its norm in every head. Above 1, it rose.",
+    )
+
+
+def _side_by_side(rows: Sequence[Row]) -> Figure:
     deepest = max(row["depth"] for row in rows)
     shown = [row for row in rows if row["depth"] == deepest and _ratios(row) is not None]
     points = []
@@ -200,7 +228,8 @@ TWELVE_LAYERS = Experiment(
     full={"depths": tuple(range(1, 13)), "n": 196, "d": 96, "p": 24},
     total=total,
     run=run,
-    columns=("rule", "halves", "depth", "Rc at 0", "Rc", "measure at 0", "measure", "R", "dR", "nonzero", "norm"),
+    columns=("rule", "halves", "depth", "Rc at 0", "Rc", "measure at 0", "measure", "norm"),
     figure=figure,
     verdict=verdict,
+    grid=("rules", "halves"),
 )

@@ -1,1 +1,1 @@
-"""What the figures of claims show, one module per theme: theory, and what srr computes at the same numbers."""
+"""What the figures of claims show, one module per theme: theory written out, and what srr computes beside it."""

@@ -40,3 +40,31 @@ def snr_over_depth() -> Figure:
         caption=f"{n} tokens in {K} orthogonal subspaces of dimension {p}, noise 0.05, η = {eta}, τ = {tau}. The "
         "equality ends in the layer in which a token of another class first outweighs τ.",
     )
+
+
+def own_mass() -> Figure:
+    """The softmax mass of a token on itself where all others are at the margin 9p/32, and of Gaussian tokens."""
+    curves, points = [], []
+    dims = np.array([4, 8, 12, 16, 20, 24, 32, 40])
+    line = np.linspace(4, 40, 60)
+    edges = []
+    for N in (20, 200):
+        found = []
+        for p in dims:
+            square = 9 * int(p) / 32
+            Z = np.zeros((N, N))
+            Z[0, 0] = square**0.5  # the others are zero, at the margin from it
+            found.append(float(aot.attention_weights(Z, np.eye(N)[None])[0, 0, 0]))
+        curves.append(Curve(f"1/(1 + Ne^(−9p/32)), N = {N}", line, 1 / (1 + N * np.exp(-9 * line / 32))))
+        points.append(Points(f"at the margin 9p/32, N = {N}", dims, found))
+        edges.append((f"p = (32/9) ln N, N = {N}", 32 / 9 * float(np.log(N))))
+    return Figure(
+        title="A margin of 9p/32 makes a token attend to itself",
+        x_label="dimension p",
+        y_label="softmax mass on itself",
+        curves=(*curves, Curve("½, below which there is no threshold τ", (4, 40), (0.5, 0.5))),
+        points=tuple(points),
+        edges=tuple(edges),
+        caption="The mass is at least that of the line, which is where the interval (½, 1/(1 + Ne^(−9p/32))] of the "
+        "theory ends: it is empty to the left of the edge.",
+    )

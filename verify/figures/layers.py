@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from verify.promises import measuring
 
 def descent_guarantee() -> Figure:
     """What the descent layer takes off the loss, over what it promises, along 12 layers each."""
-    points, promises = [], []
+    points = []
     for eps, lam in ((0.1, 0.01), (0.5, 0.1), (2.0, 1.0)):
         mixture = srr.mixtures.sample(n=16, d=8, K=2, p=3, noise=0.1, seed=0)
         objective = srr.SparseRateReduction(mixture.U, eps=eps, lam=lam)
@@ -33,8 +34,7 @@ def descent_guarantee() -> Figure:
             Z = after
         promised, fallen = zip(*(pair for pair in found if min(pair) > 0), strict=True)
         points.append(Points(f"ε = {eps}, λ = {lam}", promised, fallen, certified=True))
-        promises += promised
-    ends = [min(promises), max(promises)]
+    ends = (0.03, 1.5)
     return Figure(
         title="How much the descent layer lowers the loss",
         x_label="promised: ‖ΔZ‖²/2s",
@@ -105,6 +105,11 @@ def where_the_halves_agree() -> Figure:
         of_R, of_Rc = np.log1p(t**2) - np.log1p((f * t) ** 2), np.log1p(x) - np.log1p(f**2 * x)
         return of_R / (2 * t * (1 - f)), (of_R - of_Rc) / (2 * t * (1 - f))
 
+    def falls(Z: np.ndarray, after: np.ndarray, lam: float, which: int) -> bool:
+        if which:
+            return bool(decide.loss_change(srr.SparseRateReduction(U, eps, lam), Z, after).not_above)
+        return bool(decide.sparse_rate_change(Z, after, eps=eps, lam=lam).not_above)
+
     line, grid = np.geomspace(0.05, 20, 80), np.geomspace(0.07, 14, 11)
     sides: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
     for which in (0, 1):
@@ -112,17 +117,11 @@ def where_the_halves_agree() -> Figure:
             Z = t / math.sqrt(alpha) * frame
             after = attention.exact_step(Z, U, eps=eps, step=step)
             low, high = 1e-5, 10.0
-            for _ in range(6):
+            while high / low > 1.001:
                 middle = math.sqrt(low * high)
-                lam = middle * unit
-                change = (
-                    decide.loss_change(srr.SparseRateReduction(U, eps, lam), Z, after)
-                    if which
-                    else decide.sparse_rate_change(Z, after, eps=eps, lam=lam)
-                )
-                low, high = (low, middle) if change.not_above else (middle, high)
-            sides[True].append((t, high))
-            sides[False].append((t, low))
+                low, high = (low, middle) if falls(Z, after, middle * unit, which) else (middle, high)
+            for beside in (high * 1.2, low / 1.2):
+                sides[falls(Z, after, beside * unit, which)].append((t, beside))
     agree, lower = thresholds(line)
     return Figure(
         title="From which λ the two halves of a layer agree",
@@ -140,6 +139,77 @@ def where_the_halves_agree() -> Figure:
         x_log=True,
         y_log=True,
         caption=f"The exact step at κ = 1/L_c on {n} tokens of equal singular values in {K} heads of dimension {p}; "
-        "each pair of points was found by bisection of λ. Between the curves the step lowers the loss and raises what "
-        "the second half is to lower; below both it raises the loss.",
+        "each pair of points lies a fifth on both sides of the λ that bisection finds. Between the curves the step "
+        "lowers the loss and raises what the second half is to lower; below both it raises the loss.",
+    )
+
+
+def loss_step_limit() -> Figure:
+    """Tokens beside a stationary point at which the loss is curved by ℓ: a layer multiplies their displacement."""
+    n, K, displacement = 1, 4, 1e-3
+    curves, points = [], []
+    for d in (16, 64):
+        eps = 1.0
+        alpha, beta, x = d / (n * eps**2), 1 / (n * eps**2), 3 / d
+        size = math.sqrt(3 / alpha)
+        lam = size * (alpha / 4 - K * beta / (1 + x)) / math.sqrt(n * d)
+        bent = K * beta * (1 - x) / (1 + x) ** 2 + alpha / 8
+        U = np.full((K, d, 1), 1 / math.sqrt(d))
+        Z = np.full((n, d), (1 - displacement) * size / math.sqrt(n * d))
+        objective = srr.SparseRateReduction(U, eps, lam)
+        layer = srr.layers.descent(U, eps=eps, lam=lam, nonnegative=True)
+        line, grid = np.linspace(0.1, 3.2, 50), np.linspace(0.2, 3.2, 16)
+        found = []
+        for theta in grid:
+            after = replace(layer, step_per_token=theta * layer.step_per_token)(Z)
+            found.append(decide.loss_change(objective, Z, after).midpoint / (bent / 2 * (displacement * size) ** 2))
+        ratio = bent / (K * beta + alpha / 8)
+        curves.append(Curve(f"(1 − sℓ)² − 1, d = {d}", line, (1 - line * ratio) ** 2 - 1))
+        points.append(Points(f"srr, d = {d}", grid, found, certified=True))
+    return Figure(
+        title="How long the step of the descent layer may be",
+        x_label="s (L_c + α/8)",
+        y_label="change of the loss / (ℓ/2)‖displacement‖²",
+        curves=tuple(curves),
+        points=tuple(points),
+        edges=(("1, the step of the layer", 1.0), ("2: no longer step is safe as d grows", 2.0)),
+        caption=f"One token on the line of {K} equal heads of dimension one, a thousandth beside the size σ with ασ² = "
+        "3. The step multiplies the displacement by 1 − sℓ; ℓ tends to L_c + α/8 with the dimension.",
+    )
+
+
+def price_of_compression() -> Figure:
+    """What exact steps of 1/L_c take off R, over what they take off Rᶜ, for tokens of every size."""
+    n, K, p, eps = 12, 3, 2, 0.5
+    d = K * p
+    rng = np.random.default_rng(0)
+    U = complete_family(rng, K, p)
+    frame = np.linalg.qr(rng.standard_normal((n, d)))[0]
+    scales, points = np.geomspace(0.03, 30, 13), []
+    alpha, step = d / (n * eps**2), curvature.compression_step(U, n, eps=eps)
+    for name, Z in (("equal singular values", frame), ("Gaussian tokens", rng.standard_normal((n, d)) / math.sqrt(n))):
+        ratios = []
+        for t in scales:
+            tokens = t / math.sqrt(alpha) * Z
+            after = attention.exact_step(tokens, U, eps=eps, step=step)
+            of_R = decide.rate_change(tokens, after, eps=eps).midpoint
+            ratios.append(of_R / decide.subspace_rate_change(tokens, after, U, eps=eps).midpoint)
+        points.append(Points(name, scales, ratios, certified=True))
+    line = np.geomspace(0.03, 30, 60)
+    x = line**2 / K
+    f = x / (1 + x)
+    price = (np.log1p(line**2) - np.log1p((f * line) ** 2)) / (np.log1p(x) - np.log1p(f**2 * x))
+    return Figure(
+        title="How many nats of R a nat of Rᶜ costs",
+        x_label="√α s: token scale over precision",
+        y_label="fall of R / fall of Rᶜ",
+        curves=(
+            Curve("equal singular values, in closed form", line, price),
+            Curve("K, the bound", line[[0, -1]], (K, K)),
+            Curve("1: the rate reduction falls above", line[[0, -1]], (1, 1)),
+        ),
+        points=tuple(points),
+        x_log=True,
+        caption=f"Exact steps of 1/L_c on {n} tokens in {K} orthogonal heads of dimension {p}, ε = {eps}. Short tokens "
+        "pay the most, K; long ones pay for each nat with one.",
     )

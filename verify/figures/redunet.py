@@ -8,7 +8,7 @@ import numpy as np
 
 import srr
 from srr.layers import redunet
-from srr.redunet import construct, on_sphere
+from srr.redunet import construct, on_sphere, operators
 from verify.figure import Curve, Figure, Points
 
 
@@ -69,4 +69,61 @@ def clusters_become_orthogonal() -> Figure:
         points=tuple(points),
         caption=f"{m} tokens about each of three skew centres in R³, σ = 0.1, ε = {eps}, ηα = 0.9. The optimum is "
         "½ Σ log(1 + αn_k) − (n_k/n) log(1 + α_k n_k).",
+    )
+
+
+def eigenvalues_of_the_operators() -> Figure:
+    """Eigenvalues of E and of C_k over those of the second moments that they invert."""
+    n, size, d, eps = 12, 4, 8, 1.0
+    alpha, share = d / (n * eps**2), size / n
+    rng = np.random.default_rng(0)
+    Pi = np.eye(2)[(np.arange(n) >= size).astype(int)]
+    frame = np.linalg.qr(rng.standard_normal((size, size)))[0]
+    wanted, line = np.geomspace(0.01, 100, size), np.geomspace(0.01, 300, 60)
+    found: dict[str, list[float]] = {"E / α": [], "C_k / α_k": []}
+    x = []
+    for shift in (1.0, 3.0):
+        Z = np.zeros((n, d))
+        Z[:size, :size] = frame * np.sqrt(wanted * shift / alpha)
+        E, C, _ = operators(Z, Pi, eps=eps)
+        x += list(wanted * shift)
+        found["E / α"] += list(np.diag(E)[:size] / alpha)
+        found["C_k / α_k"] += list(np.diag(C[0])[:size] * share / alpha)
+    return Figure(
+        title="The eigenvalues of ReduNet's operators lie between zero and α, and zero and α_k",
+        x_label="x = α × eigenvalue of ZZᵀ",
+        y_label="eigenvalue / its bound",
+        curves=(
+            Curve("1/(1 + x)", line, 1 / (1 + line)),
+            Curve("1/(1 + x/γ_k)", line, 1 / (1 + line / share)),
+            Curve("1, the bound", line[[0, -1]], (1, 1)),
+        ),
+        points=tuple(Points(name, x, values) for name, values in found.items()),
+        x_log=True,
+        caption=f"{n} tokens in dimension {d}, of which those of one class, γ_k = 1/3, have {size} directions. "
+        "Directions in which tokens are long compared with the precision are left out by both operators.",
+    )
+
+
+def gradients_point_outwards() -> Figure:
+    """Classes on orthogonal lines: the sum of the radial parts of their gradients, by the precision."""
+    m, line, grid = 3, np.geomspace(0.01, 100, 60), np.geomspace(0.01, 100, 13)
+    curves, points = [], []
+    for K in (2, 3, 5):
+        Z, found = np.repeat(np.eye(K), m, axis=0), []
+        for x in grid:
+            eps = math.sqrt(1 / x)  # x = αm, α = K/(Km ε²)
+            g = srr.rate_reduction_and_gradient(Z, Pi=Z, eps=eps)[1]
+            found.append(float(np.sum(g * Z)))
+        curves.append(Curve(f"Σγ_k tr M_k − tr M, K = {K}", line, K - 1 + 1 / (1 + K * line) - K / (1 + line)))
+        points.append(Points(f"Σ ρ_i, K = {K}", grid, found))
+    return Figure(
+        title="On the whole the gradient of the rate reduction points outwards",
+        x_label="x = αn_k",
+        y_label="Σ ⟨z_i, g_i⟩",
+        curves=tuple(curves),
+        points=tuple(points),
+        x_log=True,
+        caption=f"K classes of {m} unit tokens, each on a line of its own, at right angles. The harmonic mean of the "
+        "M_k is at most their mean: the sum is never negative, and so a step without labels contracts.",
     )

@@ -69,3 +69,62 @@ def groups_by_precision() -> Figure:
         y_log=True,
         caption=f"{m} tokens on each of two lines and {2 * m} in a plane of R³, noise σ = {noise}.",
     )
+
+
+def lengths_without_overhead() -> Figure:
+    """One group against a group for each token, without the overhead, and the lines they tend to."""
+    n, d = 6, 2
+    rng = np.random.default_rng(0)
+    Z, alone = rng.standard_normal((n, d)), np.eye(n)
+    grid, line = np.geomspace(1e-4, 1e2, 15), np.geomspace(1e-4, 0.3, 2)
+    whole = n * (d * np.log(1 / line) + np.linalg.slogdet(d / n * Z.T @ Z)[1] / 2)
+    parts = n * np.log(1 / line) + np.sum(np.log(d * np.sum(Z**2, axis=1))) / 2 + n * math.log(n)
+    return Figure(
+        title="Without overhead the shortest code at small ε names every token",
+        x_label="ε",
+        y_label="nats",
+        curves=(
+            Curve("nd log 1/ε + constant", line, whole),
+            Curve("n log 1/ε + constant", line, parts),
+            Curve("n log n, the names alone", grid[[0, -1]], [n * math.log(n)] * 2),
+        ),
+        points=(
+            Points("one group", grid, [segmentation.coding_length(Z, eps=e, overhead=False) for e in grid]),
+            Points(
+                "every token alone",
+                grid,
+                [segmentation.segmented_length(Z, alone, eps=e, overhead=False) for e in grid],
+            ),
+        ),
+        x_log=True,
+        caption=f"{n} tokens in dimension {d}. A group of one codes a single direction, at n log 1/ε in all: less than "
+        "any other at small ε, but no less than the names, and without bound.",
+    )
+
+
+def length_at_large_eps() -> Figure:
+    """The length of one group as ε grows, its bound, and the least that names of two groups take."""
+    n, d = 8, 3
+    rng = np.random.default_rng(0)
+    Z, halves = rng.standard_normal((n, d)), np.repeat(np.eye(2), n // 2, axis=0)
+    grid, line = np.geomspace(0.3, 100, 13), np.geomspace(1, 100, 2)
+    names = math.log(n) + (n - 1) * math.log(n / (n - 1))
+    weight = (n + d) * d / (2 * n) * float(np.sum(Z**2))
+    return Figure(
+        title="At large ε the shortest code is that of one group",
+        x_label="ε",
+        y_label="nats",
+        curves=(
+            Curve("(n + d)d‖Z‖²/(2nε²), above one group", line, weight / line**2),
+            Curve("names of two groups, below any split", grid[[0, -1]], (names, names)),
+        ),
+        points=(
+            Points("one group", grid, [segmentation.coding_length(Z, eps=e) for e in grid]),
+            Points("two halves", grid, [segmentation.segmented_length(Z, halves, eps=e) for e in grid]),
+        ),
+        edges=(("one group is the shortest from here", math.sqrt(weight / names)),),
+        x_log=True,
+        y_log=True,
+        caption=f"{n} Gaussian tokens in dimension {d}. Names cost the same at any precision; one group needs none, "
+        "and its length falls as 1/ε².",
+    )

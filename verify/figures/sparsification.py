@@ -64,3 +64,27 @@ def majorisation_constants() -> Figure:
         caption=f"{n} tokens in dimension {d} with equal entries, a thousandth beside the stationary point at ασ² = 3. "
         "The sharp step reaches the minimum of its majoriser; the published one goes an eighteenth of the way.",
     )
+
+
+def official_step_at_initialisation() -> Figure:
+    """η‖D‖² of square dictionaries as the official code begins with them, at η = 0.1 and at five times as much."""
+    sizes, rng, points = (8, 16, 32, 64, 128, 192), np.random.default_rng(0), []
+    safe = np.array([prox.lasso_step(rng.uniform(-1, 1, (d, d)) * math.sqrt(6 / d)) for d in sizes])
+    for eta in (0.1, 0.5):
+        points.append(Points(f"η = {eta}", sizes, eta / safe))
+    ends = (sizes[0], sizes[-1])
+    return Figure(
+        title="The step of the official code, in units of 1/‖D‖², at its initialisation",
+        x_label="dimension d",
+        y_label="η ‖D‖²",
+        curves=(
+            Curve("limit 0.8, η = 0.1", ends, (0.8, 0.8)),
+            Curve("limit 4, η = 0.5", ends, (4, 4)),
+            Curve("1: a proximal gradient step", ends, (1, 1)),
+            Curve("2: beyond it the lasso may rise", ends, (2, 2)),
+        ),
+        points=tuple(points),
+        x_log=True,
+        caption="One dictionary d × d, uniform of ±√(6/d), for each dimension. By Marchenko and Pastur ‖D‖² tends to "
+        "four times the variance of d entries, 8: the official step is safe, five times as much is not.",
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from srr import attention, mixtures, subspace_coding_rate_and_gradient
-from srr.layers import output_matrix
+from verify.claims._steps import attended, heads
 from verify.figure import Curve, Figure, Points
 
 
@@ -16,22 +16,31 @@ def slope_by_the_bases() -> Figure:
     Z, U = mixture.Z, mixture.U
     gradient = subspace_coding_rate_and_gradient(Z, U, eps=eps)[1]
     line, grid = np.linspace(0, 2 * np.pi, 100), np.linspace(0, 2 * np.pi, 17)
+    outputs = {
+        "identity": np.eye(K * p),
+        "fixed": np.random.default_rng(0).uniform(-1, 1, (K * p, K * p)) / np.sqrt(K * p),
+        "conceptual": np.concatenate(list(U), axis=1),
+    }
+    beta, Y = p / (n * eps**2), heads(Z, U)
+    exact = beta * np.sum(Y @ np.linalg.inv(np.eye(p) + beta * Y.swapaxes(1, 2) @ Y) @ U.swapaxes(1, 2), axis=0)
 
-    def slope(angle: float, variant: str) -> float:
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        W = output_matrix(U @ turn, variant)
-        return float(np.sum(gradient * attention.mssa_official(Z, U @ turn, output=W, scale=1.0)))
+    def turned(angle: float) -> np.ndarray:
+        return U @ np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
-    curves, points = [], []
-    for variant in ("identity", "fixed"):
-        start, quarter = slope(0, variant), slope(np.pi / 2, variant)
-        curves.append(
-            Curve(f"a cos φ + b sin φ, {variant}", line / np.pi, start * np.cos(line) + quarter * np.sin(line))
-        )
-        points.append(Points(variant, grid / np.pi, [slope(angle, variant) for angle in grid]))
-    same = slope(0, "conceptual")
+    def theory(W: np.ndarray, angle: float) -> float:
+        return float(np.sum(exact * (attended(Z, turned(angle), scale=1.0) @ W.T)))
+
+    def found(name: str, angle: float) -> float:
+        W = np.concatenate(list(turned(angle)), axis=1) if name == "conceptual" else outputs[name]
+        return float(np.sum(gradient * attention.mssa_official(Z, turned(angle), output=W, scale=1.0)))
+
+    curves = []
+    for name in ("identity", "fixed"):
+        a, b = theory(outputs[name], 0), theory(outputs[name], np.pi / 2)
+        curves.append(Curve(f"a cos φ + b sin φ, {name}", line / np.pi, a * np.cos(line) + b * np.sin(line)))
+    same = theory(outputs["conceptual"], 0)
     curves.append(Curve("constant, C", (0, 2), (same, same)))
-    points.append(Points("conceptual", grid / np.pi, [slope(angle, "conceptual") for angle in grid]))
+    points = [Points(name, grid / np.pi, [found(name, angle) for angle in grid]) for name in outputs]
     return Figure(
         title="Whether attention compresses to first order, by the bases of the same subspaces",
         x_label="φ / π",

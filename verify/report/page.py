@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from derivations.mathml import mathml
-from verify.figure import inline
+from verify.figure import Figure, inline
 from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Claim, Ledger, Verdict, by_origin
 from verify.notation import NOTATION
 from verify.results import Result, Run
@@ -45,6 +45,7 @@ def render(ledger: Ledger, run: Run) -> str:
         derivations=_derivations(c for c, _ in entries),
         derived=_derived(c for c, _ in entries),
         premises={c.slug: _premises(c) for c, _ in entries},
+        first=_first(r for _, r in entries),
     )
 
 
@@ -121,6 +122,15 @@ def _premises(claim: Claim) -> list[Markup]:
     from derivations.plain import premises
 
     return [prose(premise) for premise in premises(catalogue()[name] for name in claim.proof)]
+
+
+def _first(results: Iterable[Result]) -> dict[Figure, str]:
+    """The claim with which a figure is drawn, the first of those that it shows."""
+    found: dict[Figure, str] = {}
+    for result in results:
+        for figure in result.figures:
+            found.setdefault(figure, result.slug)
+    return found
 
 
 def _tally(results: Any) -> dict[Verdict, int]:
