@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # One BLAS thread: small factorisations are 8 to 60 times slower with several.
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-.PHONY: verify test test-slow lint mutate bench clean
+.PHONY: verify test test-slow lint docs mutate bench clean
 
 verify: $(VENV)/.ready
 	$(ONE_THREAD) $(BIN)/srr verify
@@ -19,6 +19,10 @@ test-slow: $(VENV)/.ready
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Warnings are errors, and so are names in docstrings that lead nowhere.
+docs: $(VENV)/.ready
+	$(ONE_THREAD) $(BIN)/python -m sphinx -q -W --keep-going -n -j auto -b html docs docs/_build/html
 
 # mutmut makes the mutants and finds which test reaches which function; tests/mutation.py runs them, in an hour or two.
 mutate: $(VENV)/.ready
@@ -36,4 +40,4 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) srr-report .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants
+	rm -rf $(VENV) srr-report .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants docs/_build docs/api/generated docs/ledger docs/derivations

@@ -1,7 +1,7 @@
 """The mathematics of srr as derivations that a machine checks.
 
-A `Derivation` (`derivations.proof`) leads from one expression (`derivations.expression`) to another in steps, each by a
-rule of `derivations.checks`. Equality for all sizes is decided by normal forms (`derivations.normal`).
+A `proof.Derivation` leads from one expression (`derivations.expression`) to another in steps, each by a rule of
+`derivations.checks`. Equality for all sizes is decided by normal forms (`derivations.normal`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 r"""The compression half of a layer: the exact gradient step on Rᶜ(Z|U), and attention in its place.
 
 With Y_k = ZU_k ``(n, p)`` and β = p/(n ε²) (the papers' γ), in rows of tokens (N23: Yu et al. 2023, arXiv
-2306.01129):
+2306.01129)::
 
     exact      Z − κ ∇Rᶜ                         ∇Rᶜ = β Σ_k Y_k (I + β Y_kᵀY_k)⁻¹ U_kᵀ       N23 eq. 9
     neumann    Z − κ (β Σ_k Y_k U_kᵀ − β² Σ_k Y_k (Y_kᵀY_k) U_kᵀ)                              N23 eq. 67–69

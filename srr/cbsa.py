@@ -1,7 +1,7 @@
 """CBSA: contract the tokens to a few representatives, compress those, broadcast what it did to all.
 
 With Y_k = ZU_k ``(n, p)`` and a contraction A_k ``(r, n)``, the representatives are Q_k = A_kY_k ``(r, p)``. Held
-fixed, A_k makes their rate Σ_k R(Q_k) a function of Z, and by the chain rule its gradient is
+fixed, A_k makes their rate Σ_k R(Q_k) a function of Z, and by the chain rule its gradient is ::
 
     Σ_k A_kᵀ ∇R(Q_k) U_kᵀ        ∇R(Q) = β_r Q (I + β_r QᵀQ)⁻¹,  β_r = p/(r ε²):
 

@@ -1,6 +1,7 @@
 """CRATE-α: a dictionary with more atoms than dimensions, two ISTA steps from zero, and a way back to dimension d.
 
-With A⁰ = 0 and Aᵗ⁺¹ = relu(Aᵗ − η Dᵀ(D Aᵗ − Z) − ηλ) in the papers' columns, D ``(d, m)``, m = 4d, the second half is
+With A⁰ = 0 and Aᵗ⁺¹ = relu(Aᵗ − η Dᵀ(D Aᵗ − Z) − ηλ) in the papers' columns, D ``(d, m)``, m = 4d, the second
+half is ::
 
     paper      Z^{ℓ+1} = D A²                 what the code stands for
     official   Z^{ℓ+1} = Z^{ℓ+½} + D̂ A²      a second dictionary D̂, and a skip

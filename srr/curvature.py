@@ -2,7 +2,7 @@ r"""How curved the rates are, and the step sizes that follow.
 
 All bounds rest on one spectrum. F(Z) = ½ log det(I + α ZᵀZ) = ½ Σ log(1 + α sᵢ²) is a function of the
 singular values of Z alone. With g(s) = α s/(1 + α s²), the derivative of ½ log(1 + α s²), its Hessian has the
-eigenvalues
+eigenvalues ::
 
     g'(sᵢ),   (g(sᵢ) − g(sⱼ))/(sᵢ − sⱼ),   (g(sᵢ) + g(sⱼ))/(sᵢ + sⱼ),   g(sᵢ)/sᵢ,
 

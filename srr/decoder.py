@@ -1,7 +1,7 @@
 """The decoder of CRATE-MAE: the halves of an encoder undone, the last first.
 
 A decoder layer takes the second half back by a linear map, then the first by attention with the other sign. In the
-papers' columns:
+papers' columns::
 
     paper      Z^{ℓ+½} = D̃ᵀ LN(Z^ℓ)     Z^{ℓ+1} = Z^{ℓ+½} − MSSA(LN(Z^{ℓ+½}))
     official   Z^{ℓ+½} = A LN(Z^ℓ)       Z^{ℓ+1} = Z^{ℓ+½} − W[softmax(p^−½ Y_kᵀY_k)…] − b

@@ -1,6 +1,6 @@
 r"""Rigorous enclosures of rates, norms and losses, at the speed of matrix products.
 
-The floats given are rational numbers, and so are the parameters (a `fractions.Fraction` is taken as it is): the exact
+The floats given are rational numbers, and so are the parameters (a ``fractions.Fraction`` is taken as it is): the exact
 value of the formula for them lies between the bounds returned. What the bounds rest on, with sources and assumptions,
 is in ``srr/_verified.py``; no ball arithmetic is needed, and NumPy arrays of float64 alone are taken.
 

@@ -1,7 +1,7 @@
 """What a layer costs: the flops of its matrix products and factorisations on n tokens, two for each multiply-add.
 
 Softmax, shrinkage, LayerNorm, additions and checks are left out, and so is the norm in the default step of a rule, the
-same for any number of tokens. With q = min(n, p):
+same for any number of tokens. With q = min(n, p)::
 
     attention              4 n d K p + 4 n² K p
     neumann                4 n d K p + 4 n p q K
@@ -88,7 +88,7 @@ def implicit(n: int, d: int, K: int, p: int) -> int:
 
 
 def semi_implicit(n: int, d: int, K: int, p: int) -> int:
-    """`weighted_bases`, then 4 n d² for the tokens and the inverse from a QR factorisation of (d + Kp) × d.
+    """Of ``weighted_bases``, then 4 n d² for the tokens and the inverse from a QR factorisation of (d + Kp) × d.
 
     Parameters, result and errors as in `attention`.
 

@@ -1,7 +1,7 @@
 r"""Implicit compression: steps on Rᶜ(Z|U) that lower it for every size κ > 0.
 
 The gradient step Z − κ ∇Rᶜ(Z) is bound to κ < 2/L_c, which shrinks like ε². With Y_k = ZU_k, β = p/(n ε²), σ = √β s
-for a singular value s, and c = κβ:
+for a singular value s, and c = κβ::
 
     proximal        argmin_X Rᶜ(X|U) + ‖X − Z‖²/(2κ)           `implicit_step`, mutually orthogonal subspaces
     semi-implicit   Z (I + κA)⁻¹, A = β Σ_k U_kW_kU_kᵀ         `semi_implicit_step`, any family

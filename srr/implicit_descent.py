@@ -60,7 +60,7 @@ def implicit_descent(
 ) -> ImplicitDescent:
     """The provably monotone layer whose steps are as long as its tokens allow, also where ε is small.
 
-    It lowers a majoriser of the whole loss Rᶜ − R + λ‖·‖₁ that touches it at Z, convex and quadratic but for λ‖·‖₁:
+    It lowers a majoriser of the whole loss Rᶜ − R + λ‖·‖₁ that touches it at Z, convex and quadratic but for λ‖·‖₁::
 
         L(V) ≤ L(Z) + ⟨ZA − ∇R(Z), V − Z⟩ + ½ tr((V − Z)(A + ℓ(Z)I)(V − Z)ᵀ) + λ‖V‖₁ − λ‖Z‖₁,
         A = β Σ_k U_k(I + βY_kᵀY_k)⁻¹U_kᵀ.

@@ -1,6 +1,6 @@
 r"""Maximal coding rate reduction: ΔR(Z|Π) with labels, its regularised form, and their optima in closed form.
 
-For hard labels, with γ = n_k/n and α = d/(n ε²), everything about one class is in its *shape function*
+For hard labels, with γ = n_k/n and α = d/(n ε²), everything about one class is in its *shape function* ::
 
     f(x) = log(1 + αx) − γ log(1 + αx/γ),    ΔR(Z|Π) ≤ ½ Σ_k Σ_i f_k(σ_ki²),
 

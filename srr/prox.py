@@ -271,7 +271,7 @@ def lasso_gap(Z: Array, D: Array, A: Array, *, lam: float, nonnegative: bool = T
     For one token z, its code a and the residual r = z − Da, the dual is to maximise ½‖z‖² − ½‖z − θ‖² over
     |Dᵀθ| ≤ λ, or over Dᵀθ ≤ λ when a ≥ 0 is asked for. Among the points θ = s r, s ≥ 0, the best feasible one
     has s = min(⟨z, r⟩/‖r‖², λ / max |Dᵀr|), no less than 0 and without the modulus when a ≥ 0 is asked for.
-    Then primal less dual is
+    Then primal less dual is ::
 
         ½ (1 − s)² ‖r‖² + Σ_j (λ|a_j| − s a_j (Dᵀr)_j),
 

@@ -6,6 +6,7 @@ is R less either.
 
 Every rate takes ``method``:
 
+==============  =======================================================================================================
 ``"svd"``       ½ Σ log1p(α σᵢ²) from singular values, accurate everywhere;
 ``"cholesky"``  one factorisation on the smaller side of the Gram matrix, three to nine times faster, with a relative
                 error that grows like n·u·‖I + αZᵀZ‖ on rank-deficient data; raises `FactorisationError` when no digit
@@ -13,6 +14,7 @@ Every rate takes ``method``:
 ``"auto"``      Cholesky, and the SVD for just those matrices whose error bound exceeds √u relative (u the unit
                 roundoff: 1e-8 in float64, 2e-4 in float32) or whose factorisation fails. Where values cannot be read,
                 under ``jax.jit``, ``jax.vmap`` and ``torch.compile``, it takes the SVD.
+==============  =======================================================================================================
 
 Where even the SVD leaves more than √u of relative error, a `PrecisionWarning` says so.
 

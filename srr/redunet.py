@@ -1,6 +1,6 @@
 r"""ReduNet: gradient ascent on the rate reduction of a partition, with layers that are computed and not trained.
 
-With memberships Π, α = d/(n ε²) and α_k = d/(n_k ε²), in rows of tokens (Chan et al. 2022, arXiv 2105.10446):
+With memberships Π, α = d/(n ε²) and α_k = d/(n_k ε²), in rows of tokens (Chan et al. 2022, arXiv 2105.10446)::
 
     E   = α   (I + α Zᵀ Z)⁻¹                expansion: Z E is the gradient of R
     C_k = α_k (I + α_k Zᵀ Diag(π_k) Z)⁻¹    compression of class k, of share γ_k = n_k/n

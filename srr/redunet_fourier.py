@@ -3,7 +3,7 @@ r"""Shift-invariant ReduNet: all cyclic shifts of a signal are of its class, and
 A token is a signal of C channels on a cycle of T samples, ``(n, C, T)``, or on a torus ``(n, C, H, W)``; S is the
 number of samples. Counted with all their shifts the tokens are nS, of dimension CS, so that α = C/(n ε²). Their Gram
 matrix has C × C circulant blocks, and so have E and C_k (Chan et al. 2022, arXiv 2105.10446). At each frequency p, with
-ẑ the discrete Fourier transform of the tokens, un-normalised,
+ẑ the discrete Fourier transform of the tokens, un-normalised, ::
 
     Ê(p) = α (I_C + α Σ_i ẑ_i(p) ẑ_i(p)*)⁻¹,        E z = the inverse transform of Ê(p) ẑ(p),
 
@@ -88,9 +88,9 @@ def shift_invariant_operators(Z: Array, Pi: Array, *, eps: float, scaling: str =
 
     Returns
     -------
-    E : complex array, shape (*frequencies, C, C)
-        T//2 + 1 frequencies, or H × (W//2 + 1): what a real signal does not leave to complex conjugation.
-    C : complex array, shape (K, *frequencies, C, C)
+    E : complex array, shape (..., C, C)
+        Axes of T//2 + 1 frequencies, or H × (W//2 + 1): what a real signal does not leave to complex conjugation.
+    C : complex array, shape (K, ..., C, C)
     gamma : array, shape (K,)
 
     Raises

@@ -1,11 +1,11 @@
 r"""Segmentation by lossy coding: how many nats a set of tokens takes, whole and in parts, and which parts take fewest.
 
-To code n tokens of dimension d, of mean zero, to precision ε takes
+To code n tokens of dimension d, of mean zero, to precision ε takes ::
 
     L(Z) = (n + d)/2 log det(I + d/(n ε²) ZᵀZ) = (n + d) R(Z):
 
 R(Z) for each token, and d R(Z) once, the *overhead*, for the basis in which they are coded. Without it, L = n R(Z).
-In parts Π, with the labels coded as well,
+In parts Π, with the labels coded as well, ::
 
     Lˢ(Z, Π) = Σ_k [ (n_k + d)/2 log det(I + d/(n_k ε²) Zᵀ Diag(π_k) Z) − n_k log(n_k/n) ].
 

@@ -4,9 +4,11 @@ Every rate sees tokens through their second moments S = ZᵀZ alone. Those of pa
 parts come in, so that memory does not grow with n, and rounding with its logarithm; parts may be on many machines
 (`merge`). Forming S squares the condition number, as the Cholesky route of `rates` does:
 
+==========  ===========================================================================================================
 ``"gram"``  keeps S, at the speed of the matrix product. A `PrecisionWarning` says where S does not resolve a rate.
 ``"qr"``    keeps the triangular T with TᵀT = S, from QR factorisations of blocks: as accurate as the SVD of all tokens,
             at about four times the cost.
+==========  ===========================================================================================================
 
 Error bounds are statistical, as in `rates`: they take roundings for independent, and grow with the square root of the
 number of additions in a row. Rigorous ones, of R and Rᶜ(Z|U) from S in NumPy and float64, are

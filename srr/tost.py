@@ -1,6 +1,6 @@
 r"""ToST: token statistics in place of attention, from a variational form of the rate within classes.
 
-With Y_k = ZU_k ``(n, p)``, memberships π_k ``(n,)`` of mass n_k and f(x) = log(1 + cx), c = d/ε², in rows of tokens:
+With Y_k = ZU_k ``(n, p)``, memberships π_k ``(n,)`` of mass n_k and f(x) = log(1 + cx), c = d/ε², in rows of tokens::
 
     rate      R^var(Z, Π|U) = ½ Σ_k (n_k/n) Σ_i f(v_ki)         v_ki = Σ_j π_jk (Y_k)²_ji / n_k
     gradient  ∇R^var = (1/n) Σ_k Diag(π_k) Y_k D_k U_kᵀ         D_k = Diag(f'(v_k)),  f'(x) = c/(1 + cx)

@@ -1,5 +1,7 @@
 """A whole block of ToST's code: token statistics, then the MLP of every transformer, each behind a LayerScale.
 
+In rows of tokens::
+
     Z^{ℓ+½} = Z^ℓ + γ₁ ∘ TSSA(LN(Z^ℓ))        Z^{ℓ+1} = Z^{ℓ+½} + γ₂ ∘ MLP(LN(Z^{ℓ+½}))
     MLP(Z) = GELU(Z W₁ᵀ + b₁) W₂ᵀ + b₂        GELU(x) = x Φ(x),  Φ of the standard normal distribution
 

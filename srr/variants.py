@@ -1,6 +1,6 @@
 """The variants of CRATE by Hu, Zou and Xu: the official layer with an output matrix W that is not learned.
 
-With heads side by side in the columns of S = [softmax(c Y_kY_kᵀ) Y_k]_k, the compression is Z + S Wᵀ:
+With heads side by side in the columns of S = [softmax(c Y_kY_kᵀ) Y_k]_k, the compression is Z + S Wᵀ::
 
     conceptual   C          W = [U_1, …, U_K]
     negative     N          W = −[U_1, …, U_K]

@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
+import documents
 import pytest
+from documents import ROOT, command_output, differs, python_output
 
 from verify.claims import ledger
 from verify.layer_families import FAMILIES
 
-ROOT = Path(__file__).parent.parent
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NUMBERS = {30: "thirty", 31: "thirty-one", 32: "thirty-two"}
-NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 def blocks(name: str) -> list[tuple[str, str]]:
-    return BLOCK.findall((ROOT / name).read_text())
-
-
-def differs(shown: str, printed: str) -> str | None:
-    """The first line that is not the same, numbers to 2 %."""
-    for want, got in zip(*(text.strip().splitlines() for text in (shown, printed)), strict=False):
-        if NUMBER.sub("#", want).split() != NUMBER.sub("#", got).split():
-            return f"{want!r} is shown, {got!r} printed"
-        for a, b in zip(map(float, NUMBER.findall(want)), map(float, NUMBER.findall(got)), strict=True):
-            if abs(a - b) > 0.02 * abs(a) + 1e-9:
-                return f"{want!r} is shown, {got!r} printed"
-    shown_lines, printed_lines = (len(text.strip().splitlines()) for text in (shown, printed))
-    return None if shown_lines == printed_lines else f"{shown_lines} lines are shown, {printed_lines} printed"
-
-
-def python_output(code: str) -> str:
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        exec(compile(code, "README.md", "exec", dont_inherit=True), {"__name__": "readme"})
-    return out.getvalue()
+    return [block[:2] for block in documents.blocks(ROOT / name)]
 
 
 def test_python_of_the_readme():
@@ -68,17 +42,7 @@ def commands() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("command", "shown"), commands(), ids=lambda text: text.split("\n")[0][:40])
 def test_command_of_the_readme(command, shown, tmp_path):
     assert shown.strip()
-    run = subprocess.run(
-        [sys.executable, "-m", "verify", *command.split()[1:]],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "80"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert run.returncode in (0, 1), run.stderr
-    assert (problem := differs(shown, run.stdout)) is None, problem
+    assert (problem := differs(shown, command_output(command, tmp_path))) is None, problem
 
 
 def test_a_wrong_number_in_the_readme_is_noticed():
@@ -86,6 +50,16 @@ def test_a_wrong_number_in_the_readme_is_noticed():
     assert differs("rate 12.5", "rate 13.5") is not None
     assert differs("rate 12.5", "price 12.5") is not None
     assert differs("a\nb", "a") is not None
+    assert differs("a\n…\nb", "a\n1\n2\nb") is None
+    assert differs("a\n…\nb", "a\nb") is None
+    assert differs("a\n…\nb", "a\n1\n2\nc") is not None
+    assert differs("a\n…\nb", "c\n1\n2\nb") is not None
+    assert differs("a\n…\na", "a") is not None
+    assert differs("a\n…\nb\n…\nc", "a\n1\nb\n2\nc") is None
+    assert differs("a\n…\nb\n…\nc", "a\n1\nc\n2\nb") is not None
+    assert differs("a\n…", "a\n1\n2") is None
+    assert differs("a\n…", "b\n1\n2") is not None
+    assert differs("a\n…\nb\nc", "a\nb\nd") is not None
 
 
 def test_the_layer_of_the_contributing_guide_runs():

@@ -134,7 +134,7 @@ def test_a_layer_that_descends_passes_and_one_that_does_not_is_shown():
 
 def test_the_example_of_the_docstring_runs(tmp_path):
     """As a test file, and again with the fixtures."""
-    text = testing.__doc__.split(":\n\n", 1)[1].split("\n\nWhat fails says", 1)[0]
+    text = testing.__doc__.split("::\n\n", 1)[1].split("\n\nWhat fails says", 1)[0]
     code = textwrap.dedent(text)
     (tmp_path / "test_mine.py").write_text(code)
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["verify.pytest_plugin"]\n')

@@ -4,9 +4,9 @@ A `Bounded` holds float64 values v and errors e with this meaning: the exact res
 returns that carries out the same steps in the given precision, are within e of v. Sums may be taken in any order.
 The bounds are a priori, after Higham, *Accuracy and Stability of Numerical Algorithms* (2002), lemma 3.1 and eq. 3.5:
 one rounding is a factor 1 + δ, |δ| ≤ u, and a sum of m products errs by γ_m = mu/(1 − mu) of the sum of their moduli.
-They take for granted that divisions, √, exp, erf and log err by at most `ULPS` units of roundoff, that products are not
-summed in a lower precision, and of a softmax from which the largest is not taken off that its exponentials are normal
-numbers. An error is infinite where nothing can be said, as where a sum may overflow.
+They take for granted that divisions, √, exp, erf and log err by at most ``ULPS`` units of roundoff, that products are
+not summed in a lower precision, and of a softmax from which the largest is not taken off that its exponentials are
+normal numbers. An error is infinite where nothing can be said, as where a sum may overflow.
 """
 
 from __future__ import annotations
@@ -337,7 +337,7 @@ def log_det(M: Bounded) -> Bounded:
     """log det M of symmetric matrices ``(..., q, q)`` no smaller than I, by Cholesky's factors or by elimination.
 
     The factors found are those of M + E, |E| ≤ B = e + γ √(m_ii m_jj) (Higham 2002, theorem 10.3; of an elimination it
-    is taken for granted that its pivots keep the rest from growing). With X = M^−½ E M^−½ and ρ = ‖ |M⁻¹| B ‖_∞ < 1,
+    is taken for granted that its pivots keep the rest from growing). With X = M^−½ E M^−½ and ρ = ‖ |M⁻¹| B ‖_∞ < 1, ::
 
         |log det(I + X)| ≤ |tr X| + ‖X‖²/(2(1 − ρ)),    |tr X| ≤ Σ |M⁻¹| ∘ B,    ‖X‖² ≤ q ρ².
     """

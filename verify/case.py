@@ -285,7 +285,7 @@ class Search:
     Parameters
     ----------
     draw
-        The ``draw`` of a `hypothesis.strategies.composite`.
+        The ``draw`` of a ``hypothesis.strategies.composite``.
     """
 
     def __init__(self, draw: Any) -> None:

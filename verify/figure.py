@@ -1,8 +1,8 @@
 """Figures of claims: theory as lines, over what was measured as points.
 
 Give a claim ``figure=function``, of no arguments, fixed seeds and less than a second, that computes and returns a
-`Figure`; `srr verify` shows it with the claim, and ``srr show CLAIM --figure FILE.svg`` (.png, .pdf) writes it. Claims
-of one theorem share a function. Curves are written out beside it, in NumPy: what srr computes are the points.
+`Figure`; ``srr verify`` shows it with the claim, and ``srr show CLAIM --figure FILE.svg`` (.png, .pdf) writes it.
+Claims of one theorem share a function. Curves are written out beside it, in NumPy: what srr computes are the points.
 """
 
 from __future__ import annotations

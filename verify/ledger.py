@@ -208,7 +208,7 @@ def claim(
     instances
         How many instances the quick tier accepts; the full tier takes 20 times as many.
     witness
-        Parameters of a counterexample, as `srr verify` reports them. It is replayed first in every run, and
+        Parameters of a counterexample, as ``srr verify`` reports them. It is replayed first in every run, and
         one that no longer refutes is an error. For HOLDS_UNDER it lies outside the condition.
     proof
         Names of the derivations (`derivations.catalogue`) that together prove the statement, under its

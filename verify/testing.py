@@ -1,6 +1,6 @@
 """Assertions for other people's test suites: that code is a known form, and that a layer descends.
 
-A whole test file, for a torch implementation of CRATE and a layer of one's own:
+A whole test file, for a torch implementation of CRATE and a layer of one's own::
 
     import numpy as np
     import torch

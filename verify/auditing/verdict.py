@@ -69,7 +69,7 @@ class Verdict:
     shown, count : int
         On how many of how many samples.
     word : str
-        `SPECIFIC`, `MORE`, `NOT`, `UNCLEAR`, or `ALONE` where no control was tried.
+        ``SPECIFIC``, ``MORE``, ``NOT``, ``UNCLEAR``, or ``ALONE`` where no control was tried.
     nulls : tuple of Null
     as_often : tuple of Null
         Those of them that show the effect as often.

@@ -13,6 +13,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from verify.figure import Figure
 from verify.names import nearest
 
+__all__ = ["Experiment"]
+
 Row = dict[str, Any]
 """One measurement: names to numbers, words or truth values."""
 MAY_BE_ZERO = ("seed", "beside")

@@ -20,8 +20,8 @@ Constants = Mapping[str, float]
 class Form(ABC):
     """Fields are the axes, annotated with the values that they take; calling the form applies it.
 
-    ``form(*reads, weights=..., constants=...)`` takes what the operator reads as `Bounded` arrays and gives what it
-    computes, with a bound on rounding.
+    ``form(*reads, weights=..., constants=...)`` takes what the operator reads as `verify.bounded.Bounded` arrays and
+    gives what it computes, with a bound on rounding.
     """
 
     WORDS: ClassVar[Mapping[str, Mapping[str, str]]] = {}

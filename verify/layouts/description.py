@@ -67,7 +67,7 @@ def describe(
 
     Examples
     --------
-    Your own network, `nn.ModuleList` of blocks with ``norm``, ``attend.U``, ``attend.out`` and ``code.D``, whose
+    Your own network, ``nn.ModuleList`` of blocks with ``norm``, ``attend.U``, ``attend.out`` and ``code.D``, whose
     sparsification has no LayerNorm:
 
     >>> MINE = describe(

@@ -27,7 +27,7 @@ class Names:
 
     Examples
     --------
-    >>> Names('''
+    >>> sheet = Names('''
     ...     layers.{i}.weight  m d
     ...     layers.{i}.bias?   m
     ...     head.*
