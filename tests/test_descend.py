@@ -401,11 +401,11 @@ def test_options_that_a_family_does_not_have(capsys, arguments, message):
 def test_what_is_not_installed_is_named(mixture, monkeypatch, capsys):
     save("safetensors", "Z.safetensors", Z=mixture.Z)
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     assert main(["descend", "exact", "--tokens", "Z.safetensors"]) == 2
     assert "needs the safetensors package: pip install safetensors" in capsys.readouterr().err
     assert main(["descend", "exact", "--data", "digits"]) == 2
-    assert 'data digits needs scikit-learn, which is not installed: pip install "srr[data]"' in capsys.readouterr().err
+    assert "data digits needs scikit-learn, which is not installed: pip install scikit-learn" in capsys.readouterr().err
 
 
 def test_the_command_in_its_own_process():

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from verify.extras import PACKAGES
+
 LIBRARIES = ("numpy", "cupy", "torch", "jax")
 DTYPES = ("float64", "float32")
 
@@ -80,7 +82,7 @@ class Arrays:
             The library is not installed, or has no such device or dtype there.
         """
         if importlib.util.find_spec(self.library) is None:
-            how = f'pip install "srr[{self.library}]"'
+            how = f"pip install {PACKAGES.get(self.library, self.library)}"
             raise ValueError(f"arrays must name an installed library, got {self.library}: {how}")
         try:
             to_numpy(self.asarray(np.ones(1)) + 1)

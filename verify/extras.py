@@ -5,12 +5,8 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-EXTRAS = {
-    "torch": "torch",
-    "sklearn": "data",
-    "distributed": "scale",
-}
-"""Import name to the extra of srr that brings it."""
+PACKAGES = {"sklearn": "scikit-learn", "cupy": "cupy-cuda13x"}
+"""Import name to what pip calls it, where that is another name."""
 SAID = {"sklearn": "scikit-learn", "distributed": "Dask"}
 
 
@@ -28,4 +24,4 @@ def require(module: str, wanted_by: str) -> ModuleType:
         if (error.name or module).partition(".")[0] != module:  # it is there, and lacks something
             raise
         what = f"{wanted_by} needs {SAID.get(module, module)}, which is not installed"
-        raise ValueError(f'{what}: pip install "srr[{EXTRAS[module]}]"') from None
+        raise ValueError(f"{what}: pip install {PACKAGES.get(module, module)}") from None
