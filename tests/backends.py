@@ -261,8 +261,11 @@ GPU = (
 ALL = (*CPU, FAKE, *GPU)
 
 
-def parametrize(*groups):
-    """``@parametrize(CPU, GPU)``: a test per configuration, the GPU ones behind the ``gpu`` marker."""
+def parametrize(*groups, slow=""):
+    """``@parametrize(CPU, GPU)``: a test per configuration, the GPU ones behind the ``gpu`` marker.
+
+    One may be left to the slow tests, where JAX, which compiles every call anew, takes most of the time.
+    """
     chosen = [b for group in groups for b in (group if isinstance(group, tuple) else (group,))]
     return pytest.mark.parametrize(
         "backend",
@@ -272,6 +275,7 @@ def parametrize(*groups):
                 id=b.name,
                 marks=[
                     *([pytest.mark.gpu] if b in GPU else []),
+                    *([pytest.mark.slow] if b.name == slow else []),
                     *([pytest.mark.skip(reason=f"{b.name}: {b.missing}")] if b.missing else []),
                 ],
             )

@@ -802,6 +802,7 @@ def test_the_data_are_whole(trace, tmp_path):
 # --- what it costs ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_products_of_the_benchmark_are_those_that_torch_counts():
     torch.manual_seed(0)
     model = Crate(image_size=224, patch_size=16, num_classes=3, dim=audit_bench.D, depth=audit_bench.DEPTH, heads=6)

@@ -43,7 +43,7 @@ def _kind(dtype):
 
 
 @every_call
-@backends.parametrize(backends.CPU, backends.GPU)
+@backends.parametrize(backends.CPU, backends.GPU, slow="jax-float32")
 def test_result_is_of_the_library_dtype_and_device_of_the_input_and_equals_numpys(name, backend):
     call = catalogue.CALLS[name]
     expected = list(leaves(call.function(**arguments(call, np.array))))

@@ -23,6 +23,13 @@ def _forget():
     jax.clear_caches()
 
 
+@pytest.fixture(autouse=True)
+def _in_float32():
+    """JAX's default, which other tests of the same process may have left."""
+    with jax.enable_x64(False):
+        yield
+
+
 def text(check):
     return " ".join(str(check).split())
 

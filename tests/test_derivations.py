@@ -33,7 +33,13 @@ from derivations.proof import Derivation, Step, chain
 from derivations.render import LATEX, PLAIN, render
 
 DERIVATIONS = list(catalogue().values())
-STEPS = [pytest.param(d, s, id=f"{d.name}-{i}") for d in DERIVATIONS for i, s in enumerate(d.steps)]
+LONG = ("ascent-on-the-rate-reduction-0", "tost-step-descends-0", "tost-step-descends-by-its-largest-gain-0")
+"""Steps of which every wrong version takes seconds to refuse."""
+STEPS = [
+    pytest.param(d, s, id=name, marks=[pytest.mark.slow] if name in LONG else [])
+    for d in DERIVATIONS
+    for name, s in ((f"{d.name}-{i}", s) for i, s in enumerate(d.steps))
+]
 SIZES = ({"n": 2, "d": 3, "p": 2, "K": 2, "m": 2, "q": 3}, {"n": 3, "d": 2, "p": 1, "K": 2, "m": 3, "q": 2})
 
 

@@ -377,3 +377,13 @@ def test_numbers_in_words():
     assert shown([[0.1 + 0.2, "a"], 3]) == "[[0.3, a], 3]"
     assert percent(0.015) == "1.5 %"
     assert standing(Result("a.b", HOLDS, HOLDS)) == "no instance judged"
+
+
+def test_derivations_checked_in_processes_are_shown_as_in_one(monkeypatch):
+    from verify.report import page
+
+    claims = verify.claims.ledger().select(["rates.gradient", "rates.scale-is-precision"])
+    alone = page._derivations(claims, 1)
+    monkeypatch.setattr(page, "FEW", 2)
+    assert page._derivations(claims, 2) == alone
+    assert alone.count("<section") > 2

@@ -144,9 +144,9 @@ def crosscheck(
     ----------
     target : torch Module, JAX function and parameters, state dict, Subject or iterable of Subject
         A network, whose operators are found by its layout: in torch, or in JAX as a pair of a Flax module or a function
-        ``f(params, x)`` and its parameters, or as a module of `flax.nnx`; the weights of one, of torch or of JAX, which
-        are put into srr's own network of that layout, so that what is told is how far its forms are from the theory's
-        with these weights; or operators one by one, functions of any array library.
+        ``f(params, x)`` and its parameters, or as a module of ``flax.nnx``; the weights of one, of torch or of JAX,
+        which are put into srr's own network of that layout, so that what is told is how far its forms are from the
+        theory's with these weights; or operators one by one, functions of any array library.
     layout : Layout or str, optional
         Of the network; by default the one that its state dict fits.
     constants : mapping, optional

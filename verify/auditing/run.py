@@ -65,7 +65,7 @@ def audit(
     cls : {"first", "last", "none"}
         Which token is [CLS]: everything is measured with it and without it.
     tokens : iterable of str
-        Which tokens are measured: ``"raw"``, ``"normed"``, ``"operator"`` (`auditing.terms.views`).
+        Which tokens are measured: ``"raw"``, ``"normed"``, ``"operator"`` (``verify.auditing.terms``).
     twin : Module or bool
         An untrained network of the same architecture, audited beside it on the same data; True makes one from the
         model (`auditing.network.untrained`), False leaves it out.

@@ -87,7 +87,7 @@ def feature_of_its_own(case: Case) -> Outcome:
 @claim(
     "splitting.one-active-coefficient",
     title="Where one coefficient is active at a time, as many features as dimensions are enough for every token",
-    statement=LASSO + r"=\min_{s\ge0}\lambda s+\tfrac12(\|x\|-s)^2\quad\forall x,\qquad"
+    statement=LASSO + r"=\min_{s\ge0}\lambda s+\tfrac12(\|x\|-s)^2\quad\forall x,\qquad "
     r"D=[u_1\dots u_p],\ x=\alpha u_i",
     source=f"the part that is true of the conjecture that splitting stops at the dimension; {SPLITTING}",
     relation="=",

@@ -91,6 +91,7 @@ def verify(
             require_writable(junit, "junit")
         settings.arrays.probe()
 
+    jobs = jobs or default_jobs(arrays, device)
     seconds: dict[str, float] = {}
     with progress(len(claims), "starting") as advance:
 
@@ -102,13 +103,13 @@ def verify(
             ledger,
             settings,
             claims=claims,
-            jobs=jobs or default_jobs(arrays, device),
+            jobs=jobs,
             timeout=timeout,
             on_done=on_done,
         )
     files: list[tuple[Path, str | bytes]] = [
         (out / "results.json", results.to_json(run)),
-        *together(out, {"index.html": render(ledger, run)}),
+        *together(out, {"index.html": render(ledger, run, jobs=jobs)}),
     ]
     if junit is not None:
         files.append((junit, results.to_junit(run, seconds)))

@@ -41,7 +41,7 @@ def describe(
         The layers in order.
     sheet : str
         As in `Names`. Of a network in JAX names are paths, ``blocks/{i}/attend/U``, and so are its places: of Flax
-        modules, or of tags (`verify.capture_jax`).
+        modules, or of tags (``verify.capture_jax``).
     constants : mapping
         What a state dict does not tell: keyword arguments of the layout, and their defaults, None for one that must be
         given. A function of the state dict is called for the default. Where there is a LayerNorm, ``norm_floor`` is one

@@ -22,6 +22,7 @@ from verify.findings import HALVES, findings, in_words
 from verify.ledger import ASKED_HERE, HOLDS, HOLDS_UNDER, REFUTED, Claim, Evidence, Ledger, Verdict, by_origin
 from verify.notation import NOTATION, WORKS
 from verify.results import Result, Run
+from verify.workers import run_jobs
 
 MARKS = {
     Verdict.HOLDS: "✓",
@@ -33,12 +34,17 @@ MARKS = {
 """A sign beside each verdict word, so that nothing is told by colour alone."""
 NONE = "none"
 """In place of the kind of evidence, where there is no evidence."""
+FEW = 20
+"""Derivations that one process checks at a time."""
 DERIVED = "derived here"
 """In place of a work, where a claim cites none and is no question of the ledger."""
 
 
-def render(ledger: Ledger, run: Run) -> str:
-    """The report as one HTML text: no clock, no network, nothing beside it that it needs, so it can be sent."""
+def render(ledger: Ledger, run: Run, *, jobs: int = 1) -> str:
+    """The report as one HTML text: no clock, no network, nothing beside it that it needs, so it can be sent.
+
+    The derivations are checked again, in ``jobs`` processes.
+    """
     claims = {c.slug: c for c in ledger}
     entries = [(claims[r.slug], r) for r in run.results]
     themes = list(dict.fromkeys(c.theme for c, _ in entries))
@@ -62,7 +68,7 @@ def render(ledger: Ledger, run: Run) -> str:
         refuted=by_origin(c for c, r in entries if r.verdict == REFUTED),
         differing=[r for r in run.results if not r.as_expected],
         results=results,
-        derivations=_derivations(c for c, _ in entries),
+        derivations=_derivations((c for c, _ in entries), jobs),
         derived=_derived(c for c, _ in entries),
         premises={c.slug: _premises(c) for c, _ in entries},
     )
@@ -162,15 +168,29 @@ def code(text: str) -> Markup:
     return Markup(escape(text, quote=False))
 
 
-def _derivations(claims: Iterable[Claim]) -> str:
+def _derivations(claims: Iterable[Claim], jobs: int) -> Markup | str:
     """The sections of the derivations that prove claims or stand behind them, and of those that these use."""
     names = dict.fromkeys(name for c in claims for name in (*c.proof, *c.derivations))
     if not names:
         return ""
     from derivations import catalogue
-    from derivations.page import sections, with_uses
+    from derivations.page import with_uses
 
-    return sections(with_uses(catalogue()[name] for name in names))
+    every = tuple(d.name for d in with_uses(catalogue()[name] for name in names))
+    if jobs == 1 or len(every) < FEW:
+        return _sections(every)
+    parts = [every[start : start + FEW] for start in range(0, len(every), FEW)]
+    found = {done.job: done for done in run_jobs(_sections, (), parts, workers=jobs, timeout=600)}
+    if problems := [done.problem for done in found.values() if done.problem is not None]:
+        raise RuntimeError(problems[0])
+    return Markup("").join(found[part].value for part in parts)
+
+
+def _sections(names: tuple[str, ...]) -> Markup:
+    from derivations import catalogue
+    from derivations.page import sections
+
+    return sections([catalogue()[name] for name in names])
 
 
 def _derived(claims: Iterable[Claim]) -> dict[str, Markup]:
