@@ -7,7 +7,7 @@ ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .PHONY: verify test test-slow lint docs mutate bench clean
 
-verify: $(VENV)/.ready
+verify: $(VENV)/.installed
 	$(ONE_THREAD) $(BIN)/srr verify
 
 test: $(VENV)/.ready lint
@@ -32,9 +32,14 @@ mutate: $(VENV)/.ready
 bench: $(VENV)/.ready
 	$(ONE_THREAD) $(BIN)/srr bench rates
 
-# torch goes first and pinned: 2.13.0 has a small CPU build where the index offers one, and nothing after it pulls another.
-$(VENV)/.ready: pyproject.toml
+# What the ledger and the examples of the README need; nothing of it pulls torch.
+$(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable ".[data]"
+	touch $@
+
+# torch goes first and pinned: 2.13.0 has a small CPU build where the index offers one, and nothing after it pulls another.
+$(VENV)/.ready: $(VENV)/.installed
 	$(BIN)/pip install --quiet torch==2.13.0
 	$(BIN)/pip install --quiet --editable ".[dev]"
 	touch $@
