@@ -29,7 +29,7 @@ from derivations.expression import Expr
 from derivations.notation import H as direction_of
 from derivations.notation import Z, alpha
 from derivations.oracle import Value, rounded, value
-from srr import enclosure
+from srr import enclosure, streaming
 from srr.enclosure import Enclosure
 from srr.redunet import on_sphere
 from verify import decide, derivatives
@@ -541,7 +541,9 @@ def _enclosed(found: Enclosure, exact: decide.Decision, unit: float) -> Outcome:
     instances=50,
 )
 def enclosures(case: Case) -> Outcome:
-    """The exact values are decided in ball arithmetic, as changes from tokens zero."""
+    """The exact values are decided in ball arithmetic, as changes from tokens zero. Rates of tokens that were streamed
+    as well, for which 1 + |v| + α‖Z‖² is the unit: their sums of squares are rounded.
+    """
     rng = case.rng()
     t = tokens(case, rng, **SMALL)
     D = rng.standard_normal((t.d, t.d))
@@ -556,7 +558,15 @@ def enclosures(case: Case) -> Outcome:
         (enclosure.loss(Z, U, eps=t.eps, lam=lam), decide.loss_change(objective, zero, A)),
         (enclosure.lasso(zero, D, Z, lam=lam), decide.lasso_change(zero, D, zero, A, lam=lam)),
     )
-    return all_of(*(_enclosed(e, exact, 1e-9 * (1 + abs(exact.midpoint))) for e, exact in found))
+    streamed = streaming.moments([Z[:1], Z[1:]] if t.n > 1 else [Z])
+    of_streamed = (
+        (enclosure.streamed_coding_rate(streamed, eps=t.eps), found[0][1]),
+        (enclosure.streamed_subspace_coding_rate(streamed, U, eps=t.eps), found[1][1]),
+    )
+    return all_of(
+        *(_enclosed(e, exact, 1e-9 * (1 + abs(exact.midpoint))) for e, exact in found),
+        *(_enclosed(e, exact, 1e-9 * (1 + abs(exact.midpoint) + t.alpha * norm(Z) ** 2)) for e, exact in of_streamed),
+    )
 
 
 @claim(
