@@ -33,7 +33,10 @@ from derivations.proof import Derivation, Step, chain
 from derivations.render import LATEX, PLAIN, render
 
 DERIVATIONS = list(catalogue().values())
-LONG = ("ascent-on-the-rate-reduction-0", "tost-step-descends-0", "tost-step-descends-by-its-largest-gain-0")
+LONG = (
+    *("ascent-on-the-rate-reduction-0", "tost-step-descends-0", "tost-step-descends-by-its-largest-gain-0"),
+    *("ascent-on-the-sphere-0", "ascent-on-the-sphere-at-the-tokens-2", "descent-on-the-rate-of-all-classes-0"),
+)
 """Steps of which every wrong version takes seconds to refuse."""
 STEPS = [
     pytest.param(d, s, id=name, marks=[pytest.mark.slow] if name in LONG else [])

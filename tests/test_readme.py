@@ -129,8 +129,10 @@ def test_what_is_said_of_the_figure_is_in_its_numbers():
     rows = json.loads((ROOT / "docs" / "twelve-layers.json").read_text())["rows"]
     last = {row["rule"]: (row["Rc"] / row["Rc at 0"], row["measure"] / row["measure at 0"]) for row in rows[11::12]}
     assert last["residual"] == pytest.approx((6, 1 / 4), rel=0.1)
-    assert last["exact"][0] < 0.01
-    assert abs(last["exact"][1] - 1) < 0.1
+    assert last["exact"][0] == pytest.approx(1 / 400, rel=0.1)
+    measure = [row["measure"] / row["measure at 0"] for row in rows if row["rule"] == "exact"]
+    assert min(measure) == pytest.approx(0.7, rel=0.02)
+    assert measure[-1] == pytest.approx(1, rel=0.1)
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])

@@ -16,7 +16,7 @@ import verify.report.page
 from derivations import catalogue
 from verify.figure import Curve, Figure, Points, inline
 from verify.findings import FAMILIES, HALVES, findings, in_words
-from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Evidence, Ledger
+from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED, Evidence, Ledger, Verdict
 from verify.notation import NOTATION
 from verify.report import render
 from verify.report.page import body, link, mathml, number, percent, shown, standing, words, works
@@ -274,6 +274,8 @@ def test_the_findings_follow_from_the_verdicts():
     alone = findings({slug: found[slug]})
     assert [finding.name for finding in alone] == ["The descent layer"]
     assert findings({}) == []
+    undecided = in_words(findings({slug: replace(r, verdict=Verdict.UNDECIDED) for slug, r in found.items()}))
+    assert "0 times it does not, 44 times it was not decided." in undecided
 
 
 def test_the_page_shows_each_finding_with_its_verdict_and_its_counts():

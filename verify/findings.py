@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from verify.ledger import HOLDS, HOLDS_UNDER
+from verify.ledger import HOLDS, HOLDS_UNDER, REFUTED
 from verify.results import Result
 
 HALVES = {
@@ -98,7 +98,7 @@ FAMILIES = (
     ),
     _family(
         "AoT",
-        ("layer", "the noise, by the factor of its theorem", "aot.snr-grows-at-every-depth"),
+        ("layer", "the noise, by its theorem's factor in every layer", "aot.snr-grows-at-every-depth"),
         ("layer", "the noise, with softmax", "aot.softmax-raises-snr"),
     ),
     _family(
@@ -156,12 +156,14 @@ def in_words(found: Iterable[Finding]) -> str:
     answers = [result for finding in found for _, result in finding.answers]
     always = sum(result.verdict == HOLDS for result in answers)
     under = sum(result.verdict == HOLDS_UNDER for result in answers)
+    never = sum(result.verdict == REFUTED for result in answers)
     losses = [(f.name, {q.asks: r.verdict for q, r in f.of("layer")}.get("the loss")) for f in found]
     lower = [name for name, verdict in losses if verdict == HOLDS]
     asked = sum(verdict is not None for _, verdict in losses)
     said = (
         f"Asked {_times(len(answers))}, of {len(found)} families: {_times(always)} it does, {_times(under)} under a "
-        f"condition, {_times(len(answers) - always - under)} it does not."
+        f"condition, {_times(never)} it does not"
+        + (f", {_times(open_)} it was not decided." if (open_ := len(answers) - always - under - never) else ".")
     )
     if not asked:
         return said

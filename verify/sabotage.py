@@ -412,15 +412,16 @@ def detect(modules: tuple[str, ...], settings: Settings, task: tuple[Sabotage, I
     claims = [Ledger.load(*modules)[slug] for slug in slugs]
     differences: list[None] = []
 
-    def verdict_changes(claim: Claim, version: Function, noticed: Callable[[], None]) -> Result | None:
+    def judged(claim: Claim, version: Function, noticed: Callable[[], None]) -> Result:
         with sabotaged(target, _watched(target.function, version, noticed)):
-            result = examine(claim, settings, search=False)
-        return None if result.as_expected or crashed(result) else result
+            return examine(claim, settings, search=False)
 
     wrong = _faults(target)[sabotage.fault]
     for asked, claim in enumerate(claims, 1):
-        result = verdict_changes(claim, wrong, lambda: differences.append(None))
-        if result is not None and verdict_changes(claim, target.function, lambda: None) is None:
+        result = judged(claim, wrong, lambda: differences.append(None))
+        if result.as_expected or crashed(result):
+            continue
+        if judged(claim, target.function, lambda: None).as_expected:
             return Finding(sabotage, "detected", claim.slug, str(result.verdict), asked)
     return Finding(sabotage, "undetected" if differences else "no difference", None, None, len(claims))
 

@@ -235,7 +235,7 @@ def minus_attention_expands(case: Case) -> Outcome:
     source=f"{MAE}: the encoder as structured denoising, the decoder as diffusion",
     relation="monotone",
     hypotheses="two to four orthogonal subspaces that fill the space, fewer tokens in each than its dimension p, "
-    "from 4 to 16, noise from 0.05 to 0.3; up to four layers",
+    "from 4 to 16, noise from 0.05 to 0.3, tokens of norm about one, eps = 0.1; up to four layers",
     expect=REFUTED,
     twin="along the gradient of R^c itself, as far as 1/L_c",
     uses=("decoder.depth-round-trip", "denoising.compression-step-takes-noise"),

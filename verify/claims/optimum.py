@@ -24,7 +24,7 @@ FAMILIES = ((2, 1, 2), (2, 1, 3), (2, 2, 4), (2, 2, 6), (3, 1, 5), (3, 2, 7))
 
 @claim(
     "optimum.one-token-on-each-axis",
-    title="At the optimum there is one token on each coordinate axis and all others are zero, whatever the subspaces",
+    title="The most is attained by one token on each coordinate axis and all others zero, whatever the subspaces",
     statement=r"R(Z)-R^c(Z\mid U_{[K]})-\lambda\|Z\|_1\le d\max_{s\ge0}\Big["
     r"\tfrac12\log\frac{1+\alpha s^2}{1+\beta s^2}-\lambda s\Big],"
     r"\qquad\text{attained at }Z=[\pm se_1,\dots,\pm se_d,0,\dots,0]",
@@ -75,39 +75,49 @@ def one_token_on_each_axis(case: Case) -> Outcome:
 
 
 LAYERS = {"n": 10, "K": 2, "p": 2, "noise": 0.05, "eps": 0.5}
-LAM = 0.1
+LAM, MOST = 0.1, 2400
 
 
 def _ended(seed: int, kind: str, bases: str) -> tuple[dict[str, float], dict[str, float]]:
-    # What is measured before and after 120 monotone layers; in NumPy whatever the ledger computes with.
+    # What is measured before and after as many monotone layers as change the loss; in NumPy whatever the ledger
+    # computes with.
     given = Parameters(**LAYERS, seed=seed)
     U, Z = drawn(given, kind, bases)
-    end, _ = converged(Z, U, eps=given.eps, lam=LAM, layers=120)
     goal = srr.SparseRateReduction(U, given.eps, LAM)
-    return measured(goal, Z), measured(goal, end)
+    before = after = measured(goal, Z)
+    for _ in range(0, MOST, 120):
+        Z, _ = converged(Z, U, eps=given.eps, lam=LAM, layers=120)
+        last, after = after, measured(goal, Z)
+        if abs(after["loss"] - last["loss"]) <= 1e-12 * abs(after["loss"]):
+            break
+    return before, after
 
 
 @claim(
     "optimum.layers-reach-it",
     title="Layers that lower the loss end at that optimum, from mixtures and from their controls alike",
-    statement=r"Z^{120}\to[\pm se_1,\dots,\pm se_d,0,\dots,0]",
+    statement=r"Z^\ell\to[\pm se_1,\dots,\pm se_d,0,\dots,0]",
     source=f"{N23}, eq. 1 and figure 1: what a network that optimises it converges to",
     relation="limit",
     hypotheses="10 tokens of two orthogonal planes that fill the space, in any position or on the axes, with noise "
-    "0.05, or Gaussian ones of equal second moment; eps = 0.5, lambda = 0.1; layers of srr.layers.descent",
-    expect=HOLDS,
-    twin="the optimum for half of lambda",
+    "0.05, or Gaussian ones of equal second moment; eps = 0.5, lambda = 0.1; up to 2400 layers of srr.layers.descent",
+    expect=REFUTED,
+    twin="they end below where they began, and not below that optimum",
     uses=("optimum.one-token-on-each-axis", "layers.descent-lowers-loss"),
     instances=3,
+    witness={"tokens": "control", "bases": "rotated", "seed": 5968879},
     figure=figures.loss_at_the_end,
 )
 def layers_reach_it(case: Case) -> Outcome:
-    """True on what was tried: the loss ends within 10⁻⁹ of the least, with d entries that are not zero, each alone in
-    its token. Smaller λ take more layers, 1500 for 0.01.
+    """False of one start in some hundreds: a token keeps two entries, and the loss stays 0.12 nats above the least, a
+    local minimum. All others end within 10⁻⁹ of it, with d entries that are not zero, each alone in its token, most
+    within 120 layers. Smaller λ take more, 1500 for 0.01.
     """
     kind, bases = case.choice("tokens", ("mixture", "control")), case.choice("bases", ("rotated", "axes"))
-    _, after = _ended(case.seed(), kind, bases)
-    least = -optimum(10, 4, 2, eps=0.5, lam=case.wrong(LAM, LAM / 2))[0]
+    before, after = _ended(case.seed(), kind, bases)
+    least = -optimum(10, 4, 2, eps=0.5, lam=LAM)[0]
+    if case.twin:
+        return observed(least - 1e-9 * abs(least) <= after["loss"] < before["loss"], **after, least=least)
     alone = round(after["nonzero"] * 40) == 4 and after["aligned"] > 1 - 1e-12
     return observed(alone and abs(after["loss"] - least) <= 1e-9 * abs(least), **after, least=least)
 
@@ -115,7 +125,7 @@ def layers_reach_it(case: Case) -> Outcome:
 @claim(
     "optimum.keeps-tokens-in-their-subspaces",
     title="At the optimum tokens lie in the subspaces, as they did at the start",
-    statement=r"\min_i\max_k\|U_k^\top z_i\|^2/\|z_i\|^2\ \text{does not fall}",
+    statement=r"\mathrm{mean}_{z_i\ne0}\max_k\|U_k^\top z_i\|^2/\|z_i\|^2\ \text{does not fall}",
     source=f"{N23}, figure 1: tokens compressed into the subspaces, as pictured",
     relation="monotone",
     hypotheses="as optimum.layers-reach-it, mixtures; subspaces in any position",
@@ -147,8 +157,8 @@ def keeps_tokens_in_their_subspaces(case: Case) -> Outcome:
     witness={"seed": 0, "bases": "rotated"},
 )
 def shows_structure(case: Case) -> Outcome:
-    """False: both end with the same rate reduction, loss and sparsity, to rounding. A sparse, orthogonal and aligned
-    representation is what the objective makes of anything.
+    """False: nearly always both end with the same rate reduction, loss and sparsity, to rounding. A sparse, orthogonal
+    and aligned representation is what the objective makes of anything.
     """
     seed, bases = case.seed(), case.choice("bases", ("rotated", "axes"))
     (before, after), (other, control) = (_ended(seed, kind, bases) for kind in ("mixture", "control"))

@@ -80,4 +80,6 @@ def sweep(
         for done in failed[:10]:
             console.print(f"  failed: {done.error}")
         console.print(f"Results: {folder / 'results.json'}, .csv{'' if picture is None else ', .svg'}", soft_wrap=True)
+        if picture is None:
+            console.print("No figure: the means of what is measured are the same in every cell.")
     return 1 if failed else 0
