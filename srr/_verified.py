@@ -42,6 +42,8 @@ CLEAR = 1e-9
 """A radius this small relative to the value is not sharpened with the inverse factor."""
 ORDINARY = 100
 """Y is scaled where its largest entry is outside 2^±100."""
+SMALL = 2.0**-10
+"""Where mu is more, γ_m² is not small beside γ_m, and SAFETY not enough: nothing is said."""
 LEAST, MOST = -900, 600
 """Exponents of c, beyond which the bounds for these are widened: c‖Y‖² neither overflows nor vanishes."""
 TINY = 1e-250
@@ -55,8 +57,8 @@ FAINT = 1e-200
 
 
 def gamma(m: int) -> float:
-    """γ_m = mu/(1 − mu), which bounds m roundings in a row."""
-    return m * UNIT / (1 - m * UNIT)
+    """γ_m = mu/(1 − mu), which bounds m roundings in a row; infinite where mu is not small."""
+    return m * UNIT / (1 - m * UNIT) if m <= SMALL / UNIT else math.inf
 
 
 class Constant(NamedTuple):
@@ -126,11 +128,11 @@ def half_log_det(given: Stack) -> Enclosure:
         return _beyond(found, given.c.exponent - exponent, given.Y.shape[-1])
 
 
-def half_log_det_of_gram(S: np.ndarray, c: Constant, t: np.ndarray, roundings: int, lost: int) -> Enclosure:
-    """½ log det(I + c YᵀY) from S ``(..., q, q)`` with |S − YᵀY|_ij ≤ γ_roundings t_i t_j, and t_i ≥ ‖y_i‖.
+def half_log_det_of_gram(S: np.ndarray, c: Constant, t: np.ndarray, roundings: int, lost: np.ndarray) -> Enclosure:
+    """½ log det(I + c YᵀY) from S ``(..., q, q)`` with |S − YᵀY|_ij ≤ γ_roundings t_i t_j + lost, and t_i ≥ ‖y_i‖.
 
-    As with Y itself, t in the place of its norms. S is to be of ordinary size; underflow has taken at most
-    ``roundings`` 2^``lost`` from an entry.
+    As with Y itself, t in the place of its norms. No entry of S or t² is to be far above 4^``ORDINARY``; ``lost``,
+    ``(...)``, is what underflow has taken from an entry at most.
     """
     q, diagonal = S.shape[-1], np.arange(S.shape[-1])
     exponent = np.clip(c.exponent, LEAST, MOST)
@@ -138,13 +140,16 @@ def half_log_det_of_gram(S: np.ndarray, c: Constant, t: np.ndarray, roundings: i
     with _arrays.quiet():
         M = constant[..., None, None] * S
         M[..., diagonal, diagonal] += 1
-        d = np.maximum(np.sqrt(M[..., diagonal, diagonal]), SAFETY * np.sqrt(constant)[..., None] * t)
-        h = SAFETY * (gamma(roundings + q + 8) + roundings * np.max(np.ldexp(constant, lost)))  # as d_i ≥ 1
-        squares, off = np.diagonal(S, axis1=-2, axis2=-1), SAFETY * gamma(roundings + 4) * t**2 + roundings * 2.0**lost
+        d = np.maximum(np.sqrt(np.maximum(M[..., diagonal, diagonal], 1)), SAFETY * np.sqrt(constant)[..., None] * t)
+        h = SAFETY * (gamma(roundings + q + 8) + np.max(constant * lost))  # as d_i ≥ 1
+        squares = np.diagonal(S, axis1=-2, axis2=-1)
+        off = SAFETY * (gamma(roundings + 4) * t**2 + np.asarray(lost)[..., None])
         wrong = SAFETY * (gamma(q + 8) + LOG_ERROR)
         least = np.clip(np.sum(np.clip(squares - off, 0, None), axis=-1), 0, None)
         upper = np.sum(np.log1p(constant[..., None] * (np.clip(squares, 0, None) + off)), axis=-1) / 2
-        simple = outwards(np.log1p(constant * least) / 2 * (1 - wrong) - TINY, upper * (1 + wrong) + TINY)
+        lower = np.log1p(constant * least) / 2
+        lower = np.where(np.isfinite(lower), lower, -np.inf)
+        simple = outwards(lower * (1 - wrong) - TINY, upper * (1 + wrong) + TINY)
         found = intersection(_factored(Factor(_arrays.cholesky(M), d, np.zeros_like(d), float(h))), simple)
         return _beyond(found, c.exponent - exponent, q)
 

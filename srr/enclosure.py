@@ -21,7 +21,7 @@ import numpy as np
 from srr import _arrays, _verified
 from srr._arrays import Array
 from srr._heads import project, side_by_side
-from srr._intervals import Enclosure, negative, nonnegative, outwards, times, total
+from srr._intervals import Enclosure, between, negative, nonnegative, outwards, times, total
 from srr._verified import (
     LOST,
     SAFETY,
@@ -107,11 +107,13 @@ def streamed_coding_rate(Z: Moments, *, eps: Number) -> Enclosure:
     """R(Z) of tokens that were streamed: from `streaming.moments` of blocks of NumPy arrays of float64, by "gram".
 
     In whatever order the blocks were summed: |S − ZᵀZ|_ij ≤ γ_depth ‖z_i‖‖z_j‖. For `streaming.second_moments` it holds
-    if S was summed in float64, with at most n additions in a row. Result and errors as in `coding_rate`.
+    if S was summed in float64, with at most n additions in a row. Where depth, and a few times d, come to more than
+    2⁴³, nothing is known: the enclosure is [0, ∞]. Result and errors as in `coding_rate`.
     """
     S, t, shift = _moments(Z)
     c = _constant(S.shape[0], Z.n, eps)
-    return half_log_det_of_gram(S, Constant(c.mantissa, c.exponent + 2 * shift), t, Z.depth + 2, _lost(shift))
+    lost = _taken(Z.n, _lost(shift))
+    return half_log_det_of_gram(S, Constant(c.mantissa, c.exponent + 2 * shift), t, Z.depth + 2, lost)
 
 
 def streamed_subspace_coding_rate(Z: Moments, U: Array, *, eps: Number) -> Enclosure:
@@ -122,12 +124,18 @@ def streamed_subspace_coding_rate(Z: Moments, U: Array, *, eps: Number) -> Enclo
     beta, bases = _constant(U.shape[-1], Z.n, eps), _Bases.of(U)
     # Entry ij of the computed U_kᵀSU_k is off by γ times Σ_ab |u_ai| ‖z_a‖‖z_b‖ |u_bj|.
     heads = np.matmul(np.swapaxes(bases.U, -1, -2), np.matmul(S, bases.U))
-    sizes = SAFETY * np.matmul(t, np.abs(bases.U)) + LOST
-    c = Constant(beta.mantissa, beta.exponent + 2 * (shift + bases.shift))
+    with _arrays.quiet():
+        sizes = SAFETY * np.matmul(t, np.abs(bases.U)) + LOST
     symmetric = (heads + np.swapaxes(heads, -1, -2)) / 2
-    more = 2 * (_verified.ORDINARY + S.shape[0].bit_length())
+    large = np.frexp(np.max(sizes, axis=-1))[1]
+    large = np.where(large > _verified.ORDINARY, large, 0)
+    symmetric, sizes = np.ldexp(symmetric, -2 * large[:, None, None]), np.ldexp(sizes, -large[:, None])
+    c = Constant(beta.mantissa, beta.exponent + 2 * (shift + bases.shift + large))
+    # What underflow takes from S, or from a U that is scaled, enters d² times, by two entries of U, or by one of each.
+    more = 2 * (_verified.ORDINARY + S.shape[0].bit_length() + 2)
+    lost = _taken(Z.n, _lost(shift) + more - 2 * large)
     roundings = Z.depth + 2 * S.shape[0] + 6
-    found = _summed(half_log_det_of_gram(symmetric[None], c, sizes[None], roundings, _lost(shift) + more))
+    found = _summed(half_log_det_of_gram(symmetric[None], c, sizes[None], roundings, lost[None]))
     return nonnegative(Enclosure(found.lower[0], found.upper[0]))
 
 
@@ -143,12 +151,18 @@ def _moments(Z: Moments) -> tuple[np.ndarray, np.ndarray, int]:
     shift = int(np.frexp(np.max(np.diagonal(S)))[1]) // 2
     shift = 0 if abs(shift) <= _verified.ORDINARY else shift
     S = np.ldexp(S, -2 * shift)
-    return S, SAFETY * np.sqrt(np.diagonal(S)) + math.sqrt(Z.depth * 2.0 ** _lost(shift)), shift
+    return S, SAFETY * (np.sqrt(np.diagonal(S)) + np.sqrt(_taken(Z.n, _lost(shift)))), shift
 
 
 def _lost(shift: int) -> int:
     """The exponent of what underflow takes from a product, once this power of four is taken off."""
     return -1074 - 2 * min(shift, 0)
+
+
+def _taken(n: int, exponent: int | np.ndarray) -> np.ndarray:
+    """What underflow takes from an entry of S: once from each of n products, and from what the sum is scaled to."""
+    with _arrays.quiet():
+        return np.asarray(np.ldexp(between(Fraction(n + 3))[1], np.maximum(exponent, -1074)))
 
 
 def partition_coding_rate(Z: Array, Pi: Array, *, eps: Number) -> Enclosure:

@@ -203,7 +203,7 @@ def second_moments(S: Array, n: int) -> Moments:
     S : array, shape (d, d)
         Symmetric; the sum over all n tokens, not their mean.
     n : int
-        Tokens.
+        Tokens, and the additions in a row that S is taken to have behind it: `enclosure` says nothing beyond 2⁴³.
 
     Raises
     ------

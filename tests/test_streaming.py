@@ -311,6 +311,45 @@ def test_errors_of_heads_are_those_of_the_tokens_that_cancel_in_them(monkeypatch
     assert not enclosed.holds(enclosure.streamed_subspace_coding_rate(moments(blocks(Z, 7)), U, eps=1.0), exact)
 
 
+@pytest.mark.parametrize("eps", [0.71 * 2.0**-300, 2.0**-300])
+def test_heads_of_large_tokens_and_bases_have_no_bound_beyond_the_rate(eps):
+    d, z, u = 3000, 1.41 * 2.0**100, 0.999 * 2.0**100
+    found = enclosure.streamed_subspace_coding_rate(moments([np.full((1, d), z)]), np.full((1, d, 1), u), eps=eps)
+    head = d * oracle.rational(z) * oracle.rational(u)
+    assert enclosed.holds(found, oracle.rate([(1, 1 + head**2 / oracle.rational(eps) ** 2)]))
+    assert found.upper < 2 * found.lower
+
+
+def test_a_bound_that_overflows_says_nothing():
+    c = _verified.Constant(np.asarray(1.5), np.asarray(600))
+    found = _verified.half_log_det_of_gram(np.array([[1e300]]), c, np.array([1.01e150]), 2, np.asarray(0.0))
+    assert found == (0, np.inf)
+
+
+@pytest.mark.parametrize("size", [64, 1024])
+def test_underflow_takes_from_every_token_whatever_the_depth(size):
+    Z = np.zeros((size, 2))
+    Z[0, 0], Z[:, 1] = 2.0**-400, 1.41 * 2.0**-538
+    got, eps = moments(blocks(Z, 1)), Fraction(1, 2**690)
+    assert got.depth < 12
+    assert enclosed.holds(enclosure.streamed_coding_rate(got, eps=eps), oracle.coding_rate(Z, eps=eps))
+    exact = oracle.subspace_coding_rate(Z, np.eye(2)[None], eps=eps)
+    assert enclosed.holds(enclosure.streamed_subspace_coding_rate(got, np.eye(2)[None], eps=eps), exact)
+
+
+def test_nothing_is_known_of_more_additions_than_a_bound_can_be_proved_for():
+    def both(size):
+        got = second_moments(1e3 * np.eye(2), size)
+        yield enclosure.streamed_coding_rate(got, eps=1e-7)
+        yield enclosure.streamed_subspace_coding_rate(got, np.eye(2)[None], eps=1e-7)
+
+    for size in (2**40, 2**43 - 100):
+        exact = np.log1p(2e17 / size)
+        assert all(found.lower < exact < found.upper < 1.001 * exact for found in both(size))
+    for size in (2**43, 2**53, 10**16):
+        assert all(found == (0, np.inf) for found in both(size))
+
+
 def test_the_enclosure_of_many_tokens_is_tight():
     Z = np.random.default_rng(0).standard_normal((50000, 8))
     found = enclosure.streamed_coding_rate(moments(blocks(Z)), eps=0.5)
