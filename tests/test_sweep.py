@@ -212,7 +212,7 @@ def test_a_pool_that_is_broken_before_it_is_given_a_cell_is_replaced(tmp_path, u
 
 
 def test_ctrl_c_ends_cleanly(tmp_path):
-    path = design(tmp_path, 400)
+    path = design(tmp_path, 5000)  # not all done before the signal comes, on a busy machine either
     process = subprocess.Popen(command(path), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while lines(tmp_path) < 3 and time.monotonic() < deadline:
