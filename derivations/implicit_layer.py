@@ -82,7 +82,6 @@ _HYPOTHESES = (
     "σ at most one over the largest eigenvalue of Q: Q = I/σ − B with B positive semidefinite",
 )
 _GRADIENT = known(STEP.G, _S + (V - Z) @ _Q)
-_slope_of_model = inner(_S + (V - Z) @ _Q, _change) + Trace(_change @ _Q @ _change.T) / 2
 _kept = norm_squared(_change) / (2 * sigma)
 
 ITERATION = Derivation(

@@ -13,8 +13,6 @@ from verify.auditing.rates import Heads, over_tokens, rates
 
 RATES = ("R", "Rc", "dR", "SRR", "lam|Z|_1 - R", "official Rc")
 """Quantities that involve a rate."""
-FALLING = ("Rc", "official Rc", "lam|Z|_1 - R", "nonzero", "|Z|_1")
-"""What a layer is meant to lower; the other terms it is meant to raise."""
 OF_BASES = ("Rc", "dR", "SRR", "official Rc")
 """Terms that change with the bases."""
 VIEWS = ("raw", "normed", "operator")
