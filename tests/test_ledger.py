@@ -352,9 +352,16 @@ def test_what_stands_behind_a_claim_proves_nothing():
 def test_what_stands_behind_a_claim_is_a_derivation_and_not_its_proof():
     with pytest.raises(ValueError, match=r"^derivations of a\.b must be ones that exist, got no-such, none-either$"):
         ledger(make(nothing, slug="a.b", derivations=("no-such", "exact-step-descends", "none-either")))
-    both = {"proof": ("exact-step-descends",), "derivations": ("exact-step-descends",)}
-    with pytest.raises(ValueError, match=r"^derivations of a\.b must not be in its proof too, got exact-"):
-        make(nothing, slug="a.b", **both)
+    steps = ("exact-step-descends", "implicit-euler-step-descends")
+    with pytest.raises(ValueError, match=rf"^derivations of a\.b must not be in its proof too, got {', '.join(steps)}$"):
+        make(nothing, slug="a.b", proof=steps, derivations=steps)
+
+
+def test_a_claim_keeps_its_figure():
+    def drawn():
+        """Nothing."""
+
+    assert make(nothing, figure=drawn).figure is drawn
 
 
 def test_what_is_false_has_no_proof():
