@@ -3,6 +3,7 @@
 import json
 import types
 
+import depict_faults
 import networks
 import numpy as np
 import pytest
@@ -106,6 +107,75 @@ def test_every_fault_is_named_or_refused(name):
     check = crosscheck(fault.build())
     assert fault.says in text(check)
     assert not check.passes
+
+
+@pytest.mark.parametrize("name", depict_faults.FAULTS)
+def test_every_fault_where_queries_attend_to_tokens_is_named_or_refused(name):
+    fault = depict_faults.FAULTS[name]
+    if fault.refused:
+        with pytest.raises(CaptureError, match=fault.says):
+            crosscheck(fault.build())
+        return
+    check = crosscheck(fault.build())
+    assert fault.says in text(check)
+    assert not check.passes
+
+
+@pytest.mark.parametrize("name", depict_faults.NO_FAULTS)
+def test_other_ways_to_call_the_same_are_none(name):
+    assert crosscheck(depict_faults.NO_FAULTS[name]()).passes
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_decoder_of_depict_is_recognised(dtype):
+    model = depict_faults.decoder(dtype=dtype)
+    check = crosscheck(model)
+    assert check.passes
+    assert check.layout == "depict_decoder"
+    assert check.not_judged == ("mask_norm",)
+    assert not any(finding.match.alike for finding in check.findings)
+    found = {finding.operator: finding.match.nearest.slug for finding in check.findings}
+    assert (found["snet.layers.0.fn"], found["cnet.layers.1.fn"]) == ("depict.mssa", "depict.msca")
+    assert found["cls_emb"] == found["output of snorm to input of cnet"] == "network.passed-on"
+    assert set(check.own_precision.values()) == ({True} if dtype == torch.float32 else set())
+    assert crosscheck(model.state_dict(), layout="depict_decoder", constants={"heads": depict_faults.HEADS}).passes
+
+
+def test_a_decoder_that_asks_for_the_size_of_its_image_is_given_one():
+    model = depict_faults.decoder()
+    model.forward = types.MethodType(lambda self, z, im_size: type(self).forward(self, z, im_size), model)
+    assert crosscheck(model).passes
+    model.forward = types.MethodType(lambda self, z: type(self).forward(self, z), model)
+    with pytest.raises(CaptureError, match=r"must run on tokens .*; got TypeError"):
+        crosscheck(model)
+
+
+def test_parts_that_the_layout_does_not_know_are_let_be_or_named():
+    """A decoder with output matrices is the layout's no more: what is left of it is judged, and said to be all."""
+    model = depict_faults.with_outputs()
+    check = crosscheck(model)
+    assert (check.layout, check.not_judged) == ("depict", ("cls_emb", "cnet", "snorm", "cnorm", "mask_norm"))
+    check = crosscheck(model, layout="depict_decoder")
+    assert [finding.operator for finding in check.findings if not finding.match.passes] == [
+        "cnet.layers.0.fn",
+        "cnet.layers.1.fn",
+    ]
+
+
+def test_queries_and_tokens_that_have_changed_places_are_named_where_they_are_as_many():
+    rng = np.random.default_rng(0)
+    U, drawn = rng.standard_normal((8, DIM)) / 3, rng.standard_normal((2, 2, 5, DIM))
+
+    def attend(Z, Q):
+        Y, X = ((a @ U.T).reshape(2, 5, 2, 4).swapaxes(1, 2) for a in (Z, Q))
+        shares = np.exp(X @ Y.swapaxes(-1, -2) / 2)
+        return (shares / shares.sum(-1, keepdims=True) @ Y).swapaxes(1, 2).reshape(2, 5, 8) @ U
+
+    given = {"kind": "cross_attention", "weights": {"projection": U}, "constants": {"heads": 2}, "inputs": [drawn]}
+    assert crosscheck(Subject(attend, **given, form="depict.msca")).passes
+    check = crosscheck(Subject(lambda Z, Q: attend(Q, Z), **given))
+    assert not check.passes
+    assert "the two have changed places" in text(check)
 
 
 def test_two_faults_in_one_operator_are_both_named():

@@ -231,7 +231,8 @@ def tokens(
     -------
     tuple of tuple of array, shape (2, n, d)
         What the operator reads, one tuple for each call: samples ``(2n, d)`` for a ReduNet layer, spectra of signals
-        ``(n, C, *size, 2)`` for a shift-invariant one, and for CBSA a square of tokens and one more.
+        ``(n, C, *size, 2)`` for a shift-invariant one, for CBSA a square of tokens and one more, and for
+        cross-attention tokens and the queries that attend to them, which are those of the next set.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
     if kind == "redunet_fourier":
@@ -248,6 +249,8 @@ def tokens(
     if reach >= 100 and kind != "coding_rate":
         sets.append(unit * np.geomspace(1, reach, n)[:, None])
     sets.append(rng.standard_normal((2, longest, d)))
+    if kind == "cross_attention":
+        return tuple(zip(sets, [*sets[1:], sets[0]], strict=True))
     if kind == "redunet":
         sets = [(a / np.linalg.norm(a, axis=-1, keepdims=True)).reshape(-1, d) for a in (unit, outlier)]
     return tuple((a,) for a in sets)
