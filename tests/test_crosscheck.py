@@ -2,6 +2,7 @@
 
 import json
 import types
+from dataclasses import replace
 
 import depict_faults
 import networks
@@ -17,7 +18,7 @@ from verify.comparison import tokens
 from verify.forms import KINDS, named
 from verify.layouts import LAYOUTS, Tap, constants_of
 from verify.matching import Example, match
-from verify.models.crate import Crate
+from verify.models.crate import Crate, Ista
 
 DICTIONARY = np.random.default_rng(0).standard_normal((DIM, DIM)) / 3
 
@@ -484,6 +485,79 @@ def test_a_function_of_jax_is_checked_as_well():
             assert crosscheck(subject).findings[0].match.verdict == verdict
 
 
+def ista_subject(dtype, *, lam=0.1, **given):
+    """ISTA of the published code as a torch Module, and what it should be."""
+    torch.manual_seed(0)
+    module = Ista(DIM, lambd=lam).to(dtype)
+    return Subject(module, "ista", {"D": module.weight}, {"eta": 0.1, "lam": 0.1}, form="crate.ista", **given)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_torch_module_is_fed_tensors_of_its_own_and_judged_by_their_rounding(dtype):
+    subject = ista_subject(dtype, name="mine")
+    seen = []
+    subject.function.train()
+    subject.function.register_forward_hook(lambda module, args, result: seen.append((args[0], module.training)))
+    check = crosscheck(subject)
+    assert check.passes
+    assert {(a.dtype, training) for a, training in seen} == {(dtype, False)}
+    assert subject.function.training
+    name = str(dtype).removeprefix("torch.")
+    assert check.findings[0].match.precision == check.to_dict()["operators"][0]["precision"] == name
+    assert ("judged by rounding in" in text(check)) == (dtype != torch.float64)
+    wrong = crosscheck(ista_subject(dtype, lam=0.2))
+    assert not wrong.passes
+    assert "the threshold is 2 eta lam" in text(wrong)
+    numpy = replace(subject, weights={"D": subject.function.weight.detach().double().numpy()})
+    assert crosscheck(numpy).findings[0].match.precision == name
+
+
+def test_a_module_in_single_precision_is_not_measured_by_that_of_double():
+    """What single precision rounds off, bounds of double do not allow."""
+    assert crosscheck(ista_subject(torch.float32)).passes
+    check = crosscheck(ista_subject(torch.float32, precision="float64"))
+    assert not check.passes
+    assert "computed in float32" in text(check)
+
+
+def test_a_function_of_tensors_is_fed_tensors():
+    D = torch.as_tensor(DICTIONARY).float().requires_grad_()
+    kinds = set()
+
+    def forward(Z, sign=1):
+        kinds.add((type(Z), Z.dtype))
+        return torch.relu(Z + sign * 0.1 * (Z - Z @ D.T) @ D - 0.1 * 0.1)
+
+    given = {"kind": "ista", "constants": {"eta": 0.1, "lam": 0.1}, "form": "crate.ista"}
+    assert crosscheck(Subject(forward, weights={"D": D}, **given)).passes
+    assert kinds == {(torch.Tensor, torch.float32)}
+    uphill = Subject(lambda Z: forward(Z, -1), weights={"D": D}, **given)
+    assert "the gradient step goes uphill" in text(crosscheck(uphill))
+    assert crosscheck(Subject(forward, weights={"D": D.detach().numpy()}, like=D, **given)).passes
+
+
+def test_what_a_function_does_not_take_is_told_with_what_it_was_given():
+    D = torch.as_tensor(DICTIONARY)
+    mine = Subject(lambda Z: Z @ D, "ista", {"D": DICTIONARY}, {"eta": 0.1, "lam": 0.1}, name="mine")
+    given = r"function of mine must take arrays \(2, 6, 12\) of numpy in float64, or others by like=, and give an array"
+    with pytest.raises(ValueError, match=given):
+        crosscheck(mine)
+    assert not crosscheck(replace(mine, like=D)).passes
+    with pytest.raises(ValueError, match=r"must be of float64, .*, got int64"):
+        crosscheck(replace(mine, like=np.arange(2)))
+    with pytest.raises(ValueError, match="mine must give real numbers, got complex64"):
+        crosscheck(replace(mine, function=lambda Z: Z.to(torch.complex64), like=D))
+
+
+def test_inputs_that_a_module_cannot_hold_are_judged_as_it_was_given_them():
+    inputs = [(a,) for (a,) in tokens("ista", {"D": DICTIONARY})]
+    assert not np.array_equal(inputs[0][0], inputs[0][0].astype(np.float32))
+    single = torch.zeros(1, dtype=torch.float32)
+    subject = ista_subject(torch.float64, inputs=inputs, like=single, precision="float64")
+    exact = replace(subject, function=lambda Z: subject.function(Z.double()))
+    assert crosscheck(exact).passes
+
+
 def test_a_function_in_single_precision_is_judged_by_that():
     D = torch.as_tensor(DICTIONARY).float()
 
@@ -493,7 +567,10 @@ def test_a_function_in_single_precision_is_judged_by_that():
 
     weights = {"D": D}
     in_float32 = [(a.astype(np.float32).astype(np.float64),) for (a,) in tokens("ista", weights)]
-    subject = Subject(forward, "ista", weights, {"eta": 0.1, "lam": 0.1}, inputs=in_float32, precision="float32")
+    like = np.zeros(1)  # takes what NumPy has, whatever its weights are
+    subject = Subject(
+        forward, "ista", weights, {"eta": 0.1, "lam": 0.1}, inputs=in_float32, precision="float32", like=like
+    )
     assert crosscheck(subject).findings[0].match.verdict == "known"
 
 
