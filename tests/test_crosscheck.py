@@ -545,6 +545,8 @@ def test_what_a_function_does_not_take_is_told_with_what_it_was_given():
     assert not crosscheck(replace(mine, like=D)).passes
     with pytest.raises(ValueError, match=r"must be of float64, .*, got int64"):
         crosscheck(replace(mine, like=np.arange(2)))
+    with pytest.raises(ValueError, match=r"precision must be one of float64, .*, got 'double'"):
+        crosscheck(replace(mine, like=D, precision="double"))
     with pytest.raises(ValueError, match="mine must give real numbers, got complex64"):
         crosscheck(replace(mine, function=lambda Z: Z.to(torch.complex64), like=D))
 
