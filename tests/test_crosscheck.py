@@ -468,6 +468,21 @@ def test_what_is_captured_survives_a_change_in_place():
         capture(model, lambda: model(Z), [Tap("1", "output")])
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_what_is_not_finite_is_the_same_only_as_itself(value):
+    class Mended(torch.nn.Module):
+        def forward(self, z):
+            return z.nan_to_num_()
+
+    Z = torch.randn(4, 3, dtype=torch.float64)
+    Z[1, 2] = value
+    model = torch.nn.Sequential(torch.nn.Identity(), Mended())
+    tap = Tap("0", "output")
+    assert torch.equal(capture(model, lambda: model(Z.clone()), [tap])[tap].isfinite(), Z.isfinite())
+    with pytest.raises(CaptureError, match="changed in place"):
+        capture(model, lambda: model(Z.clone()), [Tap("1", "input")])
+
+
 # --- other libraries ---
 
 
