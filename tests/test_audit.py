@@ -659,6 +659,17 @@ def test_the_layers_of_a_decoder_in_which_tokens_attend_to_one_another_are_audit
     assert [half.half for half in found.halves] == ["compress", "sparsify"]
 
 
+def test_a_network_that_takes_more_than_its_data_is_refused_in_one_sentence():
+    """As the published decoder of DEPICT does, whose masks have the size of an image that it is told."""
+    model = networks.network("depict_decoder")
+    forward = model.forward
+    model.forward = lambda z, im_size=None: forward(z, (im_size[0], im_size[1]))
+    layout = below(LAYOUTS["depict"], "snet.")
+    with pytest.raises(CaptureError, match=r"must run on its data alone, \(3, 10, 12\) in float64; got TypeError: "):
+        verify.audit(model, inputs_of("depict"), layout=layout, eps=EPS, cls="none")
+    assert not hooks(model)
+
+
 @pytest.mark.parametrize("name", ["vit", "gpt2", "bert"])
 def test_the_bases_of_a_standard_transformer_are_the_projections_that_are_named(name):
     model = networks.network(name)
@@ -704,7 +715,7 @@ def test_hooks_are_gone_after_an_exception_and_the_network_is_as_it_was():
     model = Stack((lambda Z: Z, fails))
     model.train()
     layout = described({"U": bases()})
-    with pytest.raises(RuntimeError, match="out of order"):
+    with pytest.raises(CaptureError, match="got RuntimeError: out of order"):
         verify.audit(model, tokens(2), layout=layout, eps=EPS, twin=False)
     assert hooks(model) == 0
     assert model.training
