@@ -111,8 +111,10 @@ class Attention(Form):
 
 def seen_by(mask: Masks, logits: Bounded) -> np.ndarray | None:
     """Which tokens each query sees, by the last two axes of its logits; None if all."""
+    if mask == "none":
+        return None
     whole = np.ones(logits.shape[-2:], dtype=bool)
-    return {"none": None, "causal": np.tril(whole), "reversed": np.triu(whole)}[mask]
+    return np.tril(whole) if mask == "causal" else np.triu(whole)
 
 
 _CRATE = "Yu et al. 2023 (arXiv 2306.01129)"
