@@ -17,6 +17,8 @@ def weights(kind, seed=0, slug=""):
     match kind:
         case "attention":
             return {"projection": projection, "output": output, "bias": bias}
+        case "cross_attention":
+            return {"projection": projection, "output": output, "bias": bias, "step": np.array(0.7)}
         case "ista":
             return {"D": normal(D, D, scale=D**-0.5)}
         case "skip" | "passed_on" | "coding_rate" | "rate_reduction":
@@ -60,6 +62,7 @@ def weights(kind, seed=0, slug=""):
 
 CONSTANTS = {
     "attention": {"heads": K},
+    "cross_attention": {"heads": K},
     "ista": {"eta": 0.3, "lam": 0.2},
     "layer_norm": {"floor": 3e-4},
     "overcomplete": {"eta": 0.3, "lam": 0.2},
@@ -91,6 +94,8 @@ def reads(kind, seed=0, scale=1.0, batch=()):
         return (_pairs(np.fft.fft(scale * rng.standard_normal((n, 4, T)), norm="ortho")),)
     if kind == "skip":
         return (Z, rng.standard_normal(Z.shape), rng.standard_normal(Z.shape))
+    if kind == "cross_attention":
+        return (Z, scale * rng.standard_normal((*batch, N - 1, D)))
     if kind == "rate_reduction":
         Pi = np.exp(rng.standard_normal((*batch, n, CLASSES)))
         return (Z, Pi / Pi.sum(-1, keepdims=True))

@@ -11,7 +11,7 @@ from verify.models.crate_alpha import CrateAlpha
 from verify.models.crate_gpt import CrateGpt
 from verify.models.crate_mae import CrateMae
 from verify.models.crate_overcomplete import CrateOvercomplete
-from verify.models.depict import Depict
+from verify.models.depict import Depict, DepictDecoder
 from verify.models.gpt2 import Gpt2
 from verify.models.redunet import ReduNet
 from verify.models.redunet_fourier import ReduNetFourier
@@ -34,6 +34,9 @@ SMALL = {
         size=(4, 6), channels=3, classes=2, depth=2, kernel=(1, 3, 3), lmbda=2.0
     ),
     "depict": lambda: Depict(dim=12, depth=2, heads=3, dim_head=5),
+    "depict_decoder": lambda: DepictDecoder(
+        classes=4, dim=12, depth=1, heads=3, dim_head=5, cross_depth=2, cross_dim_head=2
+    ),
     "cbsa": lambda: Cbsa(dim=12, depth=2, heads=3, dim_head=5),
     "vit": lambda: Vit(image_size=8, patch_size=2, num_classes=5, dim=12, depth=2, heads=3, scale=0.5),
     "bert": lambda: Bert(places=9, **TEXT),
@@ -70,6 +73,7 @@ def feed(name: str, *, seed: int = 1) -> torch.Tensor:
         "redunet_fourier_2d": (4, 1, 4, 6),
         "tost": (3, 7, 12),
         "depict": (3, 7, 12),
+        "depict_decoder": (3, 7, 12),
         "cbsa": (3, 82, 12),
     }
     drawn = torch.tensor(rng.standard_normal(shapes.get(name, (3, 3, 8, 8))))

@@ -28,7 +28,7 @@ from verify.auditing.running import Key, Running, Spread
 from verify.auditing.verdict import ALONE, MORE, NOT, SPECIFIC, UNCLEAR, first, judge
 from verify.capture import CaptureError, capture
 from verify.claims._steps import official_measure
-from verify.layouts import LayerParts, Layout, Tap
+from verify.layouts import LAYOUTS, LayerParts, Layout, Tap, below
 from verify.models.crate import Crate
 
 EPS = 0.5
@@ -629,6 +629,12 @@ def test_every_known_network_is_recognised_and_audited(name):
         with pytest.raises(ValueError, match="every layer must have bases to be audited by, got none in layer 1"):
             verify.audit(model, inputs_of(name), eps=EPS)
         return
+    if name == "depict_decoder":
+        with pytest.raises(
+            ValueError, match=r"layers must change the tokens that they attend to, got in cnet queries of others"
+        ):
+            verify.audit(model, inputs_of(name), eps=EPS)
+        return
     found = verify.audit(model, inputs_of(name), eps=EPS, cls="none", twin=False)
     network = Network.of(model, None, {})
     passed = capture(model, lambda: model(inputs_of(name)), network.taps)
@@ -643,6 +649,25 @@ def test_every_known_network_is_recognised_and_audited(name):
     assert "[CLS]" not in str(found.main)
     lasso = any(half.get(coding.LASSO, "change", WITH) for half in found.halves)
     assert lasso == (name in ("crate", "crate_mae", "crate_gpt", "cbsa"))
+
+
+def test_the_layers_of_a_decoder_in_which_tokens_attend_to_one_another_are_audited_as_it_says():
+    model = networks.network("depict_decoder")
+    found = verify.audit(model, inputs_of("depict"), layout=below(LAYOUTS["depict"], "snet."), eps=EPS, cls="none")
+    alone = verify.audit(model.snet, inputs_of("depict"), eps=EPS, cls="none")
+    assert [half.numbers for half in found.halves] == [half.numbers for half in alone.halves]
+    assert [half.half for half in found.halves] == ["compress", "sparsify"]
+
+
+def test_a_network_that_takes_more_than_its_data_is_refused_in_one_sentence():
+    """As the published decoder of DEPICT does, whose masks have the size of an image that it is told."""
+    model = networks.network("depict_decoder")
+    forward = model.forward
+    model.forward = lambda z, im_size=None: forward(z, (im_size[0], im_size[1]))
+    layout = below(LAYOUTS["depict"], "snet.")
+    with pytest.raises(CaptureError, match=r"must run on its data alone, \(3, 10, 12\) in float64; got TypeError: "):
+        verify.audit(model, inputs_of("depict"), layout=layout, eps=EPS, cls="none")
+    assert not hooks(model)
 
 
 @pytest.mark.parametrize("name", ["vit", "gpt2", "bert"])
@@ -690,7 +715,7 @@ def test_hooks_are_gone_after_an_exception_and_the_network_is_as_it_was():
     model = Stack((lambda Z: Z, fails))
     model.train()
     layout = described({"U": bases()})
-    with pytest.raises(RuntimeError, match="out of order"):
+    with pytest.raises(CaptureError, match="got RuntimeError: out of order"):
         verify.audit(model, tokens(2), layout=layout, eps=EPS, twin=False)
     assert hooks(model) == 0
     assert model.training

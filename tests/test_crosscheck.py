@@ -2,7 +2,9 @@
 
 import json
 import types
+from dataclasses import replace
 
+import depict_faults
 import networks
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from verify.comparison import tokens
 from verify.forms import KINDS, named
 from verify.layouts import LAYOUTS, Tap, constants_of
 from verify.matching import Example, match
-from verify.models.crate import Crate
+from verify.models.crate import Crate, Ista
 
 DICTIONARY = np.random.default_rng(0).standard_normal((DIM, DIM)) / 3
 
@@ -106,6 +108,75 @@ def test_every_fault_is_named_or_refused(name):
     check = crosscheck(fault.build())
     assert fault.says in text(check)
     assert not check.passes
+
+
+@pytest.mark.parametrize("name", depict_faults.FAULTS)
+def test_every_fault_where_queries_attend_to_tokens_is_named_or_refused(name):
+    fault = depict_faults.FAULTS[name]
+    if fault.refused:
+        with pytest.raises(CaptureError, match=fault.says):
+            crosscheck(fault.build())
+        return
+    check = crosscheck(fault.build())
+    assert fault.says in text(check)
+    assert not check.passes
+
+
+@pytest.mark.parametrize("name", depict_faults.NO_FAULTS)
+def test_other_ways_to_call_the_same_are_none(name):
+    assert crosscheck(depict_faults.NO_FAULTS[name]()).passes
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_decoder_of_depict_is_recognised(dtype):
+    model = depict_faults.decoder(dtype=dtype)
+    check = crosscheck(model)
+    assert check.passes
+    assert check.layout == "depict_decoder"
+    assert check.not_judged == ("mask_norm",)
+    assert not any(finding.match.alike for finding in check.findings)
+    found = {finding.operator: finding.match.nearest.slug for finding in check.findings}
+    assert (found["snet.layers.0.fn"], found["cnet.layers.1.fn"]) == ("depict.mssa", "depict.msca")
+    assert found["cls_emb"] == found["output of snorm to input of cnet"] == "network.passed-on"
+    assert set(check.own_precision.values()) == ({True} if dtype == torch.float32 else set())
+    assert crosscheck(model.state_dict(), layout="depict_decoder", constants={"heads": depict_faults.HEADS}).passes
+
+
+def test_a_decoder_that_asks_for_the_size_of_its_image_is_given_one():
+    model = depict_faults.decoder()
+    model.forward = types.MethodType(lambda self, z, im_size: type(self).forward(self, z, im_size), model)
+    assert crosscheck(model).passes
+    model.forward = types.MethodType(lambda self, z: type(self).forward(self, z), model)
+    with pytest.raises(CaptureError, match=r"must run on tokens .*; got TypeError"):
+        crosscheck(model)
+
+
+def test_parts_that_the_layout_does_not_know_are_let_be_or_named():
+    """A decoder with output matrices is the layout's no more: what is left of it is judged, and said to be all."""
+    model = depict_faults.with_outputs()
+    check = crosscheck(model)
+    assert (check.layout, check.not_judged) == ("depict", ("cls_emb", "cnet", "snorm", "cnorm", "mask_norm"))
+    check = crosscheck(model, layout="depict_decoder")
+    assert [finding.operator for finding in check.findings if not finding.match.passes] == [
+        "cnet.layers.0.fn",
+        "cnet.layers.1.fn",
+    ]
+
+
+def test_queries_and_tokens_that_have_changed_places_are_named_where_they_are_as_many():
+    rng = np.random.default_rng(0)
+    U, drawn = rng.standard_normal((8, DIM)) / 3, rng.standard_normal((2, 2, 5, DIM))
+
+    def attend(Z, Q):
+        Y, X = ((a @ U.T).reshape(2, 5, 2, 4).swapaxes(1, 2) for a in (Z, Q))
+        shares = np.exp(X @ Y.swapaxes(-1, -2) / 2)
+        return (shares / shares.sum(-1, keepdims=True) @ Y).swapaxes(1, 2).reshape(2, 5, 8) @ U
+
+    given = {"kind": "cross_attention", "weights": {"projection": U}, "constants": {"heads": 2}, "inputs": [drawn]}
+    assert crosscheck(Subject(attend, **given, form="depict.msca")).passes
+    check = crosscheck(Subject(lambda Z, Q: attend(Q, Z), **given))
+    assert not check.passes
+    assert "the two have changed places" in text(check)
 
 
 def test_two_faults_in_one_operator_are_both_named():
@@ -397,6 +468,21 @@ def test_what_is_captured_survives_a_change_in_place():
         capture(model, lambda: model(Z), [Tap("1", "output")])
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_what_is_not_finite_is_the_same_only_as_itself(value):
+    class Mended(torch.nn.Module):
+        def forward(self, z):
+            return z.nan_to_num_()
+
+    Z = torch.randn(4, 3, dtype=torch.float64)
+    Z[1, 2] = value
+    model = torch.nn.Sequential(torch.nn.Identity(), Mended())
+    tap = Tap("0", "output")
+    assert torch.equal(capture(model, lambda: model(Z.clone()), [tap])[tap].isfinite(), Z.isfinite())
+    with pytest.raises(CaptureError, match="changed in place"):
+        capture(model, lambda: model(Z.clone()), [Tap("1", "input")])
+
+
 # --- other libraries ---
 
 
@@ -414,6 +500,81 @@ def test_a_function_of_jax_is_checked_as_well():
             assert crosscheck(subject).findings[0].match.verdict == verdict
 
 
+def ista_subject(dtype, *, lam=0.1, **given):
+    """ISTA of the published code as a torch Module, and what it should be."""
+    torch.manual_seed(0)
+    module = Ista(DIM, lambd=lam).to(dtype)
+    return Subject(module, "ista", {"D": module.weight}, {"eta": 0.1, "lam": 0.1}, form="crate.ista", **given)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_torch_module_is_fed_tensors_of_its_own_and_judged_by_their_rounding(dtype):
+    subject = ista_subject(dtype, name="mine")
+    seen = []
+    subject.function.train()
+    subject.function.register_forward_hook(lambda module, args, result: seen.append((args[0], module.training)))
+    check = crosscheck(subject)
+    assert check.passes
+    assert {(a.dtype, training) for a, training in seen} == {(dtype, False)}
+    assert subject.function.training
+    name = str(dtype).removeprefix("torch.")
+    assert check.findings[0].match.precision == check.to_dict()["operators"][0]["precision"] == name
+    assert ("judged by rounding in" in text(check)) == (dtype != torch.float64)
+    wrong = crosscheck(ista_subject(dtype, lam=0.2))
+    assert not wrong.passes
+    assert "the threshold is 2 eta lam" in text(wrong)
+    numpy = replace(subject, weights={"D": subject.function.weight.detach().double().numpy()})
+    assert crosscheck(numpy).findings[0].match.precision == name
+
+
+def test_a_module_in_single_precision_is_not_measured_by_that_of_double():
+    """What single precision rounds off, bounds of double do not allow."""
+    assert crosscheck(ista_subject(torch.float32)).passes
+    check = crosscheck(ista_subject(torch.float32, precision="float64"))
+    assert not check.passes
+    assert "computed in float32" in text(check)
+
+
+def test_a_function_of_tensors_is_fed_tensors():
+    D = torch.as_tensor(DICTIONARY).float().requires_grad_()
+    kinds = set()
+
+    def forward(Z, sign=1):
+        kinds.add((type(Z), Z.dtype))
+        return torch.relu(Z + sign * 0.1 * (Z - Z @ D.T) @ D - 0.1 * 0.1)
+
+    given = {"kind": "ista", "constants": {"eta": 0.1, "lam": 0.1}, "form": "crate.ista"}
+    assert crosscheck(Subject(forward, weights={"D": D}, **given)).passes
+    assert kinds == {(torch.Tensor, torch.float32)}
+    uphill = Subject(lambda Z: forward(Z, -1), weights={"D": D}, **given)
+    assert "the gradient step goes uphill" in text(crosscheck(uphill))
+    assert crosscheck(Subject(forward, weights={"D": D.detach().numpy()}, like=D, **given)).passes
+
+
+def test_what_a_function_does_not_take_is_told_with_what_it_was_given():
+    D = torch.as_tensor(DICTIONARY)
+    mine = Subject(lambda Z: Z @ D, "ista", {"D": DICTIONARY}, {"eta": 0.1, "lam": 0.1}, name="mine")
+    given = r"function of mine must take arrays \(2, 6, 12\) of numpy in float64, or others by like=, and give an array"
+    with pytest.raises(ValueError, match=given):
+        crosscheck(mine)
+    assert not crosscheck(replace(mine, like=D)).passes
+    with pytest.raises(ValueError, match=r"must be of float64, .*, got int64"):
+        crosscheck(replace(mine, like=np.arange(2)))
+    with pytest.raises(ValueError, match=r"precision must be one of float64, .*, got 'double'"):
+        crosscheck(replace(mine, like=D, precision="double"))
+    with pytest.raises(ValueError, match="mine must give real numbers, got complex64"):
+        crosscheck(replace(mine, function=lambda Z: Z.to(torch.complex64), like=D))
+
+
+def test_inputs_that_a_module_cannot_hold_are_judged_as_it_was_given_them():
+    inputs = [(a,) for (a,) in tokens("ista", {"D": DICTIONARY})]
+    assert not np.array_equal(inputs[0][0], inputs[0][0].astype(np.float32))
+    single = torch.zeros(1, dtype=torch.float32)
+    subject = ista_subject(torch.float64, inputs=inputs, like=single, precision="float64")
+    exact = replace(subject, function=lambda Z: subject.function(Z.double()))
+    assert crosscheck(exact).passes
+
+
 def test_a_function_in_single_precision_is_judged_by_that():
     D = torch.as_tensor(DICTIONARY).float()
 
@@ -423,7 +584,10 @@ def test_a_function_in_single_precision_is_judged_by_that():
 
     weights = {"D": D}
     in_float32 = [(a.astype(np.float32).astype(np.float64),) for (a,) in tokens("ista", weights)]
-    subject = Subject(forward, "ista", weights, {"eta": 0.1, "lam": 0.1}, inputs=in_float32, precision="float32")
+    like = np.zeros(1)  # takes what NumPy has, whatever its weights are
+    subject = Subject(
+        forward, "ista", weights, {"eta": 0.1, "lam": 0.1}, inputs=in_float32, precision="float32", like=like
+    )
     assert crosscheck(subject).findings[0].match.verdict == "known"
 
 

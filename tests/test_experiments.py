@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -120,7 +121,7 @@ def test_an_interrupted_experiment_goes_on(tmp_path, capsys, monkeypatch):
         ("eps=[]", "eps must be a list of numbers, at least one, got []"),
         ("eps=0.5", "eps must be a list of numbers, at least one, got 0.5"),
         ("eps=[0.0]", "eps must be > 0, got 0.0"),
-        ('rules=["none"]', "rule must be one of"),
+        ('rules=["none"]', "rules must be of exact, "),
         ("coherence=none", "coherence must be one of orthogonal, random, got 'none'"),
         ("n", "set must be name=value, got 'n'"),
     ],
@@ -207,23 +208,116 @@ def test_the_verdict_follows_the_rows(name, results):
     assert first not in opposite
 
 
-def test_wrong_words_are_named():
-    for name, parameter in (
-        ("feature-splitting", "coefficients"),
-        ("feature-splitting", "methods"),
-        ("room", "readings"),
-        ("twelve-layers", "rules"),
-        ("twelve-layers", "halves"),
-        ("redunet", "data"),
-        ("landscape", "problems"),
-        ("interpretability", "tokens"),
-        ("interpretability", "bases"),
-        ("tost-bound", "memberships"),
-        ("decoder-inversion", "flows"),
+REFUSED = {
+    "phase-diagram": {
+        "rules": ("nonesuch",),
+        "eps": (0.5, 0.0),
+        "step": (-1.0,),
+        "noise": -0.1,
+        "p": 3,
+        "K": 3,
+        "d": 3,
+    },
+    "feature-splitting": {"methods": ("nonesuch",), "coefficients": ("nonesuch",), "lam": -0.1, "p": 3, "K": 3, "d": 3},
+    "room": {"readings": ("nonesuch",), "d": (300, 1), "wanted": 1},
+    "twelve-layers": {
+        "rules": ("exact", "nonesuch"),
+        "halves": ("nonesuch",),
+        "eps": 0.0,
+        "noise": -0.1,
+        "lam": -0.1,
+        "p": 5,
+        "d": 7,
+    },
+    "denoising": {"gammas": (1.0, 0.0), "noise": 0.0, "K": 1},
+    "redunet": {
+        "data": ("nonesuch",),
+        "eps": 0.0,
+        "noise": -0.1,
+        "steps": (0.5, -1.0),
+        "sharpness": -1.0,
+        "K": 1,
+        "p": 13,
+    },
+    "landscape": {
+        "problems": ("nonesuch",),
+        "eps": (0.0,),
+        "lam": (0.0,),
+        "regularised_eps": 0.0,
+        "sizes": (4,),
+        "d": 1,
+    },
+    "interpretability": {"tokens": ("nonesuch",), "bases": ("nonesuch",), "eps": 0.0, "lam": (-0.1,), "noise": -0.1},
+    "attention-only": {"thresholds": (0.6, 1.0), "noise": (-0.1,)},
+    "tost-bound": {
+        "memberships": ("labels", "nonesuch"),
+        "eps": (0.0,),
+        "eta": 0.0,
+        "noise": (-0.1,),
+        "p": 5,
+        "K": 3,
+        "d": 7,
+    },
+    "decoder-inversion": {"flows": ("nonesuch",), "eps": 0.0, "noise": -0.1},
+}
+"""Values, each in place of one of `TINY`, that no cell can be run with."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_cannot_be_run_is_refused_before_anything_runs(name):
+    chosen = load(name)
+    chosen.with_parameters(TINY[name])
+    for parameter, value in REFUSED[name].items():
+        named = {"K": "p", "d": "p"}.get(parameter, parameter) if "p" in REFUSED[name] and value != 1 else parameter
+        last = value[-1] if isinstance(value, tuple) else value
+        with pytest.raises(ValueError, match=rf"^{named} must be .*(got '?{last}|got \({last},\)|got \d)"):
+            chosen.with_parameters({**TINY[name], parameter: value})
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of tokens too few to mean anything
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_not_refused_runs(name):
+    """Numbers below, at and above every bound: the first row at least."""
+    chosen = load(name)
+    hints = get_type_hints(chosen.parameters)
+    ran = 0
+    for parameter, hint in hints.items():
+        numbers = {float: (-1.0, 0.0, 0.3, 5.0), int: (1, 2, 7, 40)}.get(
+            get_args(hint)[0] if get_args(hint) else hint, ()
+        )
+        for value in numbers if parameter != "seed" else ():
+            try:
+                given = {**TINY[name], parameter: (value,) if chosen.is_list(parameter) else value}
+                given = chosen.with_parameters(given)
+            except ValueError as error:
+                assert " must be " in str(error)  # noqa: PT017
+                continue
+            next(chosen.run(given), None)
+            ran += 1
+    assert ran
+
+
+def test_a_number_where_a_list_must_be_is_written_as_it_must_be(capsys):
+    for setting, how in (
+        ("depths=2", "depths=[2]"),
+        ("rules=tost", 'rules=["tost"]'),
+        ("halves=both", 'halves=["both"]'),
     ):
-        chosen = load(name)
-        with pytest.raises(ValueError, match=f"{parameter} must be .*'nonesuch'"):
-            list(chosen.run(chosen.parameters(**{**TINY[name], parameter: ("nonesuch",)})))
+        assert main(["experiment", "twelve-layers", "--set", setting]) == 2
+        assert f"; write {how}" in " ".join(capsys.readouterr().err.split())
+    chosen = load("twelve-layers")
+    assert chosen.with_parameters({"depths": [2]}).depths == (2,)
+
+
+def test_what_a_later_cell_cannot_be_run_with_is_refused_before_the_first(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = ["experiment", "tost-bound", "--set", 'memberships=["labels", "nonesuch"]', "--out", "there"]
+    assert main(command) == 2
+    assert "memberships must be of labels, softmax, official, got 'nonesuch'" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert not (tmp_path / "there").exists()
 
 
 # --- feature splitting ------------------------------------------------------------------------------------------

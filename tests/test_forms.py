@@ -39,6 +39,16 @@ def _mssa(Z, w, c, f, **given):
     return f(Z, _bases(w["projection"]), **given)
 
 
+def _msca(Z, Q, w, c):
+    """By torch's own attention, head by head."""
+
+    def heads(a):
+        return (torch.from_numpy(a) @ torch.from_numpy(w["projection"]).T).unflatten(-1, (K, P)).transpose(-3, -2)
+
+    attended = F.scaled_dot_product_attention(heads(Q), heads(Z), heads(Z)).transpose(-3, -2).flatten(-2)
+    return w["step"] * (attended @ torch.from_numpy(w["projection"])).numpy()
+
+
 def _cbsa(Z, w, c):
     side, n = c["side"], Z.shape[-2] - 1
     A = cbsa.grid_pooling(int(n**0.5), int(n**0.5), side, side)
@@ -161,6 +171,7 @@ WHAT_SRR_COMPUTES = {
     "crate.mssa-paper": lambda Z, w, c: _mssa(Z, w, c, attention.mssa),
     "crate.mssa-causal": lambda Z, w, c: _mssa(Z, w, c, attention.causal_mssa, output=w["output"], bias=w["bias"]),
     "depict.mssa": lambda Z, w, c: _mssa(Z, w, c, attention.mssa_official),
+    "depict.msca": _msca,
     "crate.ista": lambda Z, w, c: prox.ista_step(Z, w["D"], step=c["eta"], lam=c["lam"]),
     "norm.torch": partial(_norm, floor=1e-5),
     "norm.flax": partial(_norm, floor=1e-6),

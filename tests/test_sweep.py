@@ -10,6 +10,7 @@ import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -126,11 +127,18 @@ def test_a_line_that_was_cut_off_is_done_again(tmp_path, undisturbed):
 def test_a_cell_that_fails_is_kept_with_its_error_and_the_rest_goes_on(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = design(tmp_path, 4)
-    path.write_text(path.read_text().replace("noise = [0.0, 0.1]", "noise = [0.0, -1.0]"))
+    found = load("phase-diagram")
+
+    def run(given):
+        if given.noise:
+            raise ArithmeticError("noisy")
+        yield from found.run(given)
+
+    monkeypatch.setattr(sweep, "experiment_named", lambda name: replace(found, run=run))
     assert main(["sweep", str(path)]) == 1
     out = capsys.readouterr().out
     assert "2 failed" in out
-    assert "noise must be" in out
+    assert "ArithmeticError: noisy" in out
     cells = json.loads((tmp_path / "tiny" / "results.json").read_text())["cells"]
     assert [cell["error"] is None for cell in cells] == [True, False, True, False]
 
@@ -266,6 +274,24 @@ def test_on_dask_with_a_worker_killed(tmp_path, undisturbed):
             "line 3: eps must be a list of numbers, at least one, got []",
         ),
         ('experiment = "phase-diagram"\n[grid]\ndraws = [1, 0]', "line 3: draws must be at least 1, got 0"),
+        ('experiment = "phase-diagram"\n[grid]\nnoise = [0.1, -1.0]', "line 3: noise must be >= 0, got -1.0"),
+        ('experiment = "phase-diagram"\n[grid]\nrules = [["exact"], ["x"]]', "line 3: rules must be of exact, "),
+        (
+            'experiment = "phase-diagram"\n[grid]\np = [4, 5]',
+            "line 3: p must be <= 4 for K = 4 orthogonal subspaces in",
+        ),
+        (
+            'experiment = "twelve-layers"\n[grid]\ndepths = [2, 4]',
+            "line 3: depths must have a list for each of its values, as [[2], [4]], got [2, 4]",
+        ),
+        (
+            'experiment = "twelve-layers"\n[random]\nsamples = 3\nrules = {choices = ["tost"]}',
+            'line 4: rules must have a list for each of its values, as [["tost"]], got',
+        ),
+        (
+            'experiment = "twelve-layers"\n[fixed]\ndepths = 2\n[grid]\nseed = [1]',
+            "line 3: depths must be a list of whole numbers, at least one, got 2; write depths=[2]",
+        ),
         ('experiment = "phase-diagram"\ncolour = 1\n[grid]\nseed = [1]', "line 2: colour must be one of experiment"),
         ('experiment = "phase-diagram"\n[random]\nseed = 0', "samples must be a whole number of at least 1, got None"),
         ('experiment = "phase-diagram"\n[random]\nsamples = 2\nnoise = 3', "line 4: noise must be {low, high}"),
@@ -295,6 +321,23 @@ def test_random_designs_are_drawn_from_their_seed(tmp_path):
     assert all(0.01 <= cell.parameters["noise"] <= 1 for cell in cells)
     assert {cell.parameters["coherence"] for cell in cells} == {"orthogonal", "random"}
     assert [cell.key for cell in cells] == [cell.key for cell in sweep.read(tmp_path / "r.toml").cells]
+
+
+def test_a_garbled_line_is_named_and_what_to_do(tmp_path, monkeypatch, capsys, undisturbed):
+    monkeypatch.chdir(tmp_path)
+    path, journal = design(tmp_path, 4), tmp_path / "tiny" / "cells.jsonl"
+    assert main(["sweep", str(path)]) == 0
+    kept = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*kept[:2], b"\0" * 9 + kept[2][9:], kept[3][:-20]]))  # and the last line cut off
+    capsys.readouterr()
+    assert main(["sweep", str(path)]) == 2
+    err = " ".join(capsys.readouterr().err.split())
+    assert "cells.jsonl must be a journal of sweeps, got line 3: b'\\x00" in err
+    assert "delete that line, and what it kept is done again, or write to another folder with --out" in err
+    journal.write_bytes(b"".join([*kept[:2], kept[3][:-20]]))
+    assert main(["sweep", str(path)]) == 0
+    assert " 4 cells of phase-diagram: 2 done before, 0 failed" in " " + " ".join(capsys.readouterr().out.split())
+    assert (tmp_path / "tiny" / "results.json").read_text() == undisturbed(4)
 
 
 def test_a_journal_of_something_else_is_refused(tmp_path, monkeypatch, capsys):

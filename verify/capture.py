@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,12 +19,17 @@ __all__ = ["Call", "CaptureError", "capture", "given_by", "refuse_compiled"]
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """One call of a submodule: all that it was given, a copy of the tensor that came first, and of the one it gave."""
+    """One call of a submodule: all that it was given, copies of the tensors that are watched and of what it gave."""
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
-    start: Tensor
+    starts: Mapping[str, Tensor]
+    """By the names of arguments; the first has the name ``""``."""
     result: Tensor
+
+    def at(self, tap: Tap) -> Tensor:
+        """What passed a tap of the submodule."""
+        return self.starts[tap.argument] if tap.side == "input" else self.result
 
 
 def capture(
@@ -53,7 +59,8 @@ def capture(
     CaptureError
         The model is compiled or scripted, whose submodules cannot be watched; it has no such submodule; one was
         called another number of times (not at all, if its parent takes its weights; twice, if it is shared),
-        changes its input in place, does not take and give one tensor, or gives another output for its input again.
+        changes its input in place, does not take a tensor where it is watched and give one, or gives another output
+        for its input again.
     """
     taps = tuple(taps)
     refuse_compiled(model)
@@ -64,18 +71,22 @@ def capture(
     names = tuple(dict.fromkeys(tap.module for tap in taps))
     _refuse_shared(modules, names)
     seen: dict[str, list[Call]] = {name: [] for name in names}
-    starts: dict[str, list[Tensor]] = {name: [] for name in names}
+    watched = {name: ["", *sorted({tap.argument for tap in taps if tap.module == name} - {""})] for name in names}
+    starts: dict[str, list[Mapping[str, Tensor]]] = {name: [] for name in names}
+
+    def taken(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str) -> dict[str, Tensor]:
+        return {argument: _taken(module, args, kwargs, argument, name) for argument in watched[name]}
 
     def before(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-            starts[name].append(_tensor(args, kwargs, name).detach().clone())
+            starts[name].append({key: a.detach().clone() for key, a in taken(module, args, kwargs, name).items()})
 
         return hook
 
     def after(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
             start = starts[name].pop()
-            if not torch.equal(_comparable(start), _comparable(_tensor(args, kwargs, name))):
+            if not all(_equal(start[key], a) for key, a in taken(module, args, kwargs, name).items()):
                 raise CaptureError(f"{name} must leave its input as it is, got one that it changed in place")
             seen[name].append(Call(args, dict(kwargs), start, given_by(result, name).detach().clone()))
 
@@ -99,8 +110,7 @@ def capture(
         handles.close()
         for name, found in seen.items() if replay else ():
             _replay(modules[name], name, found[0])
-    calls_of = {name: found[0] for name, found in seen.items()}
-    return {tap: calls_of[tap.module].start if tap.side == "input" else calls_of[tap.module].result for tap in taps}
+    return {tap: seen[tap.module][0].at(tap) for tap in taps}
 
 
 def given_by(result: Any, name: str) -> Tensor:
@@ -147,27 +157,31 @@ def _refuse_shared(modules: Mapping[str, nn.Module], names: tuple[str, ...]) -> 
 
 
 def _replay(module: nn.Module, name: str, call: Call) -> None:
-    args, kwargs = _first_replaced(call.args, call.kwargs, call.start.clone())
-    again, result = given_by(module(*args, **kwargs), name), call.result
-    if not torch.equal(_comparable(again), _comparable(result)):
-        gap = float((again.double() - result.double()).abs().max())
+    given: dict[int | str, Any] = {**dict(enumerate(call.args)), **call.kwargs}
+    given |= {_place(module, call.args, call.kwargs, argument): a.clone() for argument, a in call.starts.items()}
+    kwargs = {key: value for key, value in given.items() if isinstance(key, str)}
+    again = given_by(module(*(given[i] for i in range(len(call.args))), **kwargs), name)
+    if not _equal(again, call.result):
+        gap = float((again.double() - call.result.double()).abs().max())
         raise CaptureError(f"{name} must give the same for the same input, got another by up to {gap:.2g}")
 
 
-def _first_replaced(
-    args: tuple[Any, ...], kwargs: Mapping[str, Any], first: Tensor
-) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
-    if args:
-        return (first, *args[1:]), kwargs
-    return (), {name: first if index == 0 else value for index, (name, value) in enumerate(kwargs.items())}
+def _equal(a: Tensor, b: Tensor) -> bool:
+    """Whether they are the same, not-a-number where the other is that too."""
+    return torch.equal(a, b) or (a.shape == b.shape and bool(((a == b) | (a.isnan() & b.isnan())).all()))
 
 
-def _comparable(a: Tensor) -> Tensor:
-    return torch.nan_to_num(a)
+def _place(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], argument: str) -> int | str:
+    """Where among those of a call an argument is: its number, or its name where it is given by that."""
+    if not argument:
+        return 0 if args else next(iter(kwargs), 0)
+    names = list(inspect.signature(module.forward).parameters)
+    return argument if argument in kwargs or argument not in names else names.index(argument)
 
 
-def _tensor(args: tuple[Any, ...], kwargs: Mapping[str, Any], name: str) -> Tensor:
-    given = args[0] if args else next(iter(kwargs.values()), None)
+def _taken(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], argument: str, name: str) -> Tensor:
+    given = {**dict(enumerate(args)), **kwargs}.get(_place(module, args, kwargs, argument))
     if not isinstance(given, Tensor):
-        raise CaptureError(f"{name} must take a tensor first, got {type(given).__name__}")
+        which = f"as {argument!r}" if argument else "first"
+        raise CaptureError(f"{name} must take a tensor {which}, got {type(given).__name__}")
     return given

@@ -50,7 +50,7 @@ class Watched:
         if tagged:
             require_calls(f"the tag {str(tap)!r}", len(tagged))
             return tagged[0]
-        if tap.module not in self.calls:
+        if tap.module not in self.calls or tap.argument:
             return None
         require_calls(tap.module or "the network", len(self.calls[tap.module]))
         (call,) = self.calls[tap.module]

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console, ConsoleOptions, RenderResult
 
+from verify import called
+from verify.arrays import in_float64
+from verify.bounded import Precision
 from verify.forms import KINDS, Named
 from verify.matching import Example, Match, match
 
@@ -29,7 +32,8 @@ class Subject:
     Parameters
     ----------
     function : callable
-        Takes float64 NumPy arrays and gives something that NumPy can read.
+        Takes arrays and gives one: a torch Module, which is called in evaluation mode, tensors of its dtype on its
+        device; a function of any library arrays like its weights, or NumPy float64 if it has none.
     kind : str
         A name in `verify.forms.KINDS`.
     weights, constants : mapping
@@ -37,11 +41,13 @@ class Subject:
     name : str
         What to call it in the report.
     inputs : sequence of tuple of array, optional
-        What to feed it; by default tokens of many sizes (`tokens`).
+        What to feed it, as arrays of any library; by default tokens of many sizes (`tokens`).
     precision : str
-        What it computes in: its rounding is judged by that.
+        What it computes in: its rounding is judged by that. By default the dtype of what it takes.
     form : str
         The slug of the form that it should be; empty if any will do.
+    like : array, optional
+        An array of the library, dtype and device that the function takes, where that is another.
     """
 
     function: Callable[..., Any]
@@ -50,8 +56,9 @@ class Subject:
     constants: Mapping[str, float] = field(default_factory=dict)
     name: str = "operator"
     inputs: Sequence[tuple[np.ndarray, ...]] | None = None
-    precision: str = "float64"
+    precision: str = ""
     form: str = ""
+    like: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +72,10 @@ class Finding:
 
     def lines(self) -> tuple[str, ...]:
         """In words."""
+        precision = self.match.precision
+        low = [f"judged by rounding in {precision}"] if precision != "float64" else []
         far = "gives no finite numbers for tokens far out, of sizes up to 1e6, and is not judged there"
-        return (*words(self.match), *([far] if self.overflows else []))
+        return (*words(self.match), *low, *([far] if self.overflows else []))
 
 
 def found_on(name: str, found: Match, examples: Sequence[Example]) -> Finding:
@@ -231,7 +240,8 @@ def tokens(
     -------
     tuple of tuple of array, shape (2, n, d)
         What the operator reads, one tuple for each call: samples ``(2n, d)`` for a ReduNet layer, spectra of signals
-        ``(n, C, *size, 2)`` for a shift-invariant one, and for CBSA a square of tokens and one more.
+        ``(n, C, *size, 2)`` for a shift-invariant one, for CBSA a square of tokens and one more, and for
+        cross-attention tokens and the queries that attend to them, which are those of the next set.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
     if kind == "redunet_fourier":
@@ -248,6 +258,8 @@ def tokens(
     if reach >= 100 and kind != "coding_rate":
         sets.append(unit * np.geomspace(1, reach, n)[:, None])
     sets.append(rng.standard_normal((2, longest, d)))
+    if kind == "cross_attention":
+        return tuple(zip(sets, [*sets[1:], sets[0]], strict=True))
     if kind == "redunet":
         sets = [(a / np.linalg.norm(a, axis=-1, keepdims=True)).reshape(-1, d) for a in (unit, outlier)]
     return tuple((a,) for a in sets)
@@ -273,21 +285,43 @@ def _dimension(kind: str, weights: Mapping[str, Any]) -> int:
 def _checked(subject: Subject, seed: int, total: int, progress: Callable[[str, int], None]) -> Finding:
     if not isinstance(subject, Subject):
         raise TypeError(f"target must be Subjects, got one {type(subject).__name__}")
-    inputs = tokens(subject.kind, subject.weights, seed=seed) if subject.inputs is None else subject.inputs
-    examples = [_example(subject, reads) for reads in inputs]
-    found = match(
-        subject.kind, examples, subject.weights, subject.constants, wanted=subject.form, precision=subject.precision
-    )
+    found = found_of(subject, seed)
     progress(subject.name, total)
+    return found
+
+
+def found_of(subject: Subject, seed: int) -> Finding:
+    """What one operator is found to compute."""
+    like = called.taken_by(subject.function, subject.weights) if subject.like is None else subject.like
+    taken = called.precision_of(like)
+    inputs = subject.inputs
+    if inputs is None:
+        reach = 1e6 if taken.largest > 1e30 else 0  # squares of what comes of it must not overflow
+        drawn = tokens(subject.kind, subject.weights, seed=seed, reach=reach)
+        inputs = [tuple(taken.rounded(a) for a in reads) for reads in drawn]
+    examples = [_example(subject, reads, like) for reads in inputs]
+    precision: str | Precision = subject.precision or taken
+    found = match(subject.kind, examples, subject.weights, subject.constants, wanted=subject.form, precision=precision)
     return found_on(subject.name, found, examples)
 
 
-def _example(subject: Subject, reads: Iterable[Any]) -> Example:
-    given = tuple(np.array(a, dtype=np.float64) for a in reads)
-    result = np.asarray(subject.function(*(a.copy() for a in given)))  # it may write to what it is given
-    if result.dtype.kind not in "biuf":
-        raise ValueError(f"{subject.name} must give real numbers, got {result.dtype}")
-    return Example(given, result.astype(np.float64))  # a copy: it may give the same memory again
+def _example(subject: Subject, reads: Iterable[Any], like: Any) -> Example:
+    fed = [called.beside(in_float64(a), like) for a in reads]
+    given = tuple(in_float64(a) for a in fed)  # copies, as it was given them: it may write to them
+    try:
+        result = called.called(subject.function, fed)
+        result = result if hasattr(result, "dtype") else np.asarray(result)
+    except Exception as error:
+        library = type(like).__module__.partition(".")[0]
+        what = f"arrays {' and '.join(str(a.shape) for a in given)} of {library} in {called.precision_of(like).name}"
+        raise ValueError(
+            f"function of {subject.name} must take {what}, or others by like=, and give an array; "
+            f"got {type(error).__name__}: {error}"
+        ) from error
+    dtype = str(result.dtype).removeprefix("torch.")
+    if not any(kind in dtype for kind in ("float", "int", "bool")):
+        raise ValueError(f"{subject.name} must give real numbers, got {dtype}")
+    return Example(given, in_float64(result))
 
 
 def said(form: Named) -> str:

@@ -167,10 +167,10 @@ def _require_repeatable(once: common.Seen, again: common.Seen) -> None:
             raise CaptureError(f"the {tap} must be the same for the same input, got another by up to {gap:.2g}")
 
 
-def _alone(first: Watched, operator: Operator, Z: np.ndarray) -> np.ndarray | None:
-    """What the module gives that was seen there; None of a plain function."""
+def _alone(first: Watched, operator: Operator, Z: np.ndarray, *others: np.ndarray) -> np.ndarray | None:
+    """What the module gives that was seen there; None of a plain function, and of what reads more than tokens."""
     calls = first.calls.get(operator.gives.module)
-    if not operator.gives.module or calls is None:
+    if not operator.gives.module or calls is None or others:
         return None
     try:
         result = calls[0].again(jnp.asarray(Z))

@@ -13,7 +13,7 @@ from verify.comparison import Finding, found_on, tokens
 from verify.forms import KINDS, Form
 from verify.layouts.description import heads_of
 from verify.layouts.layout import Layout, Operator, State, Tap
-from verify.matching import Example, match
+from verify.matching import Example, Match, match
 
 TOKENS = 6
 """Tokens of a set that operators are fed."""
@@ -64,13 +64,13 @@ def fed(
     # no more tokens than the network has places for, if its sheet tells them
     places = LONGEST if plan.names is None else plan.names.sizes(state).get("n", LONGEST)
     sets = tokens(first.kind, first.weights, n=TOKENS, longest=min(LONGEST, places), seed=seed)
-    return [Z for (Z,) in sets]
+    return [reads[0] for reads in sets]
 
 
 def judged(
     operators: Sequence[Operator],
     runs: Sequence[Seen],
-    alone: Callable[[Operator, np.ndarray], np.ndarray | None],
+    alone: Callable[..., np.ndarray | None],
     loud: Seen,
     *,
     seed: int,
@@ -82,7 +82,7 @@ def judged(
     ----------
     operators, runs
     alone : callable
-        ``alone(operator, Z)``: what it makes of tokens by itself; None if it cannot be called.
+        ``alone(operator, *reads)``: what it makes of tokens by itself; None if it cannot be called.
     loud : mapping
         What was seen with LayerNorms `LOUDER`, which tells nothing of these.
     seed
@@ -96,21 +96,19 @@ def judged(
         if stands_alone(operator):
             longest = max(example.reads[0].shape[-2] for example in examples)
             sets = tokens(operator.kind, operator.weights, n=TOKENS, longest=longest, seed=seed)
-            results = ((Z, alone(operator, Z)) for (Z,) in sets)
-            examples += [Example((Z,), result) for Z, result in results if result is not None]
-        elif operator.kind != "layer_norm":
+            results = ((reads, alone(operator, *reads)) for reads in sets)
+            examples += [Example(reads, result) for reads, result in results if result is not None]
+        found = _matched(operator, examples, last.get(operator.kind))
+        if found.passes and operator.kind != "layer_norm" and not stands_alone(operator):
             examples += [_example(operator, seen) for seen in louds]
-        found = match(
-            operator.kind,
-            examples,
-            operator.weights,
-            operator.constants,
-            wanted=operator.form,
-            first=last.get(operator.kind),
-        )
+            found = _matched(operator, examples, found.form)
         last[operator.kind] = found.form
         progress(operator.name, len(operators))
         yield found_on(operator.name, found, examples)
+
+
+def _matched(operator: Operator, examples: Sequence[Example], first: Form | None) -> Match:
+    return match(operator.kind, examples, operator.weights, operator.constants, wanted=operator.form, first=first)
 
 
 def _example(operator: Operator, seen: Seen) -> Example:
@@ -124,10 +122,8 @@ def _overflows(seen: Seen) -> bool:
 
 def stands_alone(operator: Operator) -> bool:
     """Whether it is one submodule at work, which can be called by itself."""
-    return (
-        len(operator.reads) == 1
-        and operator.reads[0].module == operator.gives.module
-        and (operator.reads[0].side, operator.gives.side) == ("input", "output")
+    return operator.gives.side == "output" and all(
+        (tap.module, tap.side) == (operator.gives.module, "input") for tap in operator.reads
     )
 
 
@@ -154,7 +150,8 @@ def not_judged(state: State, plan: Layout, operators: Sequence[Operator]) -> tup
     """The parts with weights that no operator is in, each by the shortest name that says so."""
     sign = "/" if any("/" in name for name in state) else "."
     places = {tap.module for tap in taps_of(operators)} - {"", plan.trunk}
-    judged = {name for name in state if any(name.startswith(f"{place}{sign}") for place in places)}
+    judged = {operator.name for operator in operators}
+    judged |= {name for name in state if any(name.startswith(f"{place}{sign}") for place in places)}
     found = {}
     for name in (name for name in state if name not in judged):
         parts = name.split(sign)

@@ -84,13 +84,13 @@ def _seen(
     """What passes the taps when the trunk is run."""
     Z = given if isinstance(given, Tensor) else torch.as_tensor(np.asarray(given))
     Z = Z.to(dtype) if Z.is_floating_point() else Z
-    passed = capture(model, partial(_run, model.get_submodule(plan.trunk), Z), common.taps_of(operators))
+    passed = capture(model, partial(_run, plan, model.get_submodule(plan.trunk), Z), common.taps_of(operators))
     return {tap: in_float64(a) for tap, a in passed.items()}
 
 
-def _run(trunk: nn.Module, given: Tensor) -> None:
+def _run(plan: Layout, trunk: nn.Module, given: Tensor) -> None:
     try:
-        trunk(given)
+        plan.run(trunk, given)
     except CaptureError:
         raise
     except Exception as error:
@@ -100,15 +100,17 @@ def _run(trunk: nn.Module, given: Tensor) -> None:
         ) from error
 
 
-def _alone(modules: Mapping[str, nn.Module], operator: Operator, Z: np.ndarray) -> np.ndarray:
-    given = torch.tensor(Z)
+def _alone(modules: Mapping[str, nn.Module], operator: Operator, *reads: np.ndarray) -> np.ndarray:
+    Z, *others = map(torch.tensor, reads)
     if operator.kind == "redunet_fourier":
-        given = torch.view_as_complex(given)
+        Z = torch.view_as_complex(Z)
+    beside = {tap.argument: a for tap, a in zip(operator.reads[1:], others, strict=True)}
     with torch.no_grad():
         try:
-            result = modules[operator.gives.module](given)
+            result = modules[operator.gives.module](Z, **beside)
         except Exception as error:
+            shapes = " and ".join(str(a.shape) for a in reads)
             raise CaptureError(
-                f"{operator.name} must take tokens {Z.shape} in float64, got {type(error).__name__}: {error}"
+                f"{operator.name} must take tokens {shapes} in float64, got {type(error).__name__}: {error}"
             ) from error
     return in_float64(given_by(result, operator.name))

@@ -157,6 +157,8 @@ def match(
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    if isinstance(precision, str) and precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     examples = [example for example in examples if not example.overflows]
     if not examples:
         raise ValueError("examples must be at least one, got none")

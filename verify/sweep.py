@@ -106,6 +106,13 @@ def _design(data: Mapping[str, Any]) -> Design:
     for both in fixed:
         if both in varied:
             raise ValueError(f"{both} must be fixed or varied, got it in both")
+    for parameter, values in varied.items():
+        values = values.get("choices") if isinstance(values, dict) else values
+        if found.is_list(parameter) and isinstance(values, list) and not all(isinstance(v, list) for v in values):
+            each = ", ".join(
+                f"[{json.dumps(value, default=str)}]" for value in values[:3] if not isinstance(value, list)
+            )
+            raise ValueError(f"{parameter} must have a list for each of its values, as [{each}], got {values!r}")
     choices = _grid(varied) if "grid" in data else _random(varied)
     cells = []
     for chosen in choices:
@@ -316,7 +323,7 @@ def load(journal: Path) -> dict[str, Done]:
     Raises
     ------
     ValueError
-        Another line is not one that a sweep writes.
+        Another line is not one that a sweep writes; the message says which, and what to do.
     """
     if not journal.exists():
         return {}
@@ -330,7 +337,10 @@ def load(journal: Path) -> dict[str, Done]:
             found[cell.key] = Done(cell, tuple(data["rows"]), data["error"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             if not _is_cut_off(journal, line):
-                raise ValueError(f"{journal} must be a journal of sweeps, got line {number}: {line[:60]!r}") from error
+                raise ValueError(
+                    f"{journal} must be a journal of sweeps, got line {number}: {line[:60]!r}; delete that line, and "
+                    "what it kept is done again, or write to another folder with --out"
+                ) from error
     return found
 
 

@@ -51,16 +51,10 @@ What fails says what the code computes instead, or shows the smallest tokens on 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from verify.arrays import in_float64
-from verify.bounded import PRECISIONS, Precision
-from verify.comparison import tokens, words
+from verify.comparison import Subject, found_of, words
 from verify.forms import KINDS, named
-from verify.matching import Example, match
 
 if TYPE_CHECKING:
     import srr
@@ -92,8 +86,8 @@ def assert_matches(
     inputs : sequence, optional
         What to call it on instead: arrays, or tuples of them for operators that read several; numbers of its dtype.
     like : array, optional
-        An array of the library, dtype and device that f takes; by default the first of the weights or of the Module's
-        parameters, or NumPy float64.
+        An array of the library, dtype and device that f takes; by default a parameter of the Module, the first of the
+        weights, or NumPy float64.
     seed : int
 
     Raises
@@ -105,20 +99,13 @@ def assert_matches(
     """
     near = named(form)
     kind = next(name for name, entry in KINDS.items() if near in entry.named)
-    weights = dict(weights or {})
-    model = like if like is not None else next(iter(weights.values()), next(iter(_parameters(f)), np.zeros(1)))
-    precision = _precision(model)
-    reach = 1e6 if precision.largest > 1e30 else 0  # squares of what comes of it must not overflow
-    given = tokens(kind, weights, seed=seed, reach=reach) if inputs is None else inputs
-    examples = []
-    for reads in given:
-        arrays = tuple(in_float64(a) for a in (reads if isinstance(reads, tuple) else (reads,)))
-        if inputs is None:
-            arrays = tuple(precision.rounded(a) for a in arrays)
-        examples.append(Example(arrays, in_float64(_called(f, [_beside(a, model) for a in arrays]))))
-    found = match(kind, examples, weights, dict(constants or {}), wanted=form, precision=precision)
+    if inputs is not None:
+        inputs = [reads if isinstance(reads, tuple) else (reads,) for reads in inputs]
+    name = getattr(f, "__name__", type(f).__name__)
+    subject = Subject(f, kind, dict(weights or {}), dict(constants or {}), name, inputs, form=form, like=like)
+    found = found_of(subject, seed).match
     if not found.passes:
-        raise AssertionError("\n  ".join((f"{_name(f)} must be {form}:", *words(found))))
+        raise AssertionError("\n  ".join((f"{name} must be {form}:", *words(found))))
 
 
 def assert_descends(
@@ -145,45 +132,3 @@ def assert_descends(
     report = check_descent(layer, objective, instances, **options)
     if report.verdict is not HOLDS:
         raise AssertionError(f"{report.layer} must descend:\n{report}")
-
-
-def _parameters(f: Any) -> Iterable[Any]:
-    return f.parameters() if hasattr(f, "parameters") else ()
-
-
-def _name(f: Any) -> str:
-    return getattr(f, "__name__", type(f).__name__)
-
-
-def _precision(model: Any) -> Precision:
-    name = str(model.dtype).removeprefix("torch.")
-    if name not in PRECISIONS:
-        raise ValueError(f"the arrays must be of {', '.join(PRECISIONS)}, got {name}")
-    precision = PRECISIONS[name]
-    return precision if precision.unit < 2.0**-20 else replace(precision, sums=PRECISIONS["float32"].unit)
-
-
-def _beside(a: np.ndarray, model: Any) -> Any:
-    """The array in the library, dtype and device of the model."""
-    if hasattr(model, "detach"):
-        import torch
-
-        return torch.from_numpy(a.copy()).to(dtype=model.dtype, device=model.device)
-    if isinstance(model, np.ndarray):
-        return a.astype(model.dtype)
-    from array_api_compat import array_namespace, device
-
-    return array_namespace(model).asarray(a, dtype=model.dtype, device=device(model))
-
-
-def _called(f: Any, arguments: Sequence[Any]) -> Any:
-    if not hasattr(f, "parameters"):
-        return f(*arguments)
-    import torch
-
-    training = f.training
-    try:
-        with torch.no_grad():
-            return f.eval()(*arguments)
-    finally:
-        f.train(training)

@@ -64,6 +64,10 @@ ROLES: Mapping[str, Mapping[str, str]] = {
         "output": "(d, K p), W",
         "bias": "(d), b",
     },
+    "cross_attention": {
+        "projection": "(K p, d); its rows k p … (k + 1) p - 1 are the transpose of U_k, and map the heads back too",
+        "step": "(), a factor of the result",
+    },
     "ista": {"D": "(d, d), atoms in columns: in rows of tokens DZ is Z times the transpose of D"},
     "skip": {},
     "layer_norm": {"scale": "(d)", "shift": "(d)"},
@@ -105,6 +109,7 @@ ROLES: Mapping[str, Mapping[str, str]] = {
 """Weights of each kind, in words."""
 
 READS: Mapping[str, tuple[str, ...]] = {
+    "cross_attention": ("the tokens Z", "the queries Q"),
     "skip": ("the tokens Z", "what the block made of them", "the tokens behind LayerNorm"),
     "rate_reduction": ("the tokens Z", "memberships (n, classes)"),
     "redunet_fourier": ("spectra (n, d, T, 2) of signals of d channels, real and imaginary parts along the last axis",),
@@ -159,7 +164,7 @@ def _roles(kind: str, near: Named) -> set[str]:
 
 def _constants(kind: str, size: Size) -> dict[str, float]:
     match kind:
-        case "attention" | "tssa" | "qkv_attention":
+        case "attention" | "cross_attention" | "tssa" | "qkv_attention":
             return {"heads": size.K}
         case "ista" | "overcomplete":
             return {"eta": 0.1, "lam": 0.1}
@@ -195,6 +200,7 @@ def _weights(kind: str, size: Size) -> Arrays:
         "fc1_bias": (m,),
         "fc2": (d, m),
         "fc2_bias": (d,),
+        "step": (),
         "step_rep": (size.K, 1, 1),
         "step_x": (size.K, 1, 1),
         "denominator_bias": (size.K, _count(kind, size)),
@@ -215,7 +221,7 @@ def _weights(kind: str, size: Size) -> Arrays:
                 a = np.abs(a) / 8
             case "E" | "C":
                 a = a / 2 ** round(np.log2(d) / 2 + 1)
-            case "projection" | "query" | "key" if kind in ("attention", "qkv_attention", "cbsa"):
+            case "projection" | "query" | "key" if kind in ("attention", "cross_attention", "qkv_attention", "cbsa"):
                 a = a / 2 ** (round(np.log2(d) / 2) + 1)  # so that no softmax is sharp
             case _ if len(shapes[role]) == 2:
                 a = a / 2 ** round(np.log2(shapes[role][1]) / 2)
@@ -268,7 +274,7 @@ def _special(kind: str, size: Size) -> dict[str, tuple[Arrays, Mapping[str, floa
             return {"threshold-ties": ({"D": np.eye(d)}, {"eta": 0.5, "lam": 0.25}, ties)}
         case "overcomplete":
             return {"threshold-ties": ({"D": np.eye(d, size.m)}, {"eta": 0.5, "lam": 0.25}, ties)}
-        case "attention":
+        case "attention" | "cross_attention":
             return {"equal-logits": ({"projection": np.zeros((d, d))}, {}, Z)}
         case "qkv_attention":
             zero = np.zeros((d, d))
@@ -287,6 +293,8 @@ def _beside(kind: str, name: str, size: Size, Z: np.ndarray) -> tuple[np.ndarray
     """What is read besides the tokens."""
     if kind == "skip":
         return tuple(drawn(f"skip/{size.name}/{part}", Z.shape) for part in ("update", "normed"))
+    if kind == "cross_attention":
+        return (drawn(f"{kind}/{size.name}/queries", (4, size.d)),)
     if kind == "rate_reduction":
         labels = np.eye(CLASSES)[np.arange(len(Z)) % (1 if name == "equal-tokens" else CLASSES)]
         soft = 0.5 * labels + 0.5 * np.roll(labels, 1, axis=1)

@@ -17,7 +17,7 @@ from verify.auditing.rates import CLS
 from verify.auditing.result import Audit, Form, HalfFound
 from verify.auditing.running import Key, Running, Spread
 from verify.auditing.terms import VIEWS, Forms, Tokens
-from verify.capture import capture, refuse_compiled
+from verify.capture import CaptureError, capture, refuse_compiled
 from verify.files import Rows
 from verify.layouts import Layout, Tap
 
@@ -211,7 +211,7 @@ class _Subject:
         weights = next(iter(model.parameters()), None)
         if weights is not None:
             inputs = inputs.to(weights.device, weights.dtype if inputs.is_floating_point() else inputs.dtype)
-        passed = capture(model, lambda: model(inputs), self.network.taps, replay=not self.watched)
+        passed = capture(model, lambda: _run(model, inputs), self.network.taps, replay=not self.watched)
         self.watched = True  # once is enough: a submodule that gives something else for its input does so each time
         for tap, a in passed.items():
             _require_finite(a, f"the {tap}", first)
@@ -228,6 +228,18 @@ class _Subject:
                     numbers |= {(key, form): spread for form, spread in zip(forms, spreads, strict=True)}
             result.append(HalfFound(part.layer, part.half, numbers))
         return tuple(result)
+
+
+def _run(model: nn.Module, inputs: Tensor) -> None:
+    try:
+        model(inputs)
+    except CaptureError:
+        raise
+    except Exception as error:
+        what = f"{tuple(inputs.shape)} in {str(inputs.dtype).removeprefix('torch.')}"
+        raise CaptureError(
+            f"the network must run on its data alone, {what}; got {type(error).__name__}: {error}"
+        ) from error
 
 
 def _forms_of(key: Key, shape: tuple[int, ...], views: tuple[str, ...], forms: Forms) -> list[Form]:

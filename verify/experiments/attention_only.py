@@ -10,6 +10,7 @@ import numpy as np
 
 import srr
 from srr import aot
+from verify.experiments import ranges
 from verify.experiments.experiment import Experiment, Row, spread
 from verify.figure import Curve, Figure, Points
 from verify.subspaces import own_part
@@ -44,6 +45,12 @@ class Parameters:
     K: int = 3
     p: int = 64
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges.least(self, 0, "thresholds", "noise")
+        for threshold in self.thresholds:
+            if threshold >= 1:
+                raise ValueError(f"thresholds must be below 1, got {threshold}")
 
 
 def run(given: Parameters) -> Iterator[Row]:

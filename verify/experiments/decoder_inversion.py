@@ -12,6 +12,7 @@ import numpy as np
 import srr
 from srr import attention
 from srr.rates import subspace_coding_rate_and_gradient
+from verify.experiments import ranges
 from verify.experiments.attention_only import parts
 from verify.experiments.experiment import Experiment, Row
 from verify.figure import Curve, Figure, Points
@@ -50,6 +51,11 @@ class Parameters:
     p: int = 16
     eps: float = 0.1
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges.known(self, flows=FLOWS)
+        ranges.above(self, 0, "eps")
+        ranges.least(self, 0, "noise")
 
 
 def run(given: Parameters) -> Iterator[Row]:
@@ -92,9 +98,7 @@ def velocity(flow: str, U: np.ndarray, n: int, *, eps: float) -> Callable[[np.nd
     if flow == "exact":
         unit = srr.curvature.compression_step(U, n, eps=eps)
         return lambda Z: -unit * subspace_coding_rate_and_gradient(Z, U, eps=eps)[1]
-    if flow == "attention":
-        return lambda Z: attention.mssa(Z, U)
-    raise ValueError(f"flows must be of {', '.join(FLOWS)}, got {flow!r}")
+    return lambda Z: attention.mssa(Z, U)
 
 
 def _snr(Z: np.ndarray, U: np.ndarray, labels: np.ndarray) -> float:

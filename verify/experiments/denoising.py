@@ -10,6 +10,7 @@ import numpy as np
 
 import srr
 from srr import attention
+from verify.experiments import ranges
 from verify.experiments.experiment import Experiment, Row, spread
 from verify.figure import Curve, Figure, Points
 from verify.subspaces import own_part
@@ -44,6 +45,10 @@ class Parameters:
     p: int = 16
     noise: float = 1e-3
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges.above(self, 0, "gammas", "noise")
+        ranges.least(self, 2, "K")
 
 
 def run(given: Parameters) -> Iterator[Row]:

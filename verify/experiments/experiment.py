@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +32,8 @@ class Experiment:
         As in ``srr experiment NAME``.
     title, question, source : str
     parameters : type
-        A frozen dataclass whose defaults take less than a minute on two cores; its docstring says what they are.
+        A frozen dataclass whose defaults take less than a minute on two cores; its docstring says what they are. What
+        it cannot be run with it refuses as it is made (``verify.experiments.ranges``).
     full : mapping
         What ``--full`` changes of them.
     total : callable
@@ -65,13 +67,18 @@ class Experiment:
         for chosen in product(*(getattr(given, name) for name in self.grid)):
             yield replace(given, **{name: (value,) for name, value in zip(self.grid, chosen, strict=True)})
 
+    def is_list(self, name: str) -> bool:
+        """Whether a parameter is a list of values."""
+        return get_origin(_hints(self.parameters).get(name)) is tuple
+
     def with_parameters(self, given: Mapping[str, Any]) -> Any:
         """Its parameters with some of them given.
 
         Raises
         ------
         ValueError
-            One that it does not have, or of another type; the message names it, and what it may be.
+            One that it does not have, of another type, or that it cannot be run with; the message names it, and what it
+            may be.
         """
         hints = _hints(self.parameters)
         names = [field.name for field in fields(self.parameters)]
@@ -112,7 +119,8 @@ def converted(value: Any, hint: Any, name: str) -> Any:
     if get_origin(hint) is tuple:
         kind = get_args(hint)[0]
         if not isinstance(value, list | tuple) or not value:
-            raise ValueError(f"{name} must be a list of {_said(kind, many=True)}, at least one, got {value!r}")
+            how = "" if isinstance(value, list | tuple) else f"; write {name}=[{json.dumps(value, default=str)}]"
+            raise ValueError(f"{name} must be a list of {_said(kind, many=True)}, at least one, got {value!r}{how}")
         return tuple(converted(item, kind, f"{name}[{index}]") for index, item in enumerate(value))
     if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1023:
         value = float(value)

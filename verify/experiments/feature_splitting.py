@@ -10,6 +10,7 @@ from itertools import product
 import numpy as np
 
 from verify import sparse_autoencoder
+from verify.experiments import ranges
 from verify.experiments.experiment import Experiment, Row
 from verify.extras import require
 from verify.figure import Curve, Figure, Points
@@ -57,6 +58,11 @@ class Parameters:
     steps: int = 6000
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        ranges.known(self, methods=METHODS, coefficients=KINDS)
+        ranges.least(self, 0, "lam")
+        ranges.room(self, apart=True)
+
 
 def run(given: Parameters) -> Iterator[Row]:
     """A row for each method, law of coefficients and width.
@@ -65,10 +71,6 @@ def run(given: Parameters) -> Iterator[Row]:
     of the whole ‖code‖₁. It is *of* a subspace if that keeps 90 % of the square of its direction. Of features less than
     18° apart (|cos| > 0.95; cos for the autoencoder, whose codes have no sign) only one is counted.
     """
-    for name, known in (("methods", METHODS), ("coefficients", KINDS)):
-        for value in getattr(given, name):
-            if value not in known:
-                raise ValueError(f"{name} must be of {', '.join(known)}, got {value!r}")
     for kind in given.coefficients:
         rng = _generator(given.seed, KINDS.index(kind))
         U = np.linalg.qr(rng.standard_normal((given.d, given.K * given.p)))[0].T.reshape(given.K, given.p, given.d)

@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 
 import srr
 from srr import layers
+from verify.experiments import ranges
 from verify.experiments.experiment import Experiment, Row
 from verify.figure import Curve, Figure, Points
 
@@ -53,6 +54,11 @@ class Parameters:
     layers: int = 1500
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        ranges.known(self, tokens=TOKENS, bases=BASES)
+        ranges.above(self, 0, "eps")
+        ranges.least(self, 0, "lam", "noise")
+
 
 def run(given: Parameters) -> Iterator[Row]:
     """A row for each kind of tokens and bases, and λ; "… at 0" is before, the same name alone after.
@@ -63,10 +69,6 @@ def run(given: Parameters) -> Iterator[Row]:
     "principal": for one subspace, K = 1, that is free to turn, the share of the U of largest R − Rᶜ in the p least and
     in the p first principal directions of Z at 0.
     """
-    for name, known in (("tokens", TOKENS), ("bases", BASES)):
-        for value in getattr(given, name):
-            if value not in known:
-                raise ValueError(f"{name} must be of {', '.join(known)}, got {value!r}")
     for kind, bases in product(given.tokens, given.bases):
         U, Z = drawn(given, kind, bases)
         minor, principal = best_single_subspace(Z, given.p, eps=given.eps, seed=given.seed)

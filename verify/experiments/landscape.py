@@ -13,6 +13,7 @@ import srr
 from srr import mcr2
 from srr._scalars import alpha
 from srr.mcr2 import Optimum
+from verify.experiments import ranges
 from verify.experiments.experiment import Experiment, Row
 from verify.figure import Curve, Figure, Points
 
@@ -55,6 +56,14 @@ class Parameters:
     starts: int = 10
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        ranges.known(self, problems=PROBLEMS)
+        ranges.above(self, 0, "eps", "lam", "regularised_eps")
+        if len(self.sizes) < 2:
+            raise ValueError(f"sizes must be of two classes or more, got {self.sizes}")
+        if "sphere" in self.problems:
+            ranges.least(self, len(self.sizes), "d")
+
 
 def run(given: Parameters) -> Iterator[Row]:
     """A row for each problem, and precision, or λ and scale of the starts.
@@ -64,8 +73,6 @@ def run(given: Parameters) -> Iterator[Row]:
     end at tokens of zero. "equal" is the largest spread of the singular values of a class, at the best end.
     """
     for problem in given.problems:
-        if problem not in PROBLEMS:
-            raise ValueError(f"problems must be of {', '.join(PROBLEMS)}, got {problem!r}")
         if problem == "sphere":
             for eps in given.eps:
                 yield _row(given, problem, eps, 0.0, 0.0, 1.0, unconstrained_ranks(given.sizes, given.d, eps))

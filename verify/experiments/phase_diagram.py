@@ -12,6 +12,7 @@ import numpy as np
 import srr
 from srr import curvature, layers
 from verify import decide
+from verify.experiments import ranges
 from verify.experiments.experiment import Experiment, Row
 from verify.figure import Figure, Points
 
@@ -51,6 +52,12 @@ class Parameters:
     noise: float = 0.1
     draws: int = 20
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges.known(self, rules=RULES)
+        ranges.above(self, 0, "eps", "step")
+        ranges.least(self, 0, "noise")
+        ranges.room(self, apart=self.coherence == "orthogonal")
 
 
 def run(given: Parameters) -> Iterator[Row]:

@@ -12,6 +12,7 @@ import numpy as np
 import srr
 from srr import curvature
 from srr.redunet import class_subspaces, construct, nearest_subspace, on_sphere, operators, soft_memberships
+from verify.experiments import ranges
 from verify.experiments.experiment import Experiment, Row
 from verify.extras import require
 from verify.figure import Figure, Points
@@ -66,6 +67,14 @@ class Parameters:
     sharpness: float = 500.0
     draws: int = 2
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges.known(self, data=("mixture", "digits"))
+        ranges.above(self, 0, "eps")
+        ranges.least(self, 0, "noise", "steps", "sharpness")
+        ranges.least(self, 2, "K")
+        if "mixture" in self.data:
+            ranges.room(self, apart=self.coherence == "orthogonal")
 
 
 def run(given: Parameters) -> Iterator[Row]:
@@ -139,8 +148,6 @@ def _drawn(
         mixture = srr.mixtures.sample(n=given.K * samples, seed=seed, **sizes)
         other = srr.mixtures.sample(n=given.held_out, seed=seed, **sizes).draw(1)
         return on_sphere(mixture.Z), mixture.labels, on_sphere(other.Z), other.labels
-    if data != "digits":
-        raise ValueError(f"data must be of mixture, digits, got {data!r}")
     require("sklearn", "data digits")
     from sklearn.datasets import load_digits
 

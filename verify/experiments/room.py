@@ -8,8 +8,8 @@ from fractions import Fraction
 from itertools import product
 from math import log10
 
-from srr._arrays import count
 from verify import packings
+from verify.experiments import ranges
 from verify.experiments.experiment import Experiment, Row
 from verify.figure import Curve, Figure, Points
 
@@ -52,6 +52,10 @@ class Parameters:
     d: tuple[int, ...] = (100, 200, 400, 700, 1000, 1400, 2000, 3000, 5000, 10000)
     wanted: int = 10**9
 
+    def __post_init__(self) -> None:
+        ranges.known(self, readings=READINGS)
+        ranges.least(self, 2, "d", "wanted")
+
 
 def run(given: Parameters) -> Iterator[Row]:
     """A row for each reading and dimension: how many directions are certain, and how many at most.
@@ -59,12 +63,6 @@ def run(given: Parameters) -> Iterator[Row]:
     "random" is the share of pairs of random directions that are orthogonal enough. Below "possible from" so many
     directions as wanted are impossible, from "certain from" on they exist; both are bounds on d for the reading.
     """
-    for reading in given.readings:
-        if reading not in READINGS:
-            raise ValueError(f"readings must be of {', '.join(READINGS)}, got {reading!r}")
-    for d in given.d:
-        count(d, "d", 2)
-    count(given.wanted, "wanted", 2)
     bounds = {reading: READINGS[reading]() for reading in given.readings}
     turns = {reading: _turns(c2, given.wanted) for reading, c2 in bounds.items()}
     for reading, d in product(given.readings, given.d):

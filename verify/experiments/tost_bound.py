@@ -12,6 +12,7 @@ import numpy as np
 
 import srr
 from srr import tost
+from verify.experiments import ranges
 from verify.experiments.experiment import Experiment, Row
 from verify.figure import Curve, Figure, Points
 
@@ -46,6 +47,12 @@ class Parameters:
     p: int = 4
     coherence: Literal["orthogonal", "random"] = "orthogonal"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges.known(self, memberships=MEMBERSHIPS)
+        ranges.above(self, 0, "eps", "eta")
+        ranges.least(self, 0, "noise")
+        ranges.room(self, apart=self.coherence == "orthogonal")
 
 
 def run(given: Parameters) -> Iterator[Row]:
@@ -84,9 +91,7 @@ def _memberships(kind: str, mixture: srr.mixtures.Mixture, Z: np.ndarray, eta: f
         return mixture.Pi
     if kind == "softmax":
         return tost.memberships(Z, mixture.U, eta=eta)
-    if kind == "official":
-        return tost.memberships_official(Z, mixture.U)
-    raise ValueError(f"memberships must be of {', '.join(MEMBERSHIPS)}, got {kind!r}")
+    return tost.memberships_official(Z, mixture.U)
 
 
 def total(given: Parameters) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 from srr._arrays import quiet
 from srr.layer import order_of
 from verify.claims._steps import official_measure
+from verify.experiments import ranges
 from verify.experiments.experiment import Experiment, Row
 from verify.figure import COLOURS, Curve, Figure, Points
 from verify.layer_families import FAMILIES
@@ -62,6 +63,13 @@ class Parameters:
     data: Literal["mixture", "digits"] = "mixture"
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        ranges.known(self, rules=FAMILIES, halves=HALVES)
+        ranges.above(self, 0, "eps")
+        ranges.least(self, 0, "noise", "lam")
+        if self.data == "mixture":
+            ranges.room(self, apart=True)
+
 
 def run(given: Parameters) -> Iterator[Row]:
     """A row for each rule, choice of halves and depth: the measures there and at the start.
@@ -69,9 +77,6 @@ def run(given: Parameters) -> Iterator[Row]:
     "measure" is that of the official code, with every token divided by its norm in every head; all are in nats but the
     norm and the share of entries that are not zero. What is not finite is None.
     """
-    for halves in given.halves:
-        if halves not in HALVES:
-            raise ValueError(f"halves must be of {', '.join(HALVES)}, got {halves!r}")
     for rule, halves in product(given.rules, given.halves):
         problem = _problem(rule, given)
         Z: np.ndarray | None = problem.Z
@@ -111,8 +116,6 @@ def _beside(start: dict[str, float | None], now: dict[str, float | None]) -> Row
 
 
 def _problem(rule: str, given: Parameters) -> Problem:
-    if rule not in FAMILIES:
-        raise ValueError(f"rules must be of {', '.join(FAMILIES)}, got {rule!r}")
     mixture = given.data == "mixture"
     tokens = Tokens(
         data=given.data,

@@ -8,6 +8,7 @@ from verify.forms import (
     attention,
     cbsa,
     coding_rate,
+    cross_attention,
     ista,
     layer_norm,
     linear,
@@ -38,6 +39,7 @@ class Kind:
 
 KINDS = {
     "attention": Kind("subspace self-attention", attention.FORMS, attention.PAPER),
+    "cross_attention": Kind("subspace cross-attention", cross_attention.FORMS),
     "ista": Kind("ISTA", ista.FORMS, ista.PAPER),
     "skip": Kind("the skip", skip.FORMS, skip.PAPER),
     "layer_norm": Kind("LayerNorm", layer_norm.FORMS, remark="the theory has none"),

@@ -23,7 +23,7 @@ class Attention(Form):
     scale: Literal["p^-1/2", "1", "p^-1", "d^-1/2", "p^1/2"] = "p^-1/2"
     softmax: Literal["rows", "columns", "heads", "none"] = "rows"
     mask: Masks = "none"
-    output: Literal["free", "free, transposed", "tied", "none"] = "free"
+    output: Literal["none", "tied", "free", "free, transposed"] = "free"
     bias: Literal["added", "left out"] = "added"
     sign: Literal["+", "-"] = "+"
 
@@ -63,26 +63,33 @@ class Attention(Form):
 
     def __call__(self, *reads: Bounded, weights: Weights, constants: Constants) -> Bounded:
         (Z,) = reads
-        K, weight = int(constants["heads"]), weights["projection"]
+        return self._attended(Z, Z, weights, int(constants["heads"]))
+
+    def _attended(self, queries: Bounded, Z: Bounded, weights: Weights, K: int) -> Bounded:
+        """What queries make of tokens Z, which may be themselves."""
+        weight = weights["projection"]
         W = weight.T if self.projection == "rows" else weight
         if W.shape[0] != Z.shape[-1]:
             raise ValueError("the weight does not fit")
-        flat = affine(Z, W, weights.get("projection_bias"))
-        Y = split(flat, K, interleaved=self.heads == "interleaved")
-        p = Y.shape[-1]
-        attended = self._weights(Y, self._scale(p, Z.shape[-1])) @ Y
+        Y = self._projected(Z, W, weights, K)
+        X = Y if queries is Z else self._projected(queries, W, weights, K)
+        attended = self._weights(X, Y, self._scale(Y.shape[-1], Z.shape[-1])) @ Y
         result = joined(attended, interleaved=self.heads == "interleaved")
         result = result * weights["step"] if "step" in weights else result
         result = -result if self.sign == "-" else result
         back, bias = self._output(weights, W), weights.get("bias") if self.bias == "added" else None
         return result if back is None else affine(result, back, bias)
 
+    def _projected(self, Z: Bounded, W: np.ndarray, weights: Weights, K: int) -> Bounded:
+        flat = affine(Z, W, weights.get("projection_bias"))
+        return split(flat, K, interleaved=self.heads == "interleaved")
+
     def _scale(self, p: int, d: int) -> float:
         return {"p^-1/2": p**-0.5, "1": 1.0, "p^-1": 1 / p, "d^-1/2": d**-0.5, "p^1/2": p**0.5}[self.scale]
 
-    def _weights(self, Y: Bounded, c: float) -> Bounded:
-        logits = (Y @ Y.mT) * c
-        seen = seen_by(self.mask, Y.shape[-2])
+    def _weights(self, X: Bounded, Y: Bounded, c: float) -> Bounded:
+        logits = (X @ Y.mT) * c
+        seen = seen_by(self.mask, logits)
         match self.softmax:
             case "none":
                 return logits if seen is None else logits * seen.astype(float)
@@ -102,12 +109,12 @@ class Attention(Form):
         return weights["output"].T if self.output == "free" else weights["output"]
 
 
-def seen_by(mask: Masks, n: int) -> np.ndarray | None:
-    """Which tokens each token sees, ``(n, n)``; None if all."""
+def seen_by(mask: Masks, logits: Bounded) -> np.ndarray | None:
+    """Which tokens each query sees, by the last two axes of its logits; None if all."""
     if mask == "none":
         return None
-    seen = np.tril(np.ones((n, n), dtype=bool))
-    return seen if mask == "causal" else seen.T
+    whole = np.ones(logits.shape[-2:], dtype=bool)
+    return np.tril(whole) if mask == "causal" else np.triu(whole)
 
 
 _CRATE = "Yu et al. 2023 (arXiv 2306.01129)"

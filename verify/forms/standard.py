@@ -42,7 +42,8 @@ class QkvAttention(Form):
         of = {"none": ("query", "key"), "Q = K": ("query", "query"), "all": ("value", "value")}[self.shared]
         Q, Key, V = (_projected(Z, weights, name, K) for name in (*of, "value"))
         c = Q.shape[-1] ** -0.5 if self.scale == "p^-1/2" else 1.0
-        shares = softmax((Q @ Key.mT) * c, -1, seen=seen_by(self.mask, Z.shape[-2]))
+        logits = (Q @ Key.mT) * c
+        shares = softmax(logits, -1, seen=seen_by(self.mask, logits))
         return affine(joined(shares @ V), weights["output"].T, weights.get("bias"))
 
 

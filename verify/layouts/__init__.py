@@ -8,7 +8,7 @@ from verify.layouts.crate_alpha_jax import CRATE_ALPHA_JAX
 from verify.layouts.crate_gpt import CRATE_GPT
 from verify.layouts.crate_mae import CRATE_MAE
 from verify.layouts.crate_overcomplete import CRATE_OVERCOMPLETE
-from verify.layouts.depict import DEPICT
+from verify.layouts.depict import DEPICT, DEPICT_DECODER
 from verify.layouts.description import describe
 from verify.layouts.gpt2 import GPT2
 from verify.layouts.layout import LayerParts, Layout, Operator, State, Tap
@@ -35,6 +35,7 @@ LAYOUTS = {
         REDUNET_FOURIER_1D,
         REDUNET_FOURIER_2D,
         DEPICT,
+        DEPICT_DECODER,
         CBSA,
         VIT,
         BERT,

@@ -29,6 +29,7 @@ def describe(
     alone: bool | None = None,
     bases: Callable[[Mapping[str, Any], Mapping[str, Any]], Any] | None = None,
     check: Callable[[State, Mapping[str, int]], None] = lambda state, sizes: None,
+    run: Callable[[Any, Any], Any] = lambda trunk, tokens: trunk(tokens),
     inputs: Callable[[State, Mapping[str, int], np.random.Generator], Sequence[Any]] | None = None,
 ) -> Layout:
     """A layout described by the sheet of its names and the halves of its layers.
@@ -58,6 +59,8 @@ def describe(
         ``bases(parts, constants)``: U ``(K, d, p)``, where it is not the projection of the compression by heads.
     check : callable, optional
         ``check(state, sizes)`` raises ValueError for what no sheet can say.
+    run : callable, optional
+        As in `Layout`.
     inputs : callable, optional
         ``inputs(state, sizes, rng)``: what to run the network on, if its trunk takes no tokens ``(b, n, d)``.
 
@@ -133,6 +136,12 @@ def describe(
 
     def layers(state: State, **given: Any) -> tuple[LayerParts, ...]:
         known = resolved(state, given)
+        crossed = [stack.trunk or stack.prefix for stack in stacks if any(half.context for half in stack.halves)]
+        if crossed:
+            raise ValueError(
+                f"layers must change the tokens that they attend to, got in {crossed[0]} queries of others; give a "
+                "layout of layers that do, such as verify.layouts.below(verify.layouts.LAYOUTS['depict'], 'snet.')"
+            )
         found = placed_layers(names, stacks, state, trunk, norm_form, alone=alone)
         return tuple(layer.parts(index, known, bases or _projected) for index, layer in enumerate(found))
 
@@ -160,7 +169,8 @@ def describe(
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
         return None if inputs is None else inputs(state, names.sizes(state), rng)
 
-    return Layout(name, source, shapes, operators, layers, built, trunk, names, (*constants, *(told or {})), fed)
+    keys = (*constants, *(told or {}))
+    return Layout(name, source, shapes, operators, layers, built, trunk, names, keys, run, fed)
 
 
 def heads_of(projection: Any, heads: int) -> Any:

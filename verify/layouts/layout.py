@@ -26,9 +26,11 @@ class Tap:
     module: str
     """Its name, as in ``named_modules``."""
     side: Literal["input", "output"]
+    argument: str = ""
+    """Which of its arguments goes in, by its name; the first if empty."""
 
     def __str__(self) -> str:
-        return f"{self.side} of {self.module or 'the model'}"
+        return f"{self.argument or self.side} of {self.module or 'the model'}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +126,8 @@ class Layout:
         The sheet that ``shapes`` reads.
     constants : tuple of str or None
         The names of the constants; None if it says nothing about them.
+    run : callable
+        ``run(trunk, tokens)``: calls the trunk of a network in torch, where it takes more than the tokens.
     inputs : callable
         ``inputs(state, seed)``: what to run the network on where its trunk takes no tokens, such as numbers of words,
         one array for each run; else None.
@@ -138,6 +142,7 @@ class Layout:
     trunk: str = ""
     names: Names | None = None
     constants: tuple[str, ...] | None = None
+    run: Callable[[Any, Any], Any] = lambda trunk, given: trunk(given)
     inputs: Callable[[State, int], Sequence[Any] | None] = lambda state, seed: None
 
 

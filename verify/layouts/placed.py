@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from srr import layers as srr_layers
@@ -22,22 +22,33 @@ class PlacedLayer:
 
     stack: Stack
     prefix: str
-    weights: State
+    state: State
+    start: Tap
+    """Where tokens come into the trunk of the stack."""
     end: Tap
     following: Tap | None
     """Where the tokens of the next layer come in, or those of the last one come out of the trunk."""
     norm_form: str
     preceding: Tap | None = None
     """Where the tokens of the first layer come into the trunk."""
+    source: Tap | None = None
+    """What the trunk of the stack gets, where that is not the trunk of the network."""
+    norm_behind: str = ""
+    """LayerNorm of what the last layer gives."""
+
+    @cached_property
+    def weights(self) -> State:
+        """By their names in the layer."""
+        return {key[len(self.prefix) :]: a for key, a in self.state.items() if key.startswith(self.prefix)}
 
     def named(self, module: str) -> str:
         return (self.prefix + module).rstrip("./")
 
-    def tap(self, module: str, side: str) -> Tap:
-        return Tap(self.named(module), side)  # type: ignore[arg-type]
+    def tap(self, module: str, side: str, argument: str = "") -> Tap:
+        return Tap(self.named(module), side, argument)  # type: ignore[arg-type]
 
     def placed(self, tap: Tap) -> Tap:
-        return self.tap(tap.module, tap.side)
+        return self.tap(tap.module, tap.side, tap.argument)
 
     def places(self) -> list[Tap]:
         """The tokens before each half, and after the last."""
@@ -45,20 +56,36 @@ class PlacedLayer:
 
     def operators(self, known: Mapping[str, Any]) -> Iterator[Operator]:
         places = self.places()
+        if self.source is not None:
+            yield from _passed_on(self.source, self.start)
         if self.preceding is not None:
+            if self.stack.queries:
+                name = self.stack.queries
+                yield replace(passed_on(self.start, self.preceding), name=name, weights={"learned": self.state[name]})
             yield from _passed_on(self.preceding, places[0])
         for half, before, after in zip(self.stack.halves, places[:-1], places[1:], strict=True):
             seen = before
-            if half.norm:
-                yield from _passed_on(before, self.tap(half.norm, IN))
-                yield self._layer_norm(half.norm, known)
-                seen = self.tap(half.norm, OUT)
-            yield from _passed_on(seen, self.tap(half.module, IN))
+            if half.context is not None:
+                seen = self.placed(half.context)
+                yield from _passed_on(self.start, seen)
+            norm = self._layer_norm(self.prefix + half.norm, known) if half.norm else None
+            if norm is not None:
+                yield from _passed_on(seen, *norm.reads)
+                yield norm
+                seen = norm.gives
+            reads = (self.tap(half.module, IN),)
+            yield from _passed_on(seen, *reads)
+            if half.context is not None:
+                queries = passed_on(before, self.tap(half.module, IN, half.tokens.argument))
+                if norm is not None:  # which is for the tokens alone
+                    queries = replace(queries, weights=norm.weights, constants=norm.constants)
+                yield queries
+                reads = (*reads, queries.gives)
             result = self.tap(half.gives or half.module, OUT)
             yield Operator(
                 self.named(half.module),
                 half.kind,
-                (self.tap(half.module, IN),),
+                reads,
                 result,
                 _given(half.weights(self.weights)),
                 _numbers(half, known),
@@ -68,17 +95,20 @@ class PlacedLayer:
                 yield from _passed_on(result, self.tap(half.wrapper, OUT))
                 result = self.tap(half.wrapper, OUT)
             if half.skip:
-                reads, scale = (before, result, seen), self.weights.get(half.scale)
+                added, scale = (before, result, seen), self.weights.get(half.scale)
                 result = self.tap(half.norm_after, IN) if half.norm_after else after
                 sign = "decoder.skip" if half.subtracts else "crate.skip"
-                yield Operator(f"{before.module}.skip", "skip", reads, result, _given({"scale": scale}), form=sign)
+                yield Operator(f"{before.module}.skip", "skip", added, result, _given({"scale": scale}), form=sign)
             if half.norm_after:
                 yield from _passed_on(result, self.tap(half.norm_after, IN))
-                yield self._layer_norm(half.norm_after, known)
+                yield self._layer_norm(self.prefix + half.norm_after, known)
                 result = self.tap(half.norm_after, OUT)
             yield from _passed_on(result, after)
         if self.following is not None:
             yield from _passed_on(self.end, self.following)
+        if self.norm_behind:
+            yield from _passed_on(self.end, Tap(self.norm_behind, IN))
+            yield self._layer_norm(self.norm_behind, known)
 
     def parts(self, index: int, known: Mapping[str, Any], bases: Callable[..., Any]) -> LayerParts:
         halves = {half.name: half for half in self.stack.halves}
@@ -109,21 +139,22 @@ class PlacedLayer:
         )
 
     def _layer_norm(self, module: str, known: Mapping[str, Any]) -> Operator:
+        """By its name in the network."""
         place = f"{module}{self.prefix[-1]}"  # torch calls the scale a weight, Flax does not
-        scale = self.weights.get(f"{place}weight", self.weights.get(f"{place}scale"))
-        weights = {"scale": scale, "shift": self.weights.get(f"{place}bias")}
+        scale = self.state.get(f"{place}weight", self.state.get(f"{place}scale"))
+        weights = {"scale": scale, "shift": self.state.get(f"{place}bias")}
         return Operator(
-            self.prefix + module,
+            module,
             "layer_norm",
-            (self.tap(module, IN),),
-            self.tap(module, OUT),
+            (Tap(module, IN),),
+            Tap(module, OUT),
             _given(weights),
             {"floor": known.get("norm_floor", 1e-5)},
             self.norm_form,
         )
 
     def _normaliser(self, module: str, known: Mapping[str, Any]) -> Callable[[Any], Any]:
-        operator = self._layer_norm(module, known)
+        operator = self._layer_norm(self.prefix + module, known)
         return partial(srr_layers.layer_norm, **operator.weights, **operator.constants)
 
 
@@ -131,21 +162,25 @@ def placed_layers(
     names: Names, stacks: tuple[Stack, ...], state: State, trunk: str, norm_form: str, *, alone: bool
 ) -> Iterator[PlacedLayer]:
     """All layers in order; ``alone`` in the trunk, which then passes on what comes in and what they give."""
-    start, whole = Tap(trunk, IN), Tap(trunk, OUT)  # type: ignore[arg-type]
+    source = Tap(trunk, IN)
     for stack in stacks:
         depth = names.depth(state, stack.prefix.split("{i}")[0])
+        start, whole = (Tap(stack.trunk or trunk, side) for side in (IN, OUT))
+        first, last = alone and stack is stacks[0], alone and stack is stacks[-1]
         for i in depth:
             prefix = stack.prefix.replace("{i}", str(i))
-            weights = {key[len(prefix) :]: a for key, a in state.items() if key.startswith(prefix)}
-            layer = PlacedLayer(stack, prefix, weights, whole, None, norm_form)
-            if alone and stack is stacks[0] and i == depth[0]:
-                layer = replace(layer, preceding=start)
-            if alone and stack is stacks[-1] and i == depth[-1]:
-                layer = replace(layer, following=whole)
+            layer = PlacedLayer(stack, prefix, state, start, whole, None, norm_form)
+            if i == depth[0] and (first or stack.trunk):
+                layer = replace(layer, preceding=replace(start, argument=stack.halves[0].tokens.argument))
+            if i == depth[0] and stack.trunk:
+                layer = replace(layer, source=source)
+            if i == depth[-1] and (last or stack.trunk):
+                layer = replace(layer, following=whole, norm_behind=stack.norm)
             if i + 1 in depth:
                 following = replace(layer, prefix=stack.prefix.replace("{i}", str(i + 1))).places()[0]
                 layer = replace(layer, end=following, following=following)
             yield layer if stack.end is None else replace(layer, end=layer.placed(stack.end))
+        source = Tap(stack.norm, OUT) if stack.norm else whole
 
 
 def _passed_on(source: Tap, target: Tap) -> Iterator[Operator]:

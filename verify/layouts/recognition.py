@@ -20,7 +20,7 @@ CONSTANTS = {
 """Names of the attributes of modules that hold the constants of layouts."""
 
 KINDS = {
-    "heads": ("attention", "tssa", "cbsa", "qkv_attention"),
+    "heads": ("attention", "cross_attention", "tssa", "cbsa", "qkv_attention"),
     "step_size": ("ista", "overcomplete"),
     "eta": ("redunet", "redunet_fourier"),
     "lambd": ("ista", "overcomplete"),
@@ -43,7 +43,8 @@ def recognise(state: State, layouts: Iterable[Layout] | None = None) -> Layout:
     Returns
     -------
     Layout
-        Where all names are behind one prefix, such as ``bert.``, the layout of what is behind it (`below`).
+        Where all names are behind one prefix, such as ``bert.``, the layout of what is behind it (`below`); what fits
+        a part of that alone counts no more.
 
     Raises
     ------
@@ -57,6 +58,7 @@ def recognise(state: State, layouts: Iterable[Layout] | None = None) -> Layout:
     found = [("", layout) for layout in known if _fits(layout, state)]
     if not found:
         found = [(p, below(layout, p)) for p in _prefixes(state) for layout in known if _fits(below(layout, p), state)]
+        found = [(p, layout) for p, layout in found if not any(p != q and p.startswith(q) for q, _ in found)]
     if len(found) > 1:
         names = ", ".join(f"{layout.name} below {prefix!r}" if prefix else layout.name for prefix, layout in found)
         raise ValueError(f"layout must be given, the state dict fits {names}")
@@ -93,7 +95,7 @@ def below(layout: Layout, prefix: str) -> Layout:
         return {name[len(prefix) :]: a for name, a in state.items() if name.startswith(prefix)}
 
     def placed(tap: Tap) -> Tap:
-        return Tap((prefix + tap.module).rstrip("./"), tap.side)
+        return replace(tap, module=(prefix + tap.module).rstrip("./"))
 
     def shapes(state: State, heads: int | None = None) -> dict[str, tuple[int, ...]]:
         beside = {name: tuple(a.shape) for name, a in state.items() if not name.startswith(prefix)}

@@ -46,6 +46,9 @@ class Half:
         The module that is f behind its LayerNorm, if there is one; ``""`` for the layer itself.
     form : str, optional
         The form that the published network has, as in `Operator`.
+    context : Tap, optional
+        Where ``tokens`` are queries that attend to others: these, which all layers share. The LayerNorm in front of f
+        is theirs, and f reads them first, and the queries as the argument of the name that ``tokens`` has for them.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Half:
     gives: str = ""
     wrapper: str | None = None
     form: str = ""
+    context: Tap | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +84,19 @@ class Stack:
     layer : callable or None
         ``layer(c, s)``: the `srr.Layer` of the parts of compression and sparsification, less its LayerNorms. The parts
         are the weights and constants of `Operator`, what ``scale`` names as ``"scaled"``, and the bases as ``"U"``.
+    trunk : str, optional
+        The submodule that is these layers and nothing else, where the trunk of the network is more than that. It gets
+        the tokens that come into the network's, or those that the stack before it gives.
+    norm : str, optional
+        LayerNorm behind it. All names from here on are those in the network.
+    queries : str, optional
+        The tensor ``(1, q, d)`` of learned queries that come into the first layer.
     """
 
     prefix: str
     halves: tuple[Half, ...]
     end: Tap | None = WHOLE
     layer: Callable[[Mapping[str, Any], Mapping[str, Any]], layers.Layer] | None = None
+    trunk: str = ""
+    norm: str = ""
+    queries: str = ""

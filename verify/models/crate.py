@@ -35,10 +35,10 @@ class PreNorm(nn.Module):
         return self.fn(self.norm(z))
 
 
-def attend(w: Tensor, heads: int, *, causal: bool = False) -> Tensor:
-    """[softmax(p^−½ Y_kY_kᵀ) Y_k]_k of the projected tokens ``(b, n, K p)``, head beside head."""
-    y = w.unflatten(-1, (heads, -1)).transpose(1, 2)
-    gram = y.shape[-1] ** -0.5 * y @ y.mT
+def attend(w: Tensor, heads: int, *, queries: Tensor | None = None, causal: bool = False) -> Tensor:
+    """[softmax(p^−½ X_kY_kᵀ) Y_k]_k of projected tokens ``(b, n, K p)`` and queries, by default these themselves."""
+    y, x = (a.unflatten(-1, (heads, -1)).transpose(1, 2) for a in (w, w if queries is None else queries))
+    gram = y.shape[-1] ** -0.5 * x @ y.mT
     if causal:
         gram = gram.masked_fill(torch.ones_like(gram, dtype=torch.bool).triu(1), -torch.inf)
     return (torch.softmax(gram, dim=-1) @ y).transpose(1, 2).flatten(2)
