@@ -32,6 +32,7 @@ from derivations.expression import (
     Transpose,
     children,
     free_indices,
+    matrices,
 )
 from derivations.normal import equal
 
@@ -129,9 +130,9 @@ def _among(need: Need, given: Iterable[Need]) -> bool:
 
 
 def _covers(given: Need, need: Need) -> bool:
-    """Whether all members needed are among those given; a family has K."""
-    counts = dict(given.members)
-    return all(counts.get(index) in ({count} if count else {"", "K"}) for index, count in need.members)
+    """Whether all members needed are among those given."""
+    counts, families = dict(given.members), {A.index: A.count for A in matrices(need.what)}
+    return all(counts.get(index) in ({count} if count else {"", families[index]}) for index, count in need.members)
 
 
 def _alike(a: Expr, b: Expr) -> bool:
