@@ -130,6 +130,9 @@ def test_a_family_has_as_many_members_as_it_says():
     c = family("c", 1, 1, "i", count="n")
     assert existence.missing((Inverse(c),), (Sum("i", Inverse(c), "n"),), {}) is None
     assert existence.missing((Inverse(c),), (Sum("i", Inverse(c)),), {})
+    both = Inverse(c + family("b", 1, 1, "i"))
+    assert existence.missing((both,), (both,), {}) is None
+    assert existence.missing((both,), (Sum("i", both, "n"),), {})
 
 
 def test_a_lemma_for_every_member_is_for_as_many_as_it_says():
