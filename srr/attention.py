@@ -232,7 +232,7 @@ def mssa_official(
     -----
     Yu et al. 2023 (arXiv 2306.01129), eq. 115, and ``model/crate.py`` of its code.
     """
-    return _official(Z, U, output, bias, scale, causal=False)
+    return _official(Z, U, output, bias, scale)
 
 
 def causal_mssa(
@@ -255,7 +255,7 @@ def causal_mssa(
 
 
 def _official(
-    Z: Array, U: Array, output: Array | None, bias: Array | None, scale: Scalar | None, causal: bool
+    Z: Array, U: Array, output: Array | None, bias: Array | None, scale: Scalar | None, causal: bool = False
 ) -> Array:
     xp = require_tokens_and_bases(Z, U)
     require_output(U, output, bias)

@@ -93,7 +93,7 @@ def coding_rate(Z: Array, *, eps: float, method: str = "auto", report: bool = Fa
     if not flag(report, "report"):
         return _with_warning(_coding(Z, eps, method))[0]
     root = _check_tokens(Z, eps, method)
-    return _report(*_arrays.map_blocks(lambda Z: _factored(Z, root, method), Z))
+    return reported(*_arrays.map_blocks(lambda Z: _factored(Z, root, method), Z))
 
 
 def coding_rate_and_gradient(Z: Array, *, eps: float, method: str = "auto") -> tuple[Array, Array]:
@@ -166,7 +166,7 @@ def subspace_coding_rate(
         log_delta = log_size + math.log(4 * math.sqrt(d / q) * _arrays.unit_roundoff(Z))
         near_zero = xp.clip(xp.exp(log_size), max=math.sqrt(q) / 2) * 2 / math.sqrt(q)
         error = error + q * xp.logaddexp(log_delta, xp.zeros_like(log_delta)) * near_zero
-    return _report(xp.sum(value, axis=-1), used_svd, xp.sum(error, axis=-1))
+    return reported(xp.sum(value, axis=-1), used_svd, xp.sum(error, axis=-1))
 
 
 def subspace_coding_rate_and_gradient(Z: Array, U: Array, *, eps: float, method: str = "auto") -> tuple[Array, Array]:
@@ -264,7 +264,7 @@ def partition_coding_rate(
         value, used_svd, error = map(parts.join, *groups)
         return xp.sum(parts.share * value, axis=1), used_svd, xp.sum(parts.share * error, axis=1)
 
-    return _report(*_arrays.map_blocks(rate, Z, Pi))
+    return reported(*_arrays.map_blocks(rate, Z, Pi))
 
 
 def partition_coding_rate_and_gradient(Z: Array, Pi: Array, *, eps: float, method: str = "auto") -> tuple[Array, Array]:
@@ -353,7 +353,7 @@ def rate_reduction(
     batch = rest.used_svd.shape[:-1]
     used_svd = xp.concat([xp.broadcast_to(whole.used_svd[..., None], (*batch, 1)), rest.used_svd], axis=-1)
     error = whole.error_bound * whole.value + rest.error_bound * rest.value
-    return _report(whole.value - rest.value, used_svd, error)
+    return reported(whole.value - rest.value, used_svd, error)
 
 
 def rate_reduction_and_gradient(
@@ -416,7 +416,8 @@ def _factored(A: Array, root: float, method: str) -> tuple[Array, Array, Array]:
     return factored.value, factored.used_svd, factored.error_bound * factored.value
 
 
-def _report(value: Array, used_svd: Array, error: Array) -> RateReport:
+def reported(value: Array, used_svd: Array, error: Array) -> RateReport:
+    """The report of a rate whose absolute error is bounded by ``error``."""
     value, error = as_array(value), as_array(error)
     xp = _arrays.namespace(value=value)
     size = xp.abs(value)

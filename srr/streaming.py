@@ -19,17 +19,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 from srr import _arrays, _logdet
 from srr._arrays import Array, choice, count, namespace, require_finite, require_shape
 from srr._heads import require_subspaces
 from srr._scalars import alpha, as_array, flag
-from srr.rates import RateReport
+from srr.rates import RateReport, reported
 
 __all__ = [
     "Moments",
@@ -129,14 +129,14 @@ def moments(Z: Iterable[Array], *, method: str = "gram") -> Moments:
         raise TypeError(f"Z must be an iterable of blocks, got {type(Z).__name__}")
     # Like the digits of a binary counter: at place i the moments of 2^i blocks, if any.
     digits: list[Moments | None] = []
-    first = None
+    before = None
     for index, block in enumerate(Z):
         name = f"Z[{index}]"
-        namespace(**{name: block} if first is None else {"Z[0]": first, name: block})
+        namespace(**{name: block} if before is None else {"Z[0]": before, name: block})
         if len(block.shape) == 2 and block.shape[0] == 0:
             continue
-        require_shape(block, ("n", "d" if first is None else first.shape[1]), name)
-        first = block[:1, :] if first is None else first
+        require_shape(block, ("n", "d" if before is None else before.shape[1]), name)
+        before = block
         carried = _of_block(block, method, name)
         for place, waiting in enumerate(digits):
             if waiting is None:
@@ -251,7 +251,7 @@ def coding_rate(Z: Moments, *, eps: float, report: bool = False) -> Array | Rate
     TypeError, ValueError
         An argument of the wrong kind, shape or value; the message names it.
     """
-    return _reported(_coding(Z, eps), report)
+    return _reported(_coding(Z, eps), Z.method, (), report)
 
 
 def subspace_coding_rate(Z: Moments, U: Array, *, eps: float, report: bool = False) -> Array | RateReport:
@@ -273,7 +273,7 @@ def subspace_coding_rate(Z: Moments, U: Array, *, eps: float, report: bool = Fal
     TypeError, ValueError
         An argument of the wrong kind, shape or value; the message names it.
     """
-    return _reported(_subspaces(Z, U, eps), report)
+    return _reported(_subspaces(Z, U, eps), Z.method, U.shape[:1], report)
 
 
 def partition_coding_rate(parts: Sequence[Moments], *, eps: float, report: bool = False) -> Array | RateReport:
@@ -295,7 +295,8 @@ def partition_coding_rate(parts: Sequence[Moments], *, eps: float, report: bool 
     TypeError, ValueError
         An argument of the wrong kind, shape or value; the message names it.
     """
-    return _reported(_partition(parts, _whole(parts).n, eps), report)
+    whole = _whole(parts)
+    return _reported(_partition(parts, whole.n, eps), whole.method, (len(parts),), report)
 
 
 def rate_reduction(
@@ -389,8 +390,8 @@ def _projected(Z: Moments, U_k: Array) -> Moments:
     projected = xp.matmul(Z.matrix, U_k)
     if Z.method == "gram":
         projected = xp.matmul(xp.matrix_transpose(U_k), projected)
-        return Moments(Z.n, "gram", (projected + projected.T) / 2, Z.depth + 2 * U_k.shape[0])
-    return Moments(Z.n, "qr", _triangle(projected), Z.depth)
+        return replace(Z, matrix=(projected + projected.T) / 2, depth=Z.depth + 2 * U_k.shape[0])
+    return replace(Z, matrix=_triangle(projected))
 
 
 def _coding(Z: Moments | None, eps: float) -> tuple[Array, Array]:
@@ -409,15 +410,16 @@ def _partition(parts: Sequence[Moments], n: int, eps: float) -> tuple[Array, Arr
 
 
 def _sum(terms: list[tuple[Array, Array]]) -> tuple[Array, Array]:
-    xp = array_namespace(terms[0][0])
+    xp = array_namespace(*terms[0])
     return xp.sum(xp.stack([value for value, _ in terms])), xp.sum(xp.stack([error for _, error in terms]))
 
 
-def _reported(rated: tuple[Array, Array], report: bool) -> Array | RateReport:
+def _reported(rated: tuple[Array, Array], method: str, matrices: tuple[int, ...], report: bool) -> Array | RateReport:
     value, error = rated
     if flag(report, "report"):
         xp = array_namespace(value)
-        return RateReport(as_array(value), xp.zeros_like(value, dtype=xp.bool), xp.where(value > 0, error / value, 0.0))
+        used_svd = xp.full(matrices, method == "qr", device=device(value))
+        return reported(value, used_svd, error)
     _logdet.warn_where_imprecise(value, error)
     return as_array(value)
 

@@ -14,6 +14,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from array_api_compat import array_namespace
+
 from srr import flops
 from srr._arrays import Array, erfc, namespace, require_finite, require_shape, require_tokens
 from srr.layer import HALVES, Layer
@@ -112,7 +114,7 @@ def tost_block(
 
 
 def _affine(Z: Array, W: Array, b: Array | None) -> Array:
-    xp = namespace(Z=Z, W=W)
+    xp = array_namespace(Z)
     mapped = xp.matmul(Z, xp.matrix_transpose(W))
     return mapped if b is None else mapped + b
 

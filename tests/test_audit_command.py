@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import tracemalloc
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -135,8 +136,44 @@ def test_data_may_be_the_numbers_of_words(somewhere):
 
     np.save("words.npy", np.arange(6, dtype=np.int32).reshape(2, 3))
     found, samples = source.data("words.npy")
-    assert (found.dtype, samples) == (np.int64, 2)
+    assert (found[0:2].dtype, samples) == (np.int64, 2)
     assert settings.constants(("heads=4", "eta=0.5", "subspaces=key")) == {"heads": 4, "eta": 0.5, "subspaces": "key"}
+
+
+def test_a_file_of_rows_is_read_batch_by_batch(somewhere):
+    from verify.auditing import run, source
+
+    images = np.asfortranarray(np.random.default_rng(0).standard_normal((2000, 3, 100)).astype(">f4"))
+    images[1500, 1, 7] = np.inf
+    np.save("large.npy", images)
+    tracemalloc.start()
+    found, samples = source.data("large.npy")
+    assert samples == 2000
+    batches = run._batches(found, 8)
+    for i in range(0, 1496, 8):
+        part = next(batches)
+        assert part.dtype == torch.float32
+        assert np.array_equal(part.numpy(), images[i : i + 8])
+    with pytest.raises(ValueError, match=r"^data in large\.npy must be finite, got inf at index \(1500, 1, 7\)$"):
+        next(batches)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < images.nbytes / 10
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (np.ones((2, 3), complex), "data in bad.npy must be float32 or float64, got complex128"),
+        (np.array([[None]]), "data must be an array of numbers, got bad.npy: damaged, or pickled objects"),
+    ],
+)
+def test_a_file_without_rows_of_numbers_is_refused(somewhere, data, message):
+    from verify.auditing import source
+
+    np.save("bad.npy", data)
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        source.data("bad.npy")
 
 
 # --- the experiment ---------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from sabotage import sabotaged
 
 from derivations import catalogue, rules
 from derivations import expression as ex
+from derivations.article import article
 from derivations.checks import (
     AtSizes,
     Calculus,
@@ -51,6 +52,9 @@ def test_every_step_is_accepted(derivation):
     for step, finding in zip(derivation.steps, derivation.check(), strict=True):
         assert finding.accepted, (step.because, finding.reason)
         assert finding.means
+    text = article([derivation])
+    assert not {c for c in text if ord(c) > 0x17F}, "every sign in prose has its LaTeX"
+    assert text.count(r"\section{") == 1
 
 
 @pytest.mark.parametrize(("derivation", "step"), STEPS)
@@ -416,11 +420,3 @@ def test_oracle_is_exact():
     at = point(ex.matrices(R), ex.symbols(R), SIZES[0], random.Random(1))
     assert evaluate(ex.Trace(Z.T @ Z), at) == sum(entry**2 for row in at.matrices["Z", 0] for entry in row)
     assert Fraction(1, 2) == evaluate(R, at).logs[0][1]
-
-
-def test_every_sign_in_prose_has_its_latex():
-    from derivations.article import article
-
-    text = article(DERIVATIONS)
-    assert not {c for c in text if ord(c) > 0x17F}
-    assert text.count(r"\section{") == len(DERIVATIONS)

@@ -255,6 +255,17 @@ def test_unroll_yields_every_half_step():
     assert len(set(steps)) == 4  # by identity
 
 
+def test_a_layer_need_not_derive_from_the_class():
+    class Own:
+        def compress(self, Z):
+            return 2 * Z
+
+        def sparsify(self, Z):
+            return Z - 1
+
+    assert [step.half for step in srr.unroll([Own()], Z0)] == ["compress", "sparsify"]
+
+
 def test_unroll_is_lazy_and_calling_composes():
     Z, U, D = instance()
     layer = layers.crate(U, D, eps=EPS)

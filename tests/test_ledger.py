@@ -353,9 +353,16 @@ def test_what_stands_behind_a_claim_proves_nothing():
 def test_what_stands_behind_a_claim_is_a_derivation_and_not_its_proof():
     with pytest.raises(ValueError, match=r"^derivations of a\.b must be ones that exist, got no-such, none-either$"):
         ledger(make(nothing, slug="a.b", derivations=("no-such", "exact-step-descends", "none-either")))
-    both = {"proof": ("exact-step-descends",), "derivations": ("exact-step-descends",)}
-    with pytest.raises(ValueError, match=r"^derivations of a\.b must not be in its proof too, got exact-"):
-        make(nothing, slug="a.b", **both)
+    two = ("exact-step-descends", "implicit-euler-step-descends")
+    with pytest.raises(ValueError, match=rf"^derivations of a\.b must not be in its proof too, got {', '.join(two)}$"):
+        make(nothing, slug="a.b", proof=two, derivations=two)
+
+
+def test_a_claim_keeps_its_figure():
+    def drawn():
+        """Nothing."""
+
+    assert make(nothing, figure=drawn).figure is drawn
 
 
 def test_what_is_false_has_no_proof():
@@ -609,10 +616,10 @@ def test_a_ledger_refuses_to_rest_on_what_is_not_there():
 
 @pytest.mark.parametrize("expect", [HOLDS, HOLDS_UNDER])
 def test_a_ledger_refuses_a_true_claim_that_rests_on_a_false_one(expect):
-    false = make(nothing, slug="a.c", expect=REFUTED)
-    with pytest.raises(ValueError, match=r"^uses of a\.b must name claims that hold, as it does, got a\.c$"):
-        ledger(make(nothing, slug="a.d"), false, make(nothing, expect, slug="a.b", uses=("a.d", "a.c")))
-    ledger(false, make(nothing, slug="a.b", expect=REFUTED, uses=("a.c",)))
+    false = [make(nothing, slug=slug, expect=REFUTED) for slug in ("a.c", "a.e")]
+    with pytest.raises(ValueError, match=r"^uses of a\.b must name claims that hold, as it does, got a\.c, a\.e$"):
+        ledger(make(nothing, slug="a.d"), *false, make(nothing, expect, slug="a.b", uses=("a.d", "a.c", "a.e")))
+    ledger(*false, make(nothing, slug="a.b", expect=REFUTED, uses=("a.c",)))
 
 
 def test_questions_of_the_ledger_are_told_from_statements_of_the_literature():
@@ -652,6 +659,9 @@ def test_a_ledger_finds_and_selects():
     nowhere = r"^select must match a claim or a theme \(one, two\), got 'three'; see `srr list`$"
     with pytest.raises(ValueError, match=nowhere):
         book.select(["one", "three"])
+    near = r"got 'twoX\*'; did you mean twox or twox\.d\?$"
+    with pytest.raises(ValueError, match=near):
+        ledger(make(nothing, slug="twox.d")).select(["twoX*"])
 
 
 def test_every_file_of_claims_is_in_the_ledger_and_holds_claims_of_its_theme():

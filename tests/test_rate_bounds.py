@@ -93,7 +93,7 @@ def test_a_reduction_warns_where_its_parts_together_are_imprecise(monkeypatch):
 
 
 def test_what_is_no_number_is_known_to_no_digit():
-    assert rates._report(np.array(1.0), np.array(True), np.array(np.nan)).error_bound == np.inf
+    assert rates.reported(np.array(1.0), np.array(True), np.array(np.nan)).error_bound == np.inf
 
 
 def test_norms_of_any_sizes_side_by_side():

@@ -156,6 +156,53 @@ def test_moments_of_all_tokens_come_before_the_sum_of_the_parts(method, monkeypa
     assert error == pytest.approx(whole.error_bound * whole.value + inner.error_bound * inner.value, rel=1e-14)
 
 
+@pytest.mark.parametrize("given", [{"U": np.eye(d)[None]}, {"parts": [moments([tokens(condition=1e8)])]}])
+def test_errors_of_both_rates_of_a_reduction_add_up(given):
+    """R and Rᶜ are the same here, and so are their errors."""
+    with pytest.warns(PrecisionWarning, match="known only to a relative error"):
+        streaming.rate_reduction(moments([tokens(condition=1e8)]), **given, eps=1e-8)
+
+
+@parametrize(CPU, GPU)
+def test_no_eigenvalue_is_negative(backend):
+    """The moments of large tokens on one line, whose other eigenvalues are rounding of either sign."""
+    with backend.active():
+        Z = backend.array(tokens(d=1, scale=1e6) * np.arange(1, d + 1))
+        got = moments([Z])
+        assert min(np.linalg.eigvalsh(backend.read(got.gram))) < 0
+        rated = streaming.coding_rate(got, eps=1e-6, report=True)
+        exact = oracle.coding_rate(backend.read(Z), eps=1e-6)
+        assert oracle.error(rated.value, exact) <= float(rated.error_bound) * float(rated.value)
+        c = d / (n * 1e-6**2)
+        gains = np.linalg.eigvalsh(backend.read(streaming.gradient_factor(got, eps=1e-6)))
+        assert np.all(gains >= -1e-6 * c)
+        assert np.all(gains <= (1 + 1e-6) * c)
+
+
+@parametrize(CPU, GPU)
+@pytest.mark.parametrize("method", METHODS)
+def test_tokens_that_are_zero_have_a_rate_that_is_exactly_zero(backend, method):
+    with backend.active():
+        got = moments([backend.array(np.zeros((n, d)))], method=method)
+        for rated, matrices in (
+            (streaming.coding_rate(got, eps=0.5, report=True), ()),
+            (streaming.subspace_coding_rate(got, backend.array(BASES), eps=0.5, report=True), (K,)),
+            (streaming.partition_coding_rate([got] * 2, eps=0.5, report=True), (2,)),
+        ):
+            assert float(rated.value) == float(rated.error_bound) == 0
+            assert rated.error_bound.dtype == rated.value.dtype
+            assert tuple(rated.used_svd.shape) == matrices
+            assert rated.used_svd.dtype == backend.array(np.array([True])).dtype
+            assert np.all(backend.read(rated.used_svd) == (method == "qr"))
+
+
+def test_projecting_adds_two_sums_over_the_dimensions():
+    got = moments([tokens()])
+    assert streaming._projected(got, BASES[0]).depth == got.depth + 2 * d
+    triangular = moments([tokens()], method="qr")
+    assert streaming._projected(triangular, BASES[0]).depth == triangular.depth
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_gradients_where_tokens_do_not_span(method):
     Z = tokens(4)

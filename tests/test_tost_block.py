@@ -100,3 +100,16 @@ def test_the_block_is_differentiable_under_jit_and_in_torch():
     batch = np.stack([Z, 2 * Z])
     mapped = torch.func.vmap(lambda Z: run(Z, torch.tensor))(torch.tensor(batch))
     near(mapped.numpy(), run(batch, np.asarray), size=50, scale=100)
+
+
+def test_what_a_block_cannot_take_is_named():
+    Z, U, given = instance()
+    block = layers.tost_block(U, **given)
+    with pytest.raises(TypeError, match=r"^(Z and up|up and Z) must have one dtype"):
+        block.sparsify(Z.astype(np.float32))
+    with pytest.raises(ValueError, match=r"^Z must have shape \(\.\.\., n, 6\)"):
+        block.sparsify(Z[:, :4])
+    with pytest.raises(TypeError, match=r"^(U and up|up and U) must have one dtype"):
+        layers.tost_block(U.astype(np.float32), given["up"], given["down"])
+    with pytest.raises(ValueError, match=r"^up must have shape \(m, 6\)"):
+        layers.tost_block(U, given["up"][0], given["down"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,14 +37,58 @@ def load(source: str, name: str, *, key: str, integers: bool = False) -> np.ndar
     """
     path, wanted = _existing(source, name)
     array = _chosen(_arrays(path, name), wanted, key, f"{name} in {path.name}")
+    return _checked(array, f"{name} in {path.name}", integers)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """An .npy file of any size, of which a slice of rows is read, and checked as `load` does, when it is asked for."""
+
+    path: Path
+    name: str
+    integers: bool
+
+    def __len__(self) -> int:
+        return len(self._mapped())
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        # Mapped anew each time: pages of a mapping that stays count as memory of this process.
+        return _checked(np.array(self._mapped()[rows]), f"{self.name} in {self.path.name}", self.integers, rows.start)
+
+    def _mapped(self) -> np.ndarray:
+        mapped: np.ndarray = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        return mapped
+
+
+def rows(source: str, name: str, *, key: str, integers: bool = False) -> np.ndarray | Rows:
+    """As `load`, but of an .npy file what is read is the slice of rows that is asked for.
+
+    Raises
+    ------
+    ValueError
+        As `load` does, for numbers that are not finite when their slice is asked for.
+    """
+    path, wanted = _existing(source, name)
+    if path.suffix == ".npy" and wanted is None:
+        with suppress(Exception):  # what is wrong with a file `load` says
+            archives.require_sane(path)
+            found = Rows(path, name, integers)
+            found[0:0]
+            return found
+    return load(source, name, key=key, integers=integers)
+
+
+def _checked(array: np.ndarray, name: str, integers: bool, first: int = 0) -> np.ndarray:
+    """Rows from ``first`` on, in this machine's byte order."""
     native = array.dtype.newbyteorder("=")
     if integers and array.dtype.kind in "iu" and array.ndim:
         return np.ascontiguousarray(array, dtype=np.int64)
     if native not in (np.float32, np.float64):
-        raise ValueError(f"{name} in {path.name} must be float32 or float64, got {array.dtype}")
+        raise ValueError(f"{name} must be float32 or float64, got {array.dtype}")
     if not np.isfinite(array).all():
-        index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ValueError(f"{name} in {path.name} must be finite, got {array[index]} at index {index}")
+        place = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
+        index = tuple(i + first if axis == 0 else i for axis, i in enumerate(place))
+        raise ValueError(f"{name} must be finite, got {array[tuple(place)]} at index {index}")
     return np.ascontiguousarray(array, dtype=native)
 
 

@@ -18,6 +18,7 @@ from verify.auditing.result import Audit, Form, HalfFound
 from verify.auditing.running import Key, Running, Spread
 from verify.auditing.terms import VIEWS, Forms, Tokens
 from verify.capture import capture, refuse_compiled
+from verify.files import Rows
 from verify.layouts import Layout, Tap
 
 BLOCK_BYTES = 2**20
@@ -255,7 +256,7 @@ def _forms(eps: float | Iterable[float], lam: float, cls: str, tokens: Iterable[
 
 
 def _batches(data: Batches, size: int) -> Iterator[Tensor]:
-    whole = data if isinstance(data, Tensor) else torch.from_numpy(data) if _is_numpy(data) else None
+    whole = torch.from_numpy(data) if _is_numpy(data) else data if isinstance(data, Tensor | Rows) else None
     if whole is not None:
         parts: Iterable[Any] = (whole[i : i + size] for i in range(0, len(whole), size))
     else:

@@ -32,7 +32,7 @@ def model(named: str, layout: Layout | None, constants: Mapping[str, Any]) -> nn
 
 
 def data(named: str) -> tuple[Any, int | None]:
-    """Batches, and how many samples there are if that can be told: of a file, or of ``package.module:loader``, called.
+    """Batches, and how many samples if that can be told: rows of a file, or what ``package.module:loader`` gives.
 
     Raises
     ------
@@ -40,8 +40,8 @@ def data(named: str) -> tuple[Any, int | None]:
         No such file or object, or not one of arrays.
     """
     if Path(named.rpartition(":")[0] or named).suffix in files.SUFFIXES or Path(named).suffix in files.SUFFIXES:
-        array = files.load(named, "data", key="data", integers=True)
-        return array, len(array)
+        rows = files.rows(named, "data", key="data", integers=True)
+        return rows, len(rows)
     given = targets.load(named, "data")
     return given, _length(given)
 
