@@ -354,12 +354,12 @@ def sphere_step_at(Z: Array, Pi: Array, *, eps: float) -> Scalar:
     least Σ_i ((s_i − 1)/s_i) ((s_i + 1)/η_i − ρ_i − L), and (s_i + 1)/η_i ≥ 2/η + 2ρ_i. So 2/η ≥ L − ρ_i suffices:
     with L = 9α/8, the size above. Derived here; `redunet.step-limit-is-sharp` of the ledger says how sharp it is.
     """
-    xp = namespace(Z=Z, Pi=Pi)
+    xp = namespace(Pi=Pi)
     gradient = rate_reduction_and_gradient(detached(Z), Pi=detached(Pi), eps=eps)[1]
     n, d = Z.shape[-2:]
     inward = xp.max(xp.clip(-xp.sum(detached(Z) * gradient, axis=-1), min=0.0))
     upper = rate_reduction_bounds(n, d, eps=eps)[1]
-    return 2 / (upper + float(inward)) if is_concrete(inward) else 2 / (upper + inward)
+    return 2 / (upper + (float(inward) if is_concrete(inward) else inward))
 
 
 def _norm(U: Array) -> Scalar:

@@ -488,6 +488,15 @@ def test_expansion_at_majorises(seed, shape, log_s):
         assert -srr.coding_rate(target, eps=1.0) <= bound + 1e-12 * (abs(value) + np.sum(np.abs(slope * step)))
 
 
+def test_expansion_at_is_the_bound_that_is_written_there():
+    alpha, values = 3 / 3, np.array([[0.0, 0.1, 0.02], [0.3, 30.0, 40.0], [7.0, 6.0, 9.0], [0.01, 60.0, 50.0]])
+    Z = values[:, None, :] * np.eye(3)
+    u = alpha * values**2
+    with np.errstate(invalid="ignore"):
+        each = np.fmin(np.minimum(u, 1 / 8), np.log1p(u) / u)
+    np.testing.assert_allclose(curvature.expansion_at(Z, eps=1.0), alpha * each.max(axis=1), rtol=1e-14)
+
+
 def test_expansion_at_ends():
     assert curvature.expansion_at(np.zeros((3, 2)), eps=1.0) == 0
     at_three = np.sqrt(3 / 2) * np.eye(2)[:1]  # n = 1, d = 2: α = 2 and α s² = 3

@@ -286,7 +286,8 @@ def test_the_step_at_the_tokens():
     M, part = np.array([1 / (1 + 2 * alpha), 1 / (1 + 3 * alpha)]), 1 / (1 + 5 / 3 * alpha)
     rho = alpha * (M[1] - part)  # of the first class's token where the second lies
     assert rho < 0
-    assert curvature.sphere_step_at(Z, mixed, eps=EPS) == pytest.approx(2 / (9 / 8 * alpha - rho))
+    both = curvature.sphere_step_at(np.stack([Z, Z]), np.stack([apart, mixed]), eps=EPS)
+    assert both == curvature.sphere_step_at(Z, mixed, eps=EPS) == pytest.approx(2 / (9 / 8 * alpha - rho))
 
 
 # --- the shift-invariant form -------------------------------------------------------------------------------
