@@ -154,8 +154,8 @@ class Drops(_UnderRules):
 class Lemma(_UnderRules):
     """The difference is ``times`` the difference of a proved statement, after a substitution.
 
-    With ``over`` it is the sum of that over all members of a family. What is put in a matrix's place must be as the
-    matrix is declared.
+    With ``over`` it is the sum of that over all members of a family, of which there are ``count``. What is put in a
+    matrix's place must be as the matrix is declared.
     """
 
     lemma: Derivation
@@ -163,6 +163,7 @@ class Lemma(_UnderRules):
     times: Expr | sympy.Expr | int = 1
     rules: tuple[Rule, ...] = ()
     over: str = ""
+    count: str = "K"
 
     @property
     def name(self) -> str:
@@ -203,7 +204,7 @@ class Lemma(_UnderRules):
             return Finding(False, GENERAL, "what is substituted is not known to be as the matrix is declared")
         left, right = self._sides()
         difference = expression(self.times) * _signed(left, proved, right)
-        difference = Sum(self.over, difference) if self.over else difference
+        difference = Sum(self.over, difference, self.count) if self.over else difference
         if relation == "=":
             accepted = equal(a - b, difference, self.rules) or equal(b - a, difference, self.rules)
         else:

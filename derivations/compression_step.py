@@ -54,7 +54,7 @@ TAYLOR = Derivation(
 DESCENT = Derivation(
     name="exact-step-descends",
     title="The exact gradient step compresses for every step size below 2/L",
-    hypotheses=(ANY_BASES, OVERLAP_HYPOTHESIS, "κ > 0; the bound is below Rᶜ(Z) if κ < 2/L, L = βc"),
+    hypotheses=(ANY_BASES, OVERLAP_HYPOTHESIS, "κ > 0; the bound is not above Rᶜ(Z) if κ ≤ 2/L, L = βc"),
     source=f"{N23}, eq. 9, which leaves the step size open",
     definitions=_NAMES,
     uses=(TAYLOR,),

@@ -92,8 +92,8 @@ def positive_definite(P: Expr) -> bool:
             return positive_semidefinite(P) and any(map(positive_definite, terms))
         case Scale(factor=c, arg=arg):
             return _positive(c) and positive_definite(arg)
-        case Sum(index=k, arg=Product(factors=(Product(factors=(Matrix(complete=True) as U, A)), V)), count="K"):
-            return U.index in ("", k) and equal(V, U.T) and positive_definite(A)
+        case Sum(index=k, arg=Product(factors=(Product(factors=(Matrix(complete=True) as U, A)), V)), count=count):
+            return U.index in ("", k) and U.count == count and equal(V, U.T) and positive_definite(A)
         case Sum(arg=arg) | Inverse(arg=arg):
             return positive_definite(arg)
     return False

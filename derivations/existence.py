@@ -32,6 +32,7 @@ from derivations.expression import (
     Transpose,
     children,
     free_indices,
+    matrices,
 )
 from derivations.normal import equal
 
@@ -129,9 +130,13 @@ def _among(need: Need, given: Iterable[Need]) -> bool:
 
 
 def _covers(given: Need, need: Need) -> bool:
-    """Whether all members needed are among those given; a family has K."""
+    """Whether all members needed are among those given: one of them is among all of its families."""
     counts = dict(given.members)
-    return all(counts.get(index) in ({count} if count else {"", "K"}) for index, count in need.members)
+
+    def is_all(index: str) -> bool:
+        return {counts.get(index)} == {A.count for A in matrices(need.what) if A.index == index}
+
+    return all(counts.get(index) == count or (not count and is_all(index)) for index, count in need.members)
 
 
 def _alike(a: Expr, b: Expr) -> bool:

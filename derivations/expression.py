@@ -117,6 +117,8 @@ class Matrix(Expr):
         Σ_k A_kA_kᵀ = I; of a single matrix, AAᵀ = I.
     psd : bool
         Symmetric and positive semidefinite.
+    count : str
+        How many members its family has.
     """
 
     name: str
@@ -129,6 +131,7 @@ class Matrix(Expr):
     mutually: bool = False
     complete: bool = False
     psd: bool = False
+    count: str = "K"
 
     def __post_init__(self) -> None:
         if (self.symmetric or self.psd) and self.rows != self.cols:

@@ -65,7 +65,7 @@ def explicit(a: Expr, b: Expr, sizes: tuple[Mapping[str, int], ...]) -> Finding:
     for at in sizes:
         if any(_in_two_parts(A, at) for A in named):
             return Finding(False, f"explicit matrices at {shown}", "reflections are not drawn, rotations alone")
-        count = sum(max(at.get(str(of), of) for of in A.shape) ** 2 * at.get("K", 1) for A in named) + len(scalars)
+        count = sum(max(at.get(str(of), of) for of in A.shape) ** 2 * at.get(A.count, 1) for A in named) + len(scalars)
         functions, *entries = field([f"x{i}" for i in range(count)], sympy.QQ)
         ring = Ring(
             "rational functions of the entries",
@@ -92,7 +92,7 @@ def _in_two_parts(A: Matrix, sizes: Mapping[str, int]) -> bool:
     """Whether the columns of A, or of its family, make an orthogonal matrix: a rotation or a reflection."""
     rows, cols = (of if isinstance(of, int) else sizes[of] for of in A.shape)  # type: ignore[misc]
     together = A.index and (A.mutually or A.complete)
-    return (A.orthonormal or A.complete) and rows == cols * (sizes["K"] if together else 1)
+    return (A.orthonormal or A.complete) and rows == cols * (sizes[A.count] if together else 1)
 
 
 def uniform(rng: random.Random) -> Number:
@@ -133,7 +133,7 @@ def point(
     values: dict[tuple[str, int], Rows] = {}
     for A in sorted(matrices, key=repr):
         rows, cols = (of if isinstance(of, int) else sizes[of] for of in A.shape)  # type: ignore[misc]
-        count = sizes["K"] if A.index else 1
+        count = sizes[A.count] if A.index else 1
         if (A.name, 0) in values:
             continue
         for k, member in enumerate(_members(A, rows, cols, count, partial(draw, rng), ring)):
@@ -215,7 +215,7 @@ def degree(a: Expr, sizes: Mapping[str, int]) -> tuple[int, int]:
         case Matrix(orthonormal=True):
             return size(a.rows), size(a.rows)
         case Matrix(complete=True):
-            drawn = size(a.cols) * (sizes["K"] if a.index else 1)
+            drawn = size(a.cols) * (sizes[a.count] if a.index else 1)
             return drawn, drawn
         case Matrix(psd=True):
             return 2, 0

@@ -240,7 +240,7 @@ _before = Z + kappa * GRADIENT_OF_RC
 EULER_DESCENT = Derivation(
     name="implicit-euler-step-descends",
     title="Any solution Z of the implicit equation Z + κ∇Rᶜ(Z) = X has a lower rate than X for every step below 16/L",
-    hypotheses=(ANY_BASES, OVERLAP_HYPOTHESIS, "κ > 0; Rᶜ(Z) is below Rᶜ(X), X = Z + κ∇Rᶜ(Z), if κ < 16/L, L = βc"),
+    hypotheses=(ANY_BASES, OVERLAP_HYPOTHESIS, "κ > 0; Rᶜ(Z) is not above Rᶜ(X), X = Z + κ∇Rᶜ(Z), if κ ≤ 16/L, L = βc"),
     source="derived",
     definitions=(("∇", GRADIENT_OF_RC), ("W_k", W), ("Y_k", Y)),
     uses=(MINORANT, GRADIENT),

@@ -347,14 +347,14 @@ class _Reader:
                     if A.index == B.index:
                         return 2, [(Term(), one)], {}, set()
                     members = bound.get(A.index), bound.get(B.index)
-                    if A.mutually and any(members) and set(members) <= {"K", None}:  # a family has K members
+                    if A.mutually and any(members) and set(members) <= {A.count, None}:
                         old, new = (A.index, B.index) if A.index in bound else (B.index, A.index)
                         return 2, [(Term(), one)], {old: new}, {old}
                 if b.transposed and not a.transposed and A.complete and A.index == B.index:
                     if not A.index:
                         return 2, [(Term(), one)], {}, set()
                     elsewhere = free_of(before) | free_of(word[2:]) | free_of(rest.scalars) | free_of(rest.word)
-                    if bound.get(A.index) == "K" and A.index not in elsewhere:
+                    if bound.get(A.index) == A.count and A.index not in elsewhere:
                         return 2, [(Term(), one)], {}, {A.index}
         if kinds == ("ones", "ones"):
             product = Factor(Atom("ones", (), a.rows, b.cols))

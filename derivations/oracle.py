@@ -60,7 +60,7 @@ def value(
     for A in matrices(a):
         members = arrays[A.name] if A.index else [arrays[A.name]]
         if A.index:
-            read("K", len(members))
+            read(A.count, len(members))
         for k, member in enumerate(members):
             rows = [[exact(x) for x in row] for row in member]
             read(A.rows, len(rows))

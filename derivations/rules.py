@@ -59,13 +59,13 @@ def multiplicative(A: Expr, B: Expr) -> Rule:
 def block_log_det(U: Matrix, A: Expr) -> Rule:
     """log det Σ_k U_kA_kU_kᵀ = Σ_k log det A_k in a complete orthonormal family: the blocks of a rotated matrix."""
     _require_complete(U)
-    return Rule(LogDet(Sum(U.index, U @ A @ U.T)), Sum(U.index, LogDet(A)), assumed=False, of=(U, A))
+    return Rule(LogDet(_blocks(U, A)), Sum(U.index, LogDet(A), U.count), assumed=False, of=(U, A))
 
 
 def block_inverse(U: Matrix, A: Expr) -> Rule:
     """(Σ_k U_kA_kU_kᵀ)⁻¹ = Σ_k U_kA_k⁻¹U_kᵀ in a complete orthonormal family: their product is Σ_k U_kU_kᵀ = I."""
     _require_complete(U)
-    return Rule(Inverse(Sum(U.index, U @ A @ U.T)), Sum(U.index, U @ Inverse(A) @ U.T), assumed=False, of=(U, A))
+    return Rule(Inverse(_blocks(U, A)), _blocks(U, Inverse(A)), assumed=False, of=(U, A))
 
 
 def diagonal_log_det(v: Expr, c: sympy.Expr) -> Rule:
@@ -83,7 +83,7 @@ def diagonal_inverse(v: Expr, c: sympy.Expr) -> Rule:
 def dimension(U: Matrix) -> Rule:
     """d = K p in a complete orthonormal family: the trace of Σ_k U_kU_kᵀ = I."""
     _require_complete(U)
-    members = Scalar(sympy.Symbol("K", positive=True, integer=True) * size(U.cols))
+    members = Scalar(size(U.count) * size(U.cols))
     return Rule(Scalar(size(U.rows)), members, assumed=False, of=(U,))
 
 
@@ -121,6 +121,10 @@ def roots(A: Expr, c: sympy.Expr, N: Matrix, V: Matrix) -> tuple[Rule, ...]:
 def exponential_of_sum(a: Expr, b: Expr) -> Rule:
     """exp(a + b) = exp(a) exp(b) of numbers."""
     return Rule(exp(a + b), exp(a) * exp(b), assumed=False, of=(a, b))
+
+
+def _blocks(U: Matrix, A: Expr) -> Expr:
+    return Sum(U.index, U @ A @ U.T, U.count)
 
 
 def _require_complete(U: Matrix) -> None:

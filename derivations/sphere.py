@@ -1,7 +1,7 @@
 """ReduNet's step with the normalisation after it: ascent on the rate reduction along the sphere.
 
 Token i is z_i = Zᵀe_i, e_i the unit vectors, and moves to x_i of unit length with b_ix_i = z_i + ηg_i, b_i its length
-before the normalisation. The tokens are K, and so are the classes: those that are too many have no share.
+before the normalisation. There are n tokens, over which i runs, and K classes, over which k runs: either may be more.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ RADIAL = Derivation(
 
 X = Matrix("X", "n", "d")
 """Tokens after the normalisation."""
-_e = Matrix("e", "n", 1, "i", orthonormal=True, mutually=True, complete=True)
-_length = Matrix("b", 1, 1, "i", psd=True)
+_e = Matrix("e", "n", 1, "i", orthonormal=True, mutually=True, complete=True, count="n")
+_length = Matrix("b", 1, 1, "i", psd=True, count="n")
 _z, _x = Z.T @ _e, X.T @ _e
 _UNIT = known(_z.T @ _z, _one)
 _y = _z + eta * GRADIENT_OF_REDUCTION.T @ _e
@@ -124,7 +124,7 @@ _rho = inner(_e @ _e.T @ Z, GRADIENT_OF_REDUCTION)
 
 
 def _each(bound: Expr) -> Expr:
-    return REDUCTION + Sum("i", bound) - _NINE * norm_squared(_move)
+    return REDUCTION + Sum("i", bound, "n") - _NINE * norm_squared(_move)
 
 
 _HYPOTHESES = (
@@ -132,7 +132,6 @@ _HYPOTHESES = (
     CLASSES,
     SUMS,
     "x_i = Xᵀe_i of unit length, b_ix_i = z_i + ηg_i with b_i ≥ 0 and g_i = ∇ᵀe_i",
-    "as many classes as tokens, of which any may have no share",
 )
 
 AT_THE_TOKENS = Derivation(
@@ -140,7 +139,7 @@ AT_THE_TOKENS = Derivation(
     title="What a layer of ReduNet with true labels adds to the rate reduction on the sphere, by the radial gradients",
     hypotheses=(
         *_HYPOTHESES,
-        "η > 0; the bound is above ΔR(Z|Π) if η ≤ 2/(9α/8 + max(0, −ρ_i)) for every ρ_i = ⟨z_i, g_i⟩",
+        "η > 0; the bound is not below ΔR(Z|Π) if η ≤ 2/(9α/8 + max(0, −ρ_i)) for every ρ_i = ⟨z_i, g_i⟩",
     ),
     source=f"{REDUNET}, the layer of true labels; derived",
     definitions=(*_NAMES, ("ρ_i", _rho)),
@@ -162,12 +161,12 @@ AT_THE_TOKENS = Derivation(
         (
             ">=",
             _each((1 / eta + inner(_z, (_y - _z) / eta) / 2) * norm_squared(_moved)),
-            Lemma(TOKEN, {z: _z, y: _y, x: _x, length: _length}, over="i"),
+            Lemma(TOKEN, {z: _z, y: _y, x: _x, length: _length}, over="i", count="n"),
             "The normalised step of every token.",
         ),
         (
             "=",
-            REDUCTION + Sum("i", (1 / eta + _rho / 2 - _NINE) * norm_squared(_moved)),
+            REDUCTION + Sum("i", (1 / eta + _rho / 2 - _NINE) * norm_squared(_moved), "n"),
             Calculus(),
             "The squares of the moves add up to ‖X − Z‖².",
         ),
@@ -181,7 +180,7 @@ ASCENT = Derivation(
     hypotheses=(
         *_HYPOTHESES,
         "T_k diagonal: e_ie_iᵀT_k = T_ke_ie_iᵀ",
-        "η > 0; the bound is above ΔR(Z|Π) if η < 16/(17α), and not below it at 16/(17α)",
+        "η > 0; the bound is not below ΔR(Z|Π) if η ≤ 16/(17α)",
     ),
     source=f"{REDUNET}, the layer of true labels; derived",
     definitions=(*_NAMES, ("ρ_i", _rho)),
@@ -190,14 +189,14 @@ ASCENT = Derivation(
         substitute(REDUCTION, {Z: X}),
         (
             ">=",
-            REDUCTION + Sum("i", (1 / eta + _rho / 2 - _NINE) * norm_squared(_moved)),
+            REDUCTION + Sum("i", (1 / eta + _rho / 2 - _NINE) * norm_squared(_moved), "n"),
             Lemma(AT_THE_TOKENS),
             "What the layer adds, by the radial gradients.",
         ),
         (
             ">=",
             _each((1 / eta - alpha / 2 * norm_squared(_z)) * norm_squared(_moved)),
-            Lemma(RADIAL, {E: _e @ _e.T}, times=norm_squared(_moved) / 2, over="i"),
+            Lemma(RADIAL, {E: _e @ _e.T}, times=norm_squared(_moved) / 2, over="i", count="n"),
             "ρ_i ≥ −α‖z_i‖².",
         ),
         ("=", _each((1 / eta - alpha / 2) * norm_squared(_moved)), Calculus((_UNIT,)), "‖z_i‖ = 1."),

@@ -143,7 +143,7 @@ MAJORISER = Derivation(
 DESCENT = Derivation(
     name="tost-step-descends",
     title="For given memberships ToST's step lowers the variational rate for every step size below 2/alpha",
-    hypotheses=("any tokens", CLASSES, SUMS, _BASES, "τ > 0; the bound is below the rate if τ < 2/α = 2nε²/d"),
+    hypotheses=("any tokens", CLASSES, SUMS, _BASES, "τ > 0; the bound is not above the rate if τ ≤ 2/α = 2nε²/d"),
     source=f"{TOST}, the layer; derived",
     definitions=(("∇", GRADIENT_OF_RATE), *_NAMES),
     uses=(MAJORISER,),
@@ -211,7 +211,7 @@ SHARP_DESCENT = Derivation(
         SUMS,
         _BASES,
         _LARGEST,
-        "τ > 0; the bound is below the rate if τ < 2/(αρ), which is 2n over the largest entry of any D_k",
+        "τ > 0; the bound is not above the rate if τ ≤ 2/(αρ), which is 2n over the largest entry of any D_k",
     ),
     source=f"{TOST}, the layer; derived",
     definitions=(("∇", GRADIENT_OF_RATE), *_NAMES),

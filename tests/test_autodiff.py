@@ -7,11 +7,11 @@ determinant that rounding made negative. Each is an instance here.
 from dataclasses import replace
 
 import backends
+import exact_rates as reference
 import families
 import numpy as np
 import oracle
 import pytest
-import test_rates as reference
 from families import Tokens
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -231,7 +231,7 @@ def test_show_notation_explains_letters_words_and_sources(capsys):
 
 def test_every_source_is_given_in_full_and_cited():
     cited = " ".join(
-        claim.source for claim in Ledger.load(*(f"verify.claims.{theme}" for theme in verify.claims.THEMES))
+        claim.source for claim in Ledger.load(*(f"verify.claims.{module}" for module in verify.claims.MODULES))
     )
     short = {value for name, value in vars(_sources).items() if name.isupper()}
     assert short <= set(WORKS)
@@ -394,7 +394,7 @@ def test_srr_alone_tells_what_to_try_first(capsys):
     named = set(re.findall(r"srr ([a-z]+)", out)) - {"tells"}
     assert {"descend", "show", "verify", "list", "crosscheck", "audit"} <= named <= set(COMMANDS)
     (shown,) = re.findall(r"srr show (\S+)", out)
-    every = Ledger.load(*(f"verify.claims.{theme}" for theme in verify.claims.THEMES))
+    every = Ledger.load(*(f"verify.claims.{module}" for module in verify.claims.MODULES))
     assert shown in {claim.slug for claim in every}
 
 

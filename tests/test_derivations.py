@@ -111,12 +111,14 @@ C, D = ex.Matrix("C", "n", "n"), ex.Matrix("D", "n", "n")
 P = ex.Matrix("P", "n", "n", psd=True)
 BASES = ex.Matrix("U", "d", "p", "k", orthonormal=True, mutually=True, complete=True)
 BLOCK = ex.Matrix("A", "p", "p", "k", psd=True)
+UNITS = ex.Matrix("e", "n", 1, "i", orthonormal=True, mutually=True, complete=True, count="n")
+NUMBER = ex.Matrix("a", 1, 1, "i", psd=True, count="n")
 GRAM = ex.Identity("p") + alpha * (Z @ BASES).T @ (Z @ BASES)
 COLUMNS = (ex.Matrix("v", "n", 1), ex.Diagonal(A @ A.T))
 INSTANCES = {
-    "block_log_det": (rules.block_log_det(BASES, BLOCK), rules.block_log_det(BASES, GRAM)),
-    "dimension": (rules.dimension(BASES),),
-    "block_inverse": (rules.block_inverse(BASES, BLOCK), rules.block_inverse(BASES, GRAM)),
+    "block_log_det": (*(rules.block_log_det(BASES, A) for A in (BLOCK, GRAM)), rules.block_log_det(UNITS, NUMBER)),
+    "dimension": (rules.dimension(BASES), rules.dimension(UNITS)),
+    "block_inverse": (*(rules.block_inverse(BASES, A) for A in (BLOCK, GRAM)), rules.block_inverse(UNITS, NUMBER)),
     "diagonal_inverse": tuple(rules.diagonal_inverse(v, alpha) for v in COLUMNS),
     "diagonal_log_det": tuple(rules.diagonal_log_det(v, alpha) for v in COLUMNS),
     "push_through": (rules.push_through(A, B), rules.push_through(B, A), rules.push_through(A, alpha * A.T)),

@@ -32,6 +32,12 @@ OF_CODE = ("code", "plain")
 """Themes that hold functions against formulas that other themes draw."""
 BOUNDS = ("directions.room",)
 """Figures of two bounds, in exact arithmetic, with nothing measured between them."""
+GIVEN = {
+    ("rates.circle", "naming a ball of the best cover"): "how many balls cover a circle, which srr does not count",
+    ("compression.longest_token", "Gram matrix"): "what is held against the softmax of srr, a product in NumPy",
+    ("mcr2.regularised_ends", "start, 1.2 × the smaller root"): "where the ascent by srr is made to start",
+}
+"""Series of points that srr does not compute, and what they are."""
 
 MEASURING = ("verify.decide", "verify.derivatives", "verify.multiplications")
 
@@ -66,12 +72,17 @@ def test_bytes_are_the_same_each_time_and_few(name):
 
 @pytest.mark.parametrize("name", [name for name in FIGURES if name not in BOUNDS])
 def test_theory_is_not_computed_by_what_is_measured(name, monkeypatch):
-    """With all of srr slightly wrong the points move, and no curve does."""
+    """With all of srr slightly wrong every series of points moves that it computes, and no curve does."""
     right = drawn(name)
     spoil(sys.modules[FIGURES[name].__module__], monkeypatch)
     wrong = FIGURES[name]()
     assert [(c.label, c.y) for c in wrong.curves] == [(c.label, c.y) for c in right.curves]
-    assert [p.y for p in wrong.points] != [p.y for p in right.points]
+    still = [p.label for p, moved in zip(right.points, wrong.points, strict=True) if p.y == moved.y]
+    assert still == [label for figure, label in GIVEN if figure == name]
+
+
+def test_points_that_srr_does_not_compute_are_in_figures_that_there_are():
+    assert {figure for figure, _ in GIVEN} <= FIGURES.keys() - {*BOUNDS}
 
 
 def spoil(module, monkeypatch):

@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from sabotage import sabotaged
@@ -661,6 +662,14 @@ def test_a_ledger_finds_and_selects():
     near = r"got 'twoX\*'; did you mean twox or twox\.d\?$"
     with pytest.raises(ValueError, match=near):
         ledger(make(nothing, slug="twox.d")).select(["twoX*"])
+
+
+def test_every_file_of_claims_is_in_the_ledger_and_holds_claims_of_its_theme():
+    root = Path(claims.__file__).parent
+    files = [path.relative_to(root).with_suffix("") for path in root.rglob("*.py") if not path.name.startswith("_")]
+    assert sorted(".".join(file.parts) for file in files) == sorted(claims.MODULES)
+    themes = {(f"verify.claims.{module}", module.partition(".")[0]) for module in claims.MODULES}
+    assert {(c.check.__module__, c.theme) for c in claims.ledger()} == themes
 
 
 def test_a_ledger_is_what_is_written_in_its_modules():

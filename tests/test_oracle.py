@@ -47,6 +47,14 @@ def test_a_product_of_a_rate_and_a_share():
     assert rounded(found) == pytest.approx(3 / 64 * np.log(2), rel=1e-15)
 
 
+def test_a_family_has_as_many_members_as_it_says():
+    units = expression.Matrix("e", "n", 1, "i", count="n")
+    total = expression.Sum("i", units @ units.T, "n")
+    assert value(total, {"e": [[[1], [0]], [[0], [2]]]}) == [[fmpq(1), fmpq(0)], [fmpq(0), fmpq(4)]]
+    with pytest.raises(ValueError, match="arrays must agree on n, got 1 and 2"):
+        value(total, {"e": [[[1], [0]]]})
+
+
 def relative(found, formula, arrays, scalars):
     wanted = np.array(rounded(value(formula, arrays, scalars)))
     return float(np.max(np.abs(found - wanted)) / np.max(np.abs(wanted)))

@@ -315,7 +315,7 @@ def test_code_is_linked_where_the_metadata_say_where_it_is(monkeypatch):
     monkeypatch.setattr(verify.report.page, "source", lambda: "")
     assert link(claim) == ""
     monkeypatch.setattr(verify.report.page, "source", lambda: "https://example.org/srr/blob/v1")
-    assert link(claim) == f"https://example.org/srr/blob/v1/verify/claims/rates.py#L{claim.line}"
+    assert link(claim) == f"https://example.org/srr/blob/v1/verify/claims/rates/gradients.py#L{claim.line}"
 
 
 def test_backticks_are_code_and_nothing_else_is_markup():

@@ -113,6 +113,36 @@ def test_counts_of_sums_matter():
     assert not equal(both, Sum("k", expression(sympy.Symbol("p", positive=True, integer=True)), "q"))
 
 
+def test_a_family_has_as_many_members_as_it_says():
+    e, f = (family("e", "n", 1, index, orthonormal=True, mutually=True, complete=True, count="n") for index in "ij")
+    assert equal(Sum("i", e @ e.T, "n"), I_n)
+    assert not equal(Sum("i", e @ e.T), I_n)
+    assert equal(Sum("i", e @ e.T @ f, "n"), f)
+    assert not equal(Sum("i", e @ e.T @ f), f)
+    units = Sum("j", Sum("i", Trace(e.T @ f), "n"), "n")
+    assert equal(units, expression(n))
+    assert not equal(units, expression(K))
+    assert definite.positive_definite(Sum("i", e @ Identity(1) @ e.T, "n"))
+    assert not definite.positive_definite(Sum("i", e @ Identity(1) @ e.T))
+    V = family("V", "d", "p", "k", orthonormal=True, count="m")
+    squares = Sum("k", Trace(V.T @ V), "m")
+    assert AtSizes(({"d": 4, "p": 2, "m": 3, "K": 2},))(squares, "=", expression(p * m)).accepted
+    c = family("c", 1, 1, "i", count="n")
+    assert existence.missing((Inverse(c),), (Sum("i", Inverse(c), "n"),), {}) is None
+    assert existence.missing((Inverse(c),), (Sum("i", Inverse(c)),), {})
+    both = Inverse(c + family("b", 1, 1, "i"))
+    assert existence.missing((both,), (both,), {}) is None
+    assert existence.missing((both,), (Sum("i", both, "n"),), {})
+
+
+def test_a_lemma_for_every_member_is_for_as_many_as_it_says():
+    X, x_i = Matrix("X", "n", 1), family("x", "n", 1, "i", count="n")
+    lemma = proved(-norm_squared(X), ("<=", expression(0), Squares(((1, X),)), "a square"))
+    step = Lemma(lemma, {X: x_i}, over="i", count="n")
+    assert step(-Sum("i", norm_squared(x_i), "n"), "<=", expression(0)).accepted
+    assert not step(-Sum("i", norm_squared(x_i)), "<=", expression(0)).accepted
+
+
 def test_derivatives_whose_index_is_taken_are_refused():
     X, A = Matrix("X", "n", "d"), family("B", "d", "n", "k")
     along = family("H", "n", "d", "k")
@@ -305,7 +335,7 @@ V = Matrix("v", "n", 1, orthonormal=True)
 ON, OFF = V @ V.T, I_n - V @ V.T
 """A projector of rank one, and the one off it, singular both."""
 FAMILY = family("U", "d", "p", "k", orthonormal=True, mutually=True, complete=True)
-n, d, p, K = sympy.symbols("n d p K", positive=True, integer=True)
+n, d, m, p, K = sympy.symbols("n d m p K", positive=True, integer=True)
 CANCELS = proved(X @ Y @ Inverse(Y), ("=", X, Calculus(), "."))
 
 

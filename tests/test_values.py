@@ -14,7 +14,7 @@ from derivations.exact import PRIME, RATIONALS, Point, Singular, evaluate, multi
 from derivations.expression import EXP, Expr, Matrix, Trace, free_indices, matrices, substitute, symbols
 from derivations.identity import point, same
 from derivations.oracle import rounded
-from verify.claims.rates import rate_distortion as reverse_water_filling
+from verify.claims._water_filling import rate_distortion as reverse_water_filling
 
 SIZES = {"n": 4, "d": 4, "p": 2, "K": 2, "m": 2, "q": 2, "r": 2}
 

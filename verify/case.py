@@ -80,6 +80,11 @@ class Instance:
     K: int
     p: int
 
+    @property
+    def beta(self) -> float:
+        """β = p/(n ε²)."""
+        return self.p / (self.n * self.eps**2)
+
 
 @dataclass
 class Case:

@@ -71,8 +71,8 @@ FAMILIES = (
     ),
     _family(
         "CRATE as its code has it",
-        ("compress", "Rᶜ, without LayerNorm", "compression.residual-step-descends"),
-        ("compress", "Rᶜ, were it the exact step at LN(Z)", "layers.prenorm-step-descends"),
+        ("compress", "Rᶜ", "layers.official-compresses"),
+        ("compress", "Rᶜ, with the exact step at LN(Z) for attention", "layers.prenorm-step-descends"),
         ("layer", "the loss", "layers.official-lowers-loss"),
     ),
     _family(

@@ -1,15 +1,23 @@
-"""The claims of the ledger, one module per theme."""
+"""The claims of the ledger, one module per theme; a large theme is a package, with one for each of its subjects."""
 
 from __future__ import annotations
 
 from verify.ledger import Ledger
 
-THEMES = (
-    "rates",
+MODULES = (
+    "rates.identities",
+    "rates.gradients",
+    "rates.distortion",
+    "rates.bounds",
     "curvature",
     "objective",
     "denoising",
-    "compression",
+    "compression.exact",
+    "compression.neumann",
+    "compression.attention",
+    "compression.softmax",
+    "compression.measure",
+    "compression.cost",
     "sparsification",
     "layers",
     "implicit",
@@ -19,8 +27,16 @@ THEMES = (
     "tost",
     "aot",
     "cbsa",
-    "redunet",
-    "mcr2",
+    "redunet.operators",
+    "redunet.ascent",
+    "redunet.memberships",
+    "redunet.network",
+    "redunet.shifts",
+    "mcr2.singular_values",
+    "mcr2.optimum",
+    "mcr2.regularised",
+    "mcr2.closed_loop",
+    "mcr2.losses",
     "segmentation",
     "optimum",
     "splitting",
@@ -28,9 +44,11 @@ THEMES = (
     "code",
     "plain",
 )
-"""In the order in which they rest on one another, and in which they are shown."""
+"""In the order in which they rest on one another, and in which their claims are shown."""
+
+THEMES = tuple(dict.fromkeys(module.partition(".")[0] for module in MODULES))
 
 
 def ledger() -> Ledger:
     """Every claim."""
-    return Ledger.load(*(f"{__name__}.{theme}" for theme in THEMES))
+    return Ledger.load(*(f"{__name__}.{module}" for module in MODULES))

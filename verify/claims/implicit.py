@@ -41,12 +41,8 @@ ORTHOGONAL: dict[str, Any] = {**SMALL, "coherence": ("orthogonal",)}
 DERIVED = f"derived; Rᶜ as in {N23}, eq. 8"
 
 
-def _beta(m: Instance) -> float:
-    return m.p / (m.n * m.eps**2)
-
-
 def _kappa(case: Case, m: Instance, low: float = 1e-2, high: float = 1e4) -> float:
-    return case.log_uniform("kappa beta", low, high) / _beta(m)
+    return case.log_uniform("kappa beta", low, high) / m.beta
 
 
 def _slope(m: Instance, Z: Any) -> float:
@@ -208,7 +204,7 @@ def step_is_nonexpansive(case: Case) -> Outcome:
     m = case.mixture(**ORTHOGONAL, scale=(0.1, 10.0), eps=(0.1, 10.0))
     c = case.uniform("kappa beta", 0.5, 7.5)
     other = m.Z + case.asarray(0.1 * norm(m.Z) / math.sqrt(m.n * m.d) * case.rng("other").standard_normal((m.n, m.d)))
-    ends = [implicit.implicit_step(Z, m.U, eps=m.eps, step=c / _beta(m)) for Z in (m.Z, other)]
+    ends = [implicit.implicit_step(Z, m.U, eps=m.eps, step=c / m.beta) for Z in (m.Z, other)]
     apart, factor = norm(m.Z - other), case.wrong(1.0, 1 / (1 - c / 8))
     rounding = (norm(m.Z) + norm(other)) * coarseness(m.Z)
     return at_most(norm(ends[0] - ends[1]), factor * apart, size=m.n + m.d, scale=factor * rounding)
@@ -232,7 +228,7 @@ def step_is_nonexpansive(case: Case) -> Outcome:
 def step_acts_on_singular_values(case: Case) -> Outcome:
     """True; against singular value decompositions. κβ stays where t is continuous, or rounding might decide a jump."""
     m = case.mixture(**ORTHOGONAL, scale=(0.1, 10.0), eps=(0.1, 10.0))
-    kappa, beta = _kappa(case, m, 1e-2, 7.0), _beta(m)
+    kappa, beta = _kappa(case, m, 1e-2, 7.0), m.beta
     Z, expected = to_numpy(m.Z), to_numpy(m.Z).copy()
     for basis in to_numpy(m.U):
         P, s, Q = np.linalg.svd(Z @ basis, full_matrices=False)
@@ -358,7 +354,7 @@ def semi_implicit_step_descends(case: Case) -> Outcome:
 def semi_implicit_step_solves(case: Case) -> Outcome:
     """True; A from dense inverses."""
     m = case.mixture(**SMALL, scale=(0.1, 3.0), eps=(0.3, 10.0))
-    kappa, beta = _kappa(case, m, 1e-2, 100.0), _beta(m)
+    kappa, beta = _kappa(case, m, 1e-2, 100.0), m.beta
     Z, A = to_numpy(m.Z), np.zeros((m.d, m.d))
     for basis in to_numpy(m.U):
         Y = Z @ basis

@@ -1,0 +1,1 @@
+"""Maximal coding rate reduction: what its optimum looks like, with constraint or penalty, and who gets there."""
