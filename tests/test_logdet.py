@@ -129,3 +129,10 @@ def test_a_factor_is_sound_where_no_pivot_is_lost(size, monkeypatch):
     monkeypatch.setattr(_logdet._arrays, "cholesky", lambda M: M * pivots[..., None])
     found = _logdet._cholesky_route(0 * A, 1.0, False, np.inf)  # and is one
     assert np.isinf(found.error_bound)[: 2 + len(edge)].tolist() == [True, False, *edge]
+
+
+def test_the_fast_route_asks_no_value_that_cannot_be_read():
+    jax = pytest.importorskip("jax")
+    A = np.random.default_rng(0).standard_normal((3, 5, 2)).astype(np.float32)
+    found = jax.vmap(lambda A: _logdet.half_logdet(A, 0.5, method="cholesky").value)(jax.numpy.asarray(A))
+    np.testing.assert_allclose(found, _logdet.half_logdet(A, 0.5, method="svd").value, rtol=1e-6)
