@@ -145,7 +145,7 @@ def half_log_det_of_gram(S: np.ndarray, c: Constant, t: np.ndarray, roundings: i
         squares = np.diagonal(S, axis1=-2, axis2=-1)
         off = SAFETY * (gamma(roundings + 4) * t**2 + np.asarray(lost)[..., None])
         wrong = SAFETY * (gamma(q + 8) + LOG_ERROR)
-        least = np.clip(np.sum(np.clip(squares - off, 0, None), axis=-1), 0, None)
+        least = np.sum(np.clip(squares - off, 0, None), axis=-1)
         upper = np.sum(np.log1p(constant[..., None] * (np.clip(squares, 0, None) + off)), axis=-1) / 2
         lower = np.log1p(constant * least) / 2
         lower = np.where(np.isfinite(lower), lower, -np.inf)

@@ -112,3 +112,9 @@ def test_its_second_half_promises_the_lasso_of_its_code():
             expected = decide.lasso_change(tokens, D, np.zeros((n, m)), A, lam=0.3)
             assert promise.change(Z, whole.sparsify(Z)) == expected
             assert np.isfinite(promise.slope(Z, whole.sparsify(Z)))
+
+
+def test_a_dictionary_of_another_shape_is_named():
+    _, U, D, _ = instance()
+    with pytest.raises(ValueError, match=rf"^D must have shape \({d}, m\)"):
+        layers.crate_alpha(U, D[0], eps=EPS)

@@ -208,6 +208,35 @@ def test_the_sharper_of_the_bounds():
     close(found.upper, np.minimum(one.upper, other.upper))
 
 
+def test_the_bounds_from_a_gram_matrix(monkeypatch):
+    """In one matrix a column is zero, whose square rounding made negative, and another's norm is not known well."""
+    given, roundings, lost = instance(), 6, np.array([2e-5, 1e-6])
+    given.Y[0, :, 1] = 0
+    S, t = np.swapaxes(given.Y, -1, -2) @ given.Y, np.linalg.norm(given.Y, axis=1)
+    S[0, 1, 1], t[0, 1], t[0, 2] = -1e-5, 1e-4, 3 * t[0, 2]
+    told = []
+
+    def nothing(found):
+        told.append(found)
+        return Enclosure(np.full(2, -np.inf), np.full(2, np.inf))
+
+    monkeypatch.setattr(_verified, "_factored", nothing)
+    found = _verified.half_log_det_of_gram(S, given.c, t, roundings, lost)
+    ((L, d, a, h),) = told
+    c, q = np.ldexp(*given.c), 4
+    close(h, SAFETY * (gamma(roundings + q + 8) + np.max(c * lost)))
+    assert not a.any()
+    wrong = SAFETY * (gamma(q + 8) + LOG_ERROR)
+    for i in range(2):
+        M, squares = np.eye(q) + c[i] * S[i], np.diag(S[i])
+        close(L[i], np.linalg.cholesky(M))
+        close(d[i], np.maximum(np.sqrt(np.maximum(np.diag(M), 1)), SAFETY * math.sqrt(c[i]) * t[i]))
+        off = SAFETY * (gamma(roundings + 4) * t[i] ** 2 + lost[i])
+        least = np.sum(np.maximum(squares - off, 0))
+        close(found.lower[i], math.log1p(c[i] * least) / 2 * (1 - wrong) - TINY)
+        close(found.upper[i], np.sum(np.log1p(c[i] * (np.maximum(squares, 0) + off))) / 2 * (1 + wrong) + TINY)
+
+
 @pytest.mark.parametrize("exponent", [-901, -900, 600, 601, 5000])
 def test_constants_beyond_which_the_bounds_are_widened(exponent, monkeypatch):
     monkeypatch.setattr(_verified, "TINY", 0.0)
@@ -216,6 +245,14 @@ def test_constants_beyond_which_the_bounds_are_widened(exponent, monkeypatch):
     found = _verified.half_log_det(given)
     within = _verified.half_log_det(given._replace(c=Constant(np.array([0.75]), np.clip(given.c.exponent, -900, 600))))
     close(found.upper - within.upper + 1, SAFETY * math.log(2) * max(exponent - 600, 0) + 1)
+    assert found.lower == (0 if exponent < -900 else within.lower)
+
+    S, t = np.swapaxes(Y, -1, -2) @ Y, np.linalg.norm(Y, axis=1)
+    found = _verified.half_log_det_of_gram(S, given.c, t, 1, np.zeros(1))
+    clipped = Constant(given.c.mantissa, np.clip(given.c.exponent, -900, 600))
+    within = _verified.half_log_det_of_gram(S, clipped, t, 1, np.zeros(1))
+    close(found.upper - within.upper + 1, SAFETY * math.log(2) * max(exponent - 600, 0) + 1)
+    assert within.lower > 0
     assert found.lower == (0 if exponent < -900 else within.lower)
 
 
