@@ -111,7 +111,7 @@ def streamed_coding_rate(Z: Moments, *, eps: Number) -> Enclosure:
     2⁴³, nothing is known: the enclosure is [0, ∞]. Result and errors as in `coding_rate`.
     """
     S, t, shift = _moments(Z)
-    c = _constant(S.shape[0], Z.n, eps)
+    c = _constant(len(S), Z.n, eps)
     lost = _taken(Z.n, _lost(shift))
     return half_log_det_of_gram(S, Constant(c.mantissa, c.exponent + 2 * shift), t, Z.depth + 2, lost)
 
@@ -120,7 +120,7 @@ def streamed_subspace_coding_rate(Z: Moments, U: Array, *, eps: Number) -> Enclo
     """Rᶜ(Z|U) of tokens that were streamed; Z as in `streamed_coding_rate`, the rest as in `subspace_coding_rate`."""
     S, t, shift = _moments(Z)
     _require_tokens(U=U)
-    _arrays.require_bases(U, S.shape[0])
+    _arrays.require_bases(U, len(S))
     beta, bases = _constant(U.shape[-1], Z.n, eps), _Bases.of(U)
     # Entry ij of the computed U_kᵀSU_k is off by γ times Σ_ab |u_ai| ‖z_a‖‖z_b‖ |u_bj|.
     heads = np.matmul(np.swapaxes(bases.U, -1, -2), np.matmul(S, bases.U))
@@ -132,9 +132,9 @@ def streamed_subspace_coding_rate(Z: Moments, U: Array, *, eps: Number) -> Enclo
     symmetric, sizes = np.ldexp(symmetric, -2 * large[:, None, None]), np.ldexp(sizes, -large[:, None])
     c = Constant(beta.mantissa, beta.exponent + 2 * (shift + bases.shift + large))
     # What underflow takes from S, or from a U that is scaled, enters d² times, by two entries of U, or by one of each.
-    more = 2 * (_verified.ORDINARY + S.shape[0].bit_length() + 2)
+    more = 2 * (_verified.ORDINARY + len(S).bit_length() + 2)
     lost = _taken(Z.n, _lost(shift) + more - 2 * large)
-    roundings = Z.depth + 2 * S.shape[0] + 6
+    roundings = Z.depth + 2 * len(S) + 6
     found = _summed(half_log_det_of_gram(symmetric[None], c, sizes[None], roundings, lost[None]))
     return nonnegative(Enclosure(found.lower[0], found.upper[0]))
 

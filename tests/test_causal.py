@@ -159,3 +159,9 @@ def test_layers_of_the_code(atoms):
     else:
         layer = layers.crate_causal_overcomplete(U, weight.T, output=to_out, bias=bias)
     near(layers.PreNorm(layer)(x), code_block(x, qkv, to_out, bias, weight), size=20, scale=100)
+
+
+def test_a_dictionary_of_another_shape_is_named():
+    _, U, D, *_ = instance()
+    with pytest.raises(ValueError, match=rf"^D must have shape \({d}, m\)"):
+        layers.crate_causal_overcomplete(U, D[0])

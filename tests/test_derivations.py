@@ -34,16 +34,7 @@ from derivations.proof import Derivation, Step, chain
 from derivations.render import LATEX, PLAIN, render
 
 DERIVATIONS = list(catalogue().values())
-LONG = (
-    *("ascent-on-the-rate-reduction-0", "tost-step-descends-0", "tost-step-descends-by-its-largest-gain-0"),
-    *("ascent-on-the-sphere-0", "ascent-on-the-sphere-at-the-tokens-2", "descent-on-the-rate-of-all-classes-0"),
-)
-"""Steps of which every wrong version takes seconds to refuse."""
-STEPS = [
-    pytest.param(d, s, id=name, marks=[pytest.mark.slow] if name in LONG else [])
-    for d in DERIVATIONS
-    for name, s in ((f"{d.name}-{i}", s) for i, s in enumerate(d.steps))
-]
+STEPS = [pytest.param(d, s, id=f"{d.name}-{i}") for d in DERIVATIONS for i, s in enumerate(d.steps)]
 SIZES = ({"n": 2, "d": 3, "p": 2, "K": 2, "m": 2, "q": 3}, {"n": 3, "d": 2, "p": 1, "K": 2, "m": 3, "q": 2})
 
 
@@ -57,11 +48,12 @@ def test_every_step_is_accepted(derivation):
     assert text.count(r"\section{") == 1
 
 
+@pytest.mark.parametrize("most", [10, pytest.param(1000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("derivation", "step"), STEPS)
-def test_no_step_survives_sabotage(derivation, step):
+def test_no_step_survives_sabotage(derivation, step, most):
     """What is still accepted is true: the same expression in other words, or a weaker inequality."""
-    rejected = 0
-    for what, end in sabotaged(step.end):
+    rejected, wrong = 0, [*sabotaged(step.end)]
+    for what, end in wrong[:: -(-len(wrong) // most)]:
         if replace(step, end=end).check().accepted:
             assert harmless(step, end), what
         else:

@@ -116,6 +116,8 @@ def test_redunet():
     Z, Pi = drawn((6, 5))[0], drawn((1,))[0].new_tensor(mixture.Pi)
     layer = layers.redunet(Z / Z.norm(dim=1, keepdim=True), Pi, eps=0.5)
     assert counted(lambda: layer(Z[:4])) == flops.of_layer(layer, 4) == 2 * 4 * 25 * 4
+    several = layers.redunet((Z / Z.norm(dim=1, keepdim=True)).expand(2, 6, 5), Pi.expand(2, 6, 3), eps=0.5)
+    assert flops.of_layer(several, 4) == flops.of_layer(layer, 4)
     for shape, frequencies, S in (((6, 2, 8), 5, 8), ((6, 3, 4, 8), 20, 32), ((6, 2, 1), 1, 1)):
         (X,) = drawn(shape)
         layer = layers.shift_invariant_redunet(X, Pi, eps=0.5)

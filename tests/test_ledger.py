@@ -659,9 +659,9 @@ def test_a_ledger_finds_and_selects():
     nowhere = r"^select must match a claim or a theme \(one, two\), got 'three'; see `srr list`$"
     with pytest.raises(ValueError, match=nowhere):
         book.select(["one", "three"])
-    near = r"got 'twoX\*'; did you mean twox or twox\.d\?$"
+    near = r"got 'xoX\*'; did you mean two\.xox\?$"
     with pytest.raises(ValueError, match=near):
-        ledger(make(nothing, slug="twox.d")).select(["twoX*"])
+        ledger(make(nothing, slug="two.xox")).select(["xoX*"])
 
 
 def test_every_file_of_claims_is_in_the_ledger_and_holds_claims_of_its_theme():

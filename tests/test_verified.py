@@ -9,6 +9,7 @@ import pytest
 from srr import _verified, enclosure
 from srr._intervals import Enclosure
 from srr._verified import Constant, Factor, Known, Stack
+from srr.streaming import Moments
 
 UNIT, LOG_ERROR, SAFETY, TINY, LOST, FAINT, VANISHED = 1e-7, 3e-7, 1.25, 1e-6, 2e-6, 3e-6, 4e-6
 
@@ -338,6 +339,72 @@ def test_projections_and_their_errors(n, size):
             of_tokens, of_atoms = (np.linalg.norm(A, axis=a) for A, a in ((tokens, 1), (bases[k], 0)))
             sizes = of_tokens * np.linalg.norm(of_atoms) if n < 3 else np.linalg.norm(of_tokens) * of_atoms
             close(s, SAFETY * gamma(5) * sizes + LOST)
+
+
+def handed_over(monkeypatch, f, *given, **options):
+    """What a rate of streamed tokens asks the bounds from a Gram matrix for."""
+    told = []
+
+    def nothing(*asked):
+        told.append(asked)
+        return Enclosure(np.zeros(asked[0].shape[:-2]), np.zeros(asked[0].shape[:-2]))
+
+    monkeypatch.setattr(enclosure, "half_log_det_of_gram", nothing)
+    f(*given, **options)
+    (asked,) = told
+    return asked
+
+
+def ordinary(S):
+    """S at ordinary size, the half of the exponent taken off, and what underflow takes from it, as an exponent."""
+    shift = (int(np.frexp(S.max())[1])) // 2
+    shift = 0 if abs(shift) <= 100 else shift
+    return np.ldexp(S, -2 * shift), shift, -1074 - min(2 * shift, 0)
+
+
+def second_moments(largest):
+    """S of seven tokens, one coordinate of which is zero in all of them, with that entry as its largest."""
+    A = np.random.default_rng(0).standard_normal((7, 3))
+    A[:, 2] = 0
+    S = A.T @ A
+    S = np.ldexp(S / S.max(), largest)
+    return Moments(7, "gram", (S + S.T) / 2, 5)
+
+
+@pytest.mark.parametrize("largest", [0, 199, 200, 202, -300])
+def test_what_is_known_of_streamed_tokens(largest, monkeypatch):
+    """S stays as it is up to a square of 2^200, exclusive; beyond, and far below, a power of four is taken off."""
+    Z = second_moments(largest)
+    S, c, t, roundings, lost = handed_over(monkeypatch, enclosure.streamed_coding_rate, Z, eps=0.5)
+    expected, shift, exponent = ordinary(Z.matrix)
+    assert (shift == 0) == (largest in (0, 199, 200))
+    assert np.array_equal(S, expected)
+    close(np.ldexp(c.mantissa, c.exponent - 2 * shift), 3 / (7 * 0.5**2))
+    assert lost == math.ldexp(10, exponent)
+    close(t, SAFETY * (np.sqrt(np.diag(expected)) + math.sqrt(math.ldexp(10, exponent))))
+    assert t[2] > 0
+    assert roundings == 5 + 2
+
+
+@pytest.mark.parametrize(("largest", "of_head"), [(160, 100), (160, 101), (160, 130), (202, 1), (-300, 1)])
+def test_what_is_known_of_streamed_tokens_in_heads(largest, of_head, monkeypatch):
+    """A head stays as it is up to tokens of size 2^100, exclusive; beyond, a power of four of its own is taken off."""
+    Z = second_moments(largest)
+    S, shift, exponent = ordinary(Z.matrix)
+    t = SAFETY * (np.sqrt(np.diag(S)) + math.sqrt(math.ldexp(10, exponent)))
+    U = np.random.default_rng(1).standard_normal((2, 3, 3)) / t.max()
+    U[0] *= 1e-5
+    U[1] = np.ldexp(U[1], of_head - np.frexp(np.max(SAFETY * t @ np.abs(U[1]) + LOST))[1])
+    asked = handed_over(monkeypatch, enclosure.streamed_subspace_coding_rate, Z, U, eps=0.5)
+    heads, c, sizes, roundings, lost = asked
+    for k, large in enumerate((0, of_head if of_head > 100 else 0)):
+        H = U[k].T @ (S @ U[k])
+        assert np.array_equal(heads[0, k], np.ldexp((H + H.T) / 2, -2 * large))
+        close(np.ldexp(c.mantissa, c.exponent[k] - 2 * (shift + large)), 3 / (7 * 0.5**2))
+        close(sizes[0, k], np.ldexp(SAFETY * t @ np.abs(U[k]) + LOST, -large))
+        of_bases = 2 * (100 + 2 + 2)
+        assert lost[0, k] == math.ldexp(10, max(exponent + of_bases - 2 * large, -1074))
+    assert roundings == 5 + 2 * 3 + 6
 
 
 @pytest.mark.parametrize("size", [1.0, 2.0**150])
