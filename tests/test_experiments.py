@@ -274,6 +274,11 @@ def test_what_cannot_be_run_is_refused_before_anything_runs(name):
             chosen.with_parameters({**TINY[name], parameter: value})
 
 
+def test_what_the_mixture_cannot_have_is_no_matter_where_there_is_none():
+    chosen = load("redunet")
+    assert chosen.with_parameters({**TINY["redunet"], "data": ["digits"], "K": 1, "p": 13}).K == 1
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of tokens too few to mean anything
 @pytest.mark.parametrize("name", NAMES)
