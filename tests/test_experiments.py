@@ -248,7 +248,7 @@ REFUSED = {
         "d": 1,
     },
     "interpretability": {"tokens": ("nonesuch",), "bases": ("nonesuch",), "eps": 0.0, "lam": (-0.1,), "noise": -0.1},
-    "attention-only": {"thresholds": (0.6, 1.0), "noise": (-0.1,)},
+    "attention-only": {"thresholds": (0.6, 1.0), "noise": (-0.1,), "eta": -5.0, "n": 2},
     "tost-bound": {
         "memberships": ("labels", "nonesuch"),
         "eps": (0.0,),
@@ -258,7 +258,7 @@ REFUSED = {
         "K": 3,
         "d": 7,
     },
-    "decoder-inversion": {"flows": ("nonesuch",), "eps": 0.0, "noise": -0.1},
+    "decoder-inversion": {"flows": ("nonesuch",), "eps": 0.0, "noise": -0.1, "time": 0.0},
 }
 """Values, each in place of one of `TINY`, that no cell can be run with."""
 
