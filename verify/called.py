@@ -22,8 +22,8 @@ def taken_by(f: Any, weights: Mapping[str, Any]) -> Any:
         import torch
 
         own = (a for a in (*f.parameters(), *f.buffers()) if a.is_floating_point())
-        beside = (a for a in given if isinstance(a, torch.Tensor))
-        return next(chain(own, beside), torch.zeros(1, dtype=torch.float64))
+        tensors = (a for a in given if isinstance(a, torch.Tensor))
+        return next(chain(own, tensors), torch.zeros(1, dtype=torch.float64))
     return next(iter(given), np.zeros(1))
 
 
