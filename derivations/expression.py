@@ -491,5 +491,11 @@ def symbols(a: Expr) -> frozenset[sympy.Symbol]:
 @cache
 def summed(a: Expr) -> frozenset[str]:
     """The indices over which ``a`` sums."""
-    own = frozenset({a.index}) if isinstance(a, Sum) else frozenset()
-    return own.union(*(summed(part) for part in children(a)))
+    return frozenset(total.index for total in sums(a))
+
+
+@cache
+def sums(a: Expr) -> frozenset[Sum]:
+    """The sums in ``a``."""
+    own = frozenset({a}) if isinstance(a, Sum) else frozenset()
+    return own.union(*(sums(part) for part in children(a)))

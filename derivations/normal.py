@@ -347,7 +347,8 @@ class _Reader:
                     if A.index == B.index:
                         return 2, [(Term(), one)], {}, set()
                     members = bound.get(A.index), bound.get(B.index)
-                    if A.mutually and any(members) and set(members) <= {A.count, None}:
+                    of_family = A.mutually and A.index and B.index
+                    if of_family and any(members) and set(members) <= {A.count, None}:
                         old, new = (A.index, B.index) if A.index in bound else (B.index, A.index)
                         return 2, [(Term(), one)], {old: new}, {old}
                 if b.transposed and not a.transposed and A.complete and A.index == B.index:

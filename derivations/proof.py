@@ -13,7 +13,7 @@ from typing import Protocol
 import sympy
 
 from derivations.existence import missing
-from derivations.expression import Expr, Matrix, Scalar, matrices, symbols
+from derivations.expression import Expr, Matrix, Scalar, matrices, sums, symbols
 from derivations.normal import Rule
 from derivations.render import PLAIN, render
 from derivations.words import size
@@ -161,15 +161,24 @@ class Derivation:
                     raise ValueError(f"{self.name}: nothing may be defined from {A.name}, which a rule defines")
 
     def _require_names(self) -> None:
-        """A name means one matrix or one number, and with an index one family."""
+        """A name means one matrix or family, and one number; a sum is over all members of its families."""
         sides = (side for r in self.assumptions for side in (r.left, r.right))
         shown = (self.left, *(step.end for step in self.steps), *sides)
         named = {replace(A, index="_" if A.index else "") for a in shown for A in matrices(a)}
-        sizes = {size(of) for A in named for of in A.shape if isinstance(of, str)}
-        names = [*(A.name + A.index for A in named), *map(str, sizes.union(*map(symbols, shown)))]
-        twice = next((name for name in names if names.count(name) > 1), "")
+        totals = {total for a in shown for total in sums(a)}
+        counts = {A.count for A in named if A.index} | {total.count for total in totals}
+        sizes = {size(of) for of in counts.union(*(A.shape for A in named)) if isinstance(of, str)}
+        numbers = map(str, sizes.union(*map(symbols, shown)))
+        kinds = [A.name for A in named], [*(A.name for A in named if not A.index), *numbers]
+        twice = next((name for names in kinds for name in names if names.count(name) > 1), "")
         if twice:
             raise ValueError(f"{self.name}: {twice} must be the name of one thing")
+        for total in totals:
+            other = {A.count for A in matrices(total.arg) if A.index == total.index} - {total.count}
+            if other:
+                raise ValueError(
+                    f"{self.name}: a sum over {total.index} must be over all {min(other)} members, got {total.count}"
+                )
 
     @property
     def left(self) -> Expr:

@@ -181,6 +181,13 @@ def _by_position(self, z, query=None):
     return query
 
 
+def _queries_first(self, z, query=None):
+    """No fault: names may come in any order."""
+    for layer in self.layers:
+        query = layer(query=query, z=z) + query
+    return query
+
+
 def _decoded(self, z, im_size, *, tokens=lambda self, z: self.snorm(self.snet(z)), queries=lambda a: a):
     z = tokens(self, z)
     classes = self.cnorm(self.cnet(z, query=queries(self.cls_emb.expand(len(z), -1, -1))))
@@ -282,4 +289,8 @@ FAULTS = {
     "queries changed in place": Fault(_last_attention(_writes_to_its_queries), "changed in place", refused=True),
     "dropout in evaluation": Fault(_attention(_forgetful), "must give the same for the same input", refused=True),
 }
-NO_FAULTS = {"queries changed in place later": _stack(_in_place), "queries by position": _stack(_by_position)}
+NO_FAULTS = {
+    "queries changed in place later": _stack(_in_place),
+    "queries by position": _stack(_by_position),
+    "queries by name before the tokens": _stack(_queries_first),
+}

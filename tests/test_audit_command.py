@@ -1,6 +1,7 @@
 """``srr audit`` and its report page; the small networks of the experiment on digits."""
 
 import json
+import os
 import re
 import sys
 import tracemalloc
@@ -166,6 +167,7 @@ def test_a_file_of_rows_is_read_batch_by_batch(somewhere):
     [
         (np.ones((2, 3), complex), "data in bad.npy must be float32 or float64, got complex128"),
         (np.array([[None]]), "data must be an array of numbers, got bad.npy: damaged, or pickled objects"),
+        (np.full((2, 3), 2**63), "data in bad.npy must be of integers that int64 can hold, got 9223372036854775808"),
     ],
 )
 def test_a_file_without_rows_of_numbers_is_refused(somewhere, data, message):
@@ -173,7 +175,20 @@ def test_a_file_without_rows_of_numbers_is_refused(somewhere, data, message):
 
     np.save("bad.npy", data)
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-        source.data("bad.npy")
+        source.data("bad.npy")[0][:2]
+
+
+@pytest.mark.parametrize("later", [np.zeros((4, 3)), np.zeros((2, 3)), np.zeros((4, 3, 1), np.float32)])
+def test_a_file_that_changes_while_it_is_read_is_refused(somewhere, later):
+    from verify.auditing import source
+
+    np.save("rows.npy", np.ones((4, 3)))
+    os.utime("rows.npy", ns=(0, 0))
+    found, _ = source.data("rows.npy")
+    assert np.array_equal(found[:2], np.ones((2, 3)))
+    np.save("rows.npy", later)
+    with pytest.raises(ValueError, match=r"^data in rows\.npy must stay as it is while it is read, got another file$"):
+        found[2:4]
 
 
 # --- the experiment ---------------------------------------------------------------------------------------------

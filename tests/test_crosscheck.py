@@ -551,6 +551,39 @@ def test_a_function_of_tensors_is_fed_tensors():
     assert crosscheck(Subject(forward, weights={"D": D.detach().numpy()}, like=D, **given)).passes
 
 
+def test_what_is_no_number_of_a_dtype_tells_nothing_of_what_a_function_takes():
+    integers = Subject(
+        lambda Z: np.maximum(Z - 0.01, 0), "ista", {"D": np.eye(DIM, dtype=int)}, {"eta": 0.1, "lam": 0.1}
+    )
+    assert crosscheck(integers).passes
+    with pytest.raises(ValueError, match="like must be an array, got 'float64'"):
+        crosscheck(replace(integers, like="float64"))
+
+
+def test_a_module_without_parameters_is_fed_tensors_like_its_weights():
+    class Plain(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.D = torch.as_tensor(DICTIONARY).float()
+
+        def forward(self, Z):
+            return torch.relu(Z + 0.1 * (Z - Z @ self.D.T) @ self.D - 0.1 * 0.1)
+
+    module = Plain()
+    given = {"kind": "ista", "constants": {"eta": 0.1, "lam": 0.1}, "form": "crate.ista"}
+    check = crosscheck(Subject(module, weights={"D": module.D}, **given))
+    assert (check.passes, check.findings[0].match.precision) == (True, "float32")
+
+
+@pytest.mark.parametrize("shape", [(0, DIM), (2, 0, DIM)])
+def test_nothing_is_judged_by_no_tokens(shape):
+    subject = Subject(
+        lambda Z: 3 * Z + 7, "ista", {"D": DICTIONARY}, {"eta": 0.1, "lam": 0.1}, inputs=[(np.zeros(shape),)]
+    )
+    with pytest.raises(ValueError, match="at least one with a number in it"):
+        crosscheck(subject)
+
+
 def test_what_a_function_does_not_take_is_told_with_what_it_was_given():
     D = torch.as_tensor(DICTIONARY)
     mine = Subject(lambda Z: Z @ D, "ista", {"D": DICTIONARY}, {"eta": 0.1, "lam": 0.1}, name="mine")

@@ -248,7 +248,7 @@ REFUSED = {
         "d": 1,
     },
     "interpretability": {"tokens": ("nonesuch",), "bases": ("nonesuch",), "eps": 0.0, "lam": (-0.1,), "noise": -0.1},
-    "attention-only": {"thresholds": (0.6, 1.0), "noise": (-0.1,)},
+    "attention-only": {"thresholds": (0.6, 1.0), "noise": (-0.1,), "eta": -5.0, "n": 2},
     "tost-bound": {
         "memberships": ("labels", "nonesuch"),
         "eps": (0.0,),
@@ -258,7 +258,7 @@ REFUSED = {
         "K": 3,
         "d": 7,
     },
-    "decoder-inversion": {"flows": ("nonesuch",), "eps": 0.0, "noise": -0.1},
+    "decoder-inversion": {"flows": ("nonesuch",), "eps": 0.0, "noise": -0.1, "time": 0.0},
 }
 """Values, each in place of one of `TINY`, that no cell can be run with."""
 
@@ -272,6 +272,11 @@ def test_what_cannot_be_run_is_refused_before_anything_runs(name):
         last = value[-1] if isinstance(value, tuple) else value
         with pytest.raises(ValueError, match=rf"^{named} must be .*(got '?{last}|got \({last},\)|got \d)"):
             chosen.with_parameters({**TINY[name], parameter: value})
+
+
+def test_what_the_mixture_cannot_have_is_no_matter_where_there_is_none():
+    chosen = load("redunet")
+    assert chosen.with_parameters({**TINY["redunet"], "data": ["digits"], "K": 1, "p": 13}).K == 1
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """False statements that look like true ones: every check must refuse them."""
 
+from dataclasses import replace
+
 import pytest
 import sympy
 
@@ -512,9 +514,31 @@ def test_a_range_is_part_of_the_statement():
 def test_a_name_is_that_of_one_thing():
     s, other = sympy.Symbol("s", positive=True), sympy.Symbol("s", real=True)
     plain = Matrix("P", "n", "n")
-    for twice in (Trace(P) + ZERO * Trace(plain), Trace(P) + ZERO * expression(other) + expression(s)):
+    member, counted = family("P", "n", "n", "k", psd=True), family("Q", "n", "n", "k", count="s")
+    for twice in (
+        Trace(P) + ZERO * Trace(plain),
+        Trace(P) + ZERO * expression(other) + expression(s),
+        Trace(P) + ZERO * Sum("k", Trace(member)),
+        expression(s) + ZERO * Trace(counted),
+        expression(s) + ZERO * Sum("k", Trace(P), "s"),
+    ):
         with pytest.raises(ValueError, match="must be the name of one thing"):
             derivation(expression(ZERO), ("<=", twice, Squares(((s, Identity(1)),), ((1, I_n, P),)), "."))
+
+
+def test_a_matrix_is_no_member_of_a_family_of_its_name():
+    """Σ_k ‖UᵀU_k‖² = p for U a member, and 0 for U orthogonal to all."""
+    one, members = (Matrix("U", "d", "p", index, orthonormal=True, mutually=True) for index in ("", "k"))
+    assert not equal(Sum("k", norm_squared(one.T @ members)), expression(p))
+    assert equal(Sum("k", norm_squared(replace(one, index="j").T @ members)), expression(p))
+
+
+def test_a_sum_is_over_all_members_of_a_family():
+    """Σ_{i ≤ K} ‖e_i‖² = K has no meaning where there are n of them, and n is less."""
+    e = family("e", "n", 1, "i", orthonormal=True, count="n")
+    with pytest.raises(ValueError, match="a sum over i must be over all n members, got K"):
+        proved(Sum("i", norm_squared(e)), ("=", expression(K), Calculus(), "."))
+    proved(Sum("i", norm_squared(e), "n"), ("=", expression(n), Calculus(), "."))
 
 
 def test_products_of_logarithms_and_numbers_exist_with_their_factors():

@@ -119,7 +119,7 @@ def test_bad_arguments_are_told():
     with pytest.raises(ValueError, match="inputs must be given for coding_rate"):
         assert_matches(lambda Z: srr.coding_rate(Z, eps=0.5), "rate.coding-rate", constants={"eps": 0.5})
     with pytest.raises(ValueError, match=r"must be of float64, .* got int64"):
-        assert_matches(lambda Z: Z, "crate.ista", weights={"D": np.eye(D, dtype=np.int64)}, constants=constants)
+        assert_matches(model, "crate.ista", weights=weights, constants=constants, like=np.eye(D, dtype=np.int64))
 
 
 def test_a_layer_that_descends_passes_and_one_that_does_not_is_shown():

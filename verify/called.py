@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,15 @@ __all__ = ["beside", "called", "precision_of", "taken_by"]
 
 
 def taken_by(f: Any, weights: Mapping[str, Any]) -> Any:
-    """An array like those that a function takes: of a torch Module a parameter, else a weight, else NumPy float64."""
+    """An array like those that a function takes: of a torch Module a parameter, else a weight, else in float64."""
+    given = [a for a in weights.values() if "float" in str(getattr(a, "dtype", ""))]
     if hasattr(f, "parameters"):
         import torch
 
         own = (a for a in (*f.parameters(), *f.buffers()) if a.is_floating_point())
-        return next(own, torch.zeros(1, dtype=torch.float64))
-    return next((a for a in weights.values() if hasattr(a, "dtype")), np.zeros(1))
+        tensors = (a for a in given if isinstance(a, torch.Tensor))
+        return next(chain(own, tensors), torch.zeros(1, dtype=torch.float64))
+    return next(iter(given), np.zeros(1))
 
 
 def precision_of(like: Any) -> Precision:
@@ -30,8 +33,10 @@ def precision_of(like: Any) -> Precision:
     Raises
     ------
     ValueError
-        They are no floating-point numbers that bounds are known for.
+        It is no array, or not one of floating-point numbers that bounds are known for.
     """
+    if not hasattr(like, "dtype"):
+        raise ValueError(f"like must be an array, got {like!r}")
     name = str(like.dtype).removeprefix("torch.")
     if name not in PRECISIONS:
         raise ValueError(f"the arrays must be of {', '.join(PRECISIONS)}, got {name}")

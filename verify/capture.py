@@ -173,9 +173,11 @@ def _equal(a: Tensor, b: Tensor) -> bool:
 
 def _place(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], argument: str) -> int | str:
     """Where among those of a call an argument is: its number, or its name where it is given by that."""
-    if not argument:
-        return 0 if args else next(iter(kwargs), 0)
+    if not argument and args:
+        return 0
     names = list(inspect.signature(module.forward).parameters)
+    if not argument:  # the first that it takes, in whatever order names are given
+        return next((name for name in (*names, *kwargs) if name in kwargs), 0)
     return argument if argument in kwargs or argument not in names else names.index(argument)
 
 

@@ -42,22 +42,35 @@ def load(source: str, name: str, *, key: str, integers: bool = False) -> np.ndar
 
 @dataclass(frozen=True)
 class Rows:
-    """An .npy file of any size, of which a slice of rows is read, and checked as `load` does, when it is asked for."""
+    """An .npy file of any size, of which a slice of rows is read, and checked as `load` does, when it is asked for.
+
+    A file that has changed since it was opened is refused then.
+    """
 
     path: Path
     name: str
     integers: bool
+    written: tuple[int, int]
+    """Its size and the time of its last change, when it was opened."""
 
     def __len__(self) -> int:
         return len(self._mapped())
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         # Mapped anew each time: pages of a mapping that stays count as memory of this process.
-        return _checked(np.array(self._mapped()[rows]), f"{self.name} in {self.path.name}", self.integers, rows.start)
+        array = np.array(self._mapped()[rows])
+        return _checked(array, f"{self.name} in {self.path.name}", self.integers, rows.start or 0)
 
     def _mapped(self) -> np.ndarray:
+        if _written(self.path) != self.written:
+            raise ValueError(f"{self.name} in {self.path.name} must stay as it is while it is read, got another file")
         mapped: np.ndarray = np.load(self.path, mmap_mode="r", allow_pickle=False)
         return mapped
+
+
+def _written(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def rows(source: str, name: str, *, key: str, integers: bool = False) -> np.ndarray | Rows:
@@ -66,13 +79,13 @@ def rows(source: str, name: str, *, key: str, integers: bool = False) -> np.ndar
     Raises
     ------
     ValueError
-        As `load` does, for numbers that are not finite when their slice is asked for.
+        As `load` does, for numbers that are not finite when their slice is asked for; or then the file is another.
     """
     path, wanted = _existing(source, name)
     if path.suffix == ".npy" and wanted is None:
         with suppress(Exception):  # what is wrong with a file `load` says
             archives.require_sane(path)
-            found = Rows(path, name, integers)
+            found = Rows(path, name, integers, _written(path))
             found[0:0]
             return found
     return load(source, name, key=key, integers=integers)
@@ -82,6 +95,8 @@ def _checked(array: np.ndarray, name: str, integers: bool, first: int = 0) -> np
     """Rows from ``first`` on, in this machine's byte order."""
     native = array.dtype.newbyteorder("=")
     if integers and array.dtype.kind in "iu" and array.ndim:
+        if array.size and array.max() > np.iinfo(np.int64).max:
+            raise ValueError(f"{name} must be of integers that int64 can hold, got {array.max()}")
         return np.ascontiguousarray(array, dtype=np.int64)
     if native not in (np.float32, np.float64):
         raise ValueError(f"{name} must be float32 or float64, got {array.dtype}")

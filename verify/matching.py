@@ -160,8 +160,8 @@ def match(
     if isinstance(precision, str) and precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     examples = [example for example in examples if not example.overflows]
-    if not examples:
-        raise ValueError("examples must be at least one, got none")
+    if not any(example.result.size for example in examples):
+        raise ValueError("examples must be at least one with a number in it, got none")
     arrays = {name: in_float64(a) for name, a in weights.items()}
     for name, a in arrays.items():
         if not np.isfinite(a).all():

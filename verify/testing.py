@@ -86,8 +86,8 @@ def assert_matches(
     inputs : sequence, optional
         What to call it on instead: arrays, or tuples of them for operators that read several; numbers of its dtype.
     like : array, optional
-        An array of the library, dtype and device that f takes; by default a parameter of the Module, the first of the
-        weights, or NumPy float64.
+        An array of the library, dtype and device that f takes; by default a parameter of the Module, a weight, or
+        NumPy float64.
     seed : int
 
     Raises

@@ -47,7 +47,8 @@ class Parameters:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        ranges.least(self, 0, "thresholds", "noise")
+        ranges.least(self, 0, "thresholds", "noise", "eta")
+        ranges.least(self, self.K, "n")  # a token of each class
         for threshold in self.thresholds:
             if threshold >= 1:
                 raise ValueError(f"thresholds must be below 1, got {threshold}")

@@ -54,7 +54,7 @@ class Parameters:
 
     def __post_init__(self) -> None:
         ranges.known(self, flows=FLOWS)
-        ranges.above(self, 0, "eps")
+        ranges.above(self, 0, "eps", "time")
         ranges.least(self, 0, "noise")
 
 

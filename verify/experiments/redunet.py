@@ -72,8 +72,8 @@ class Parameters:
         ranges.known(self, data=("mixture", "digits"))
         ranges.above(self, 0, "eps")
         ranges.least(self, 0, "noise", "steps", "sharpness")
-        ranges.least(self, 2, "K")
         if "mixture" in self.data:
+            ranges.least(self, 2, "K")
             ranges.room(self, apart=self.coherence == "orthogonal")
 
 
