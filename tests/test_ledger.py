@@ -66,6 +66,14 @@ def test_jax_takes_a_tenth_of_them():
     assert examine(c, Settings(arrays=Arrays("torch"))).counts == Counts(held=41)
 
 
+def test_a_twin_that_must_fail_is_tried_as_often_with_jax_as_anywhere():
+    c = make(lambda case: exactly(case.wrong(True, x(case) != 7)), instances=400)
+    result = examine(c, Settings(arrays=Arrays("jax")))
+    assert result.counts == Counts(held=40)
+    assert result.twin.verdict == REFUTED
+    assert result.twin.counts.held > 40
+
+
 def test_one_instance_in_floating_point_makes_the_evidence_checked():
     result = examine(make(lambda case: Outcome(case.wrong(True, False), 0.5, x(case) != 7), instances=400), QUICK)
     assert result.verdict == HOLDS

@@ -116,7 +116,7 @@ def _pinned(claim: Claim, settings: Settings) -> Trial | None:
 def _sample(
     claim: Claim, settings: Settings, *, twin: bool = False, until_refuted: bool = False
 ) -> tuple[list[Trial], int]:
-    wanted = settings.instances(claim)
+    wanted = settings.instances(claim, until_refuted=until_refuted)
     trials: list[Trial] = []
     rejected = 0
     for index in range(wanted * ATTEMPTS):
