@@ -81,7 +81,7 @@ def diagonal_inverse(v: Expr, c: sympy.Expr) -> Rule:
 
 
 def dimension(U: Matrix) -> Rule:
-    """d = K p in a complete orthonormal family: the trace of Σ_k U_kU_kᵀ = I."""
+    """d = K p in a complete orthonormal family of K members: the trace of Σ_k U_kU_kᵀ = I."""
     _require_complete(U)
     members = Scalar(size(U.count) * size(U.cols))
     return Rule(Scalar(size(U.rows)), members, assumed=False, of=(U,))

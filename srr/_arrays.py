@@ -82,6 +82,11 @@ def unit_roundoff(reference: Array) -> float:
     return float(compat.array_namespace(reference).finfo(reference.dtype).eps) / 2
 
 
+def least_normal(reference: Array) -> float:
+    """The least number of full precision, in the dtype of ``reference``: below it digits vanish, or all of them."""
+    return float(compat.array_namespace(reference).finfo(reference.dtype).smallest_normal)
+
+
 def is_concrete(a: Array) -> bool:
     """Whether values can be read: false under ``jax.jit`` and ``vmap``, ``torch.compile`` and fake tensors."""
     if compat.is_torch_array(a):

@@ -11,8 +11,9 @@ parts come in, so that memory does not grow with n, and rounding with its logari
 ==========  ===========================================================================================================
 
 Error bounds are statistical, as in `rates`: they take roundings for independent, and grow with the square root of the
-number of additions in a row. Rigorous ones, of R and Rᶜ(Z|U) from S in NumPy and float64, are
-`enclosure.streamed_coding_rate` and `enclosure.streamed_subspace_coding_rate`, at the cost of a Cholesky factor.
+number of additions in a row; what underflow takes is in them where it is more than 10⁻²⁹² nats (10⁻³¹ in float32).
+Rigorous ones, of R and Rᶜ(Z|U) from S in NumPy and float64, are `enclosure.streamed_coding_rate` and
+`enclosure.streamed_subspace_coding_rate`, at the cost of a Cholesky factor.
 """
 
 from __future__ import annotations
@@ -356,8 +357,8 @@ def subspace_gradient_factor(Z: Moments, U: Array, *, eps: float) -> Array:
     return xp.sum(xp.matmul(xp.matmul(U, heads), xp.matrix_transpose(U)), axis=0)
 
 
-def _half_logdet(Z: Moments, c: float) -> tuple[Array, Array]:
-    """½ log det(I + cS), and a statistical bound on its error."""
+def _half_logdet(Z: Moments, c: float, reach: float = 1.0) -> tuple[Array, Array]:
+    """½ log det(I + cS), and a statistical bound on its error; ``reach`` is how often what underflows may enter."""
     xp, T = array_namespace(Z.matrix), Z.matrix
     if Z.method == "qr":
         found = _logdet.half_logdet(T[None, ...], math.sqrt(c), method="svd")
@@ -366,7 +367,7 @@ def _half_logdet(Z: Moments, c: float) -> tuple[Array, Array]:
     spectrum = xp.clip(xp.linalg.eigvalsh(T), min=0.0)
     value = xp.sum(xp.log1p(c * spectrum)) / 2
     # Sums of that depth, and the eigenvalues themselves, leave |Δλ| ≤ δ: γ as in _logdet, and Weyl's inequality.
-    delta = 4 * math.sqrt(Z.depth + q) * u * xp.max(spectrum)
+    delta = 4 * math.sqrt(Z.depth + q) * u * xp.max(spectrum) + _lost(Z, c, reach)
     low = xp.clip(spectrum - delta, min=0.0)
     moved = xp.sum(xp.log1p(c * (spectrum + delta - low) / (1 + c * low))) / 2
     return value, moved + (4 + math.sqrt(q)) * u * value
@@ -394,6 +395,19 @@ def _projected(Z: Moments, U_k: Array) -> Moments:
     return replace(Z, matrix=_triangle(projected))
 
 
+def _lost(Z: Moments, c: float, reach: float) -> float:
+    """What underflow takes from an eigenvalue of S, n products below the least normal number, if the rate shows it."""
+    least = _arrays.least_normal(Z.matrix)
+    lost = reach * Z.matrix.shape[0] * Z.n * least
+    return lost if c * lost > least / _arrays.unit_roundoff(Z.matrix) else 0.0
+
+
+def _reach(U_k: Array) -> float:
+    """max(1, Σ|u|)²: an entry of S enters U_kᵀSU_k by two of U_k, and of SU_k by one."""
+    xp = array_namespace(U_k)
+    return max(1.0, float(xp.sum(xp.abs(U_k)))) ** 2
+
+
 def _coding(Z: Moments | None, eps: float) -> tuple[Array, Array]:
     Z = _required(Z, "Z")
     return _half_logdet(Z, alpha(Z.matrix.shape[1], Z.n, eps))
@@ -401,7 +415,7 @@ def _coding(Z: Moments | None, eps: float) -> tuple[Array, Array]:
 
 def _subspaces(Z: Moments | None, U: Array, eps: float) -> tuple[Array, Array]:
     Z, beta = _check_bases(Z, U, eps)
-    return _sum([_half_logdet(_projected(Z, U[k, ...]), beta) for k in range(U.shape[0])])
+    return _sum([_half_logdet(_projected(Z, U[k, ...]), beta, _reach(U[k, ...])) for k in range(U.shape[0])])
 
 
 def _partition(parts: Sequence[Moments], n: int, eps: float) -> tuple[Array, Array]:

@@ -99,6 +99,38 @@ def test_whatever_the_blocks_the_exact_rate_is_within_the_bound(sizes, d, method
         assert oracle.error(rated.value, exact) <= float(rated.error_bound) * float(rated.value) + 1e-300
 
 
+def test_what_underflow_takes_is_within_the_bound():
+    for seed in range(40):
+        Z, U, eps = near_underflow(seed)
+        eps, got = max(eps, 1e-152), moments(blocks(Z, 1 + seed % 5))
+        for rated, exact in (
+            (streaming.coding_rate(got, eps=eps, report=True), oracle.coding_rate(Z, eps=eps)),
+            (streaming.subspace_coding_rate(got, U, eps=eps, report=True), oracle.subspace_coding_rate(Z, U, eps=eps)),
+        ):
+            off, bound = oracle.error(rated.value, exact), float(rated.error_bound)
+            assert bound == np.inf or off <= bound * float(rated.value)
+
+
+def test_what_underflow_takes_is_the_sum_over_the_tokens(monkeypatch):
+    """From each of n products, by every way into an entry; and nothing where the rate would not show it."""
+    u, least = 2.0**-53, 1e-300
+    monkeypatch.setattr(streaming._arrays, "least_normal", lambda a: least)
+    Z, shown = streaming.Moments(7, "gram", np.eye(3), 4), least / u / (3 * 7 * least)
+    assert streaming._lost(Z, 1.01 * shown, 1.0) == pytest.approx(3 * 7 * least)
+    assert streaming._lost(Z, 0.26 * shown, 4.0) == pytest.approx(4 * 3 * 7 * least)
+    assert streaming._lost(Z, 0.99 * shown, 1.0) == 0
+    assert streaming._reach(np.array([[0.5], [-2.0]])) == 6.25
+    assert streaming._reach(np.array([[0.5], [-0.25]])) == 1
+    monkeypatch.setattr(streaming, "_lost", lambda Z, c, reach: 1e-3 * reach)
+    c, U = 3 / (7 * 0.5**2), 2 / 3 * np.eye(3)[None]
+    for rated, reach, size in (
+        (streaming.coding_rate(Z, eps=0.5, report=True), 1, 1),
+        (streaming.subspace_coding_rate(Z, U, eps=0.5, report=True), 4, 4 / 9),
+    ):
+        moved = 1.5 * np.log1p(c * 2e-3 * reach / (1 + c * (size - 1e-3 * reach)))
+        assert rated.error_bound * rated.value == pytest.approx(moved, rel=1e-6)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_triangular_moments_are_as_accurate_as_the_svd_of_all_tokens(seed):
     """Where singular values span seven decades and ε resolves them all, S has lost what T keeps."""

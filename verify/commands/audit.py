@@ -58,8 +58,8 @@ def audit(
     model
         package.module:factory, of your own code, or the FILE of a checkpoint, nothing in which is executed.
     data
-        Inputs, a sample a row: .npy, of any size, for it is read batch by batch; .npz or .safetensors (FILE:ARRAY for
-        one of several arrays); or package.module:loader, which gives batches.
+        Inputs, a sample a row: .npy, in C order of any size, for it is read batch by batch; .npz or .safetensors
+        (FILE:ARRAY for one of several arrays); or package.module:loader, which gives batches.
     layout
         Where the network keeps its parts: a name, or package.module:LAYOUT of your own; by default the known layout
         that its weights fit.
