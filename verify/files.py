@@ -42,7 +42,7 @@ def load(source: str, name: str, *, key: str, integers: bool = False) -> np.ndar
 
 @dataclass(frozen=True)
 class Rows:
-    """An .npy file, in C order of any size, of which a slice of rows is read, and checked as `load` does, when it is asked for.
+    """An .npy file, of any size if in C order: a slice of rows is read, and checked as by `load`, when it is asked for.
 
     A file that has changed since it was opened is refused then.
     """
