@@ -66,6 +66,7 @@ def test_the_reference_has_every_public_module_of_srr():
     assert public - set(REFERENCE) == set()
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path):
     """Every name that a docstring mentions leads somewhere, and every link; nothing is fetched when a page is read."""
     source, site = tmp_path / "docs", tmp_path / "site"

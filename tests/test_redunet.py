@@ -35,7 +35,7 @@ def dense(Z, Pi, eps=EPS):
 # --- the operators ------------------------------------------------------------------------------------------
 
 
-@parametrize(NUMPY, CPU, GPU)
+@parametrize(NUMPY, CPU, GPU, slow="jax-float32")
 @pytest.mark.parametrize("kind", ["hard", "soft"])
 def test_operators_are_the_inverses(backend, kind):
     Z, Pi = rounded(backend, *instance(7, 4, 3, kind))  # fewer tokens than dimensions in each class, more in all
@@ -124,7 +124,7 @@ def test_class_subspaces_and_the_nearest_of_them():
 # --- the layer ----------------------------------------------------------------------------------------------
 
 
-@parametrize(NUMPY, CPU, GPU)
+@parametrize(NUMPY, CPU, GPU, slow="jax-float32")
 @pytest.mark.parametrize("kind", ["hard", "soft"])
 def test_given_memberships_make_a_gradient_step(backend, kind):
     Z, Pi = rounded(backend, *instance(kind=kind))
@@ -180,7 +180,7 @@ def official_layer(X, Z, labels, eps2, eta, lmbda):
     return (out / torch.clip(torch.linalg.norm(out, axis=1, keepdims=True), 1e-8)).numpy()
 
 
-@parametrize(NUMPY, CPU, GPU)
+@parametrize(NUMPY, CPU, GPU, slow="jax-float32")
 def test_the_official_layer(backend):
     Z, Pi = rounded(backend, *instance(11, 5, 3))
     X = rounded(backend, instance(6, 5, 3, seed=4)[0])[0]
@@ -310,7 +310,7 @@ def test_all_shifts():
     assert len(np.unique(torus, axis=0)) == 12
 
 
-@parametrize(NUMPY, CPU, GPU)
+@parametrize(NUMPY, CPU, GPU, slow="jax-float32")
 def test_by_frequency_as_with_all_shifts(backend):
     Z, Pi = rounded(backend, *signals((5, 2, 3, 4)))
     by_frequency(backend, Z, Pi, "network")

@@ -41,7 +41,7 @@ def cut(Z, sizes):
 # --- values ---
 
 
-@parametrize(CPU, GPU)
+@parametrize(CPU, GPU, slow="jax-float32")
 @pytest.mark.parametrize("method", METHODS)
 def test_as_in_memory_on_every_library(backend, method):
     with backend.active():
@@ -208,7 +208,7 @@ def test_no_eigenvalue_is_negative():
     assert max(gains) == pytest.approx(d / (n * 1e-6**2))  # that of an eigenvalue of zero
 
 
-@parametrize(CPU, GPU)
+@parametrize(CPU, GPU, slow="jax-float32")
 @pytest.mark.parametrize("method", METHODS)
 def test_tokens_that_are_zero_have_a_rate_that_is_exactly_zero(backend, method):
     with backend.active():
