@@ -113,7 +113,7 @@ def test_what_underflow_takes_is_within_the_bound():
 
 def test_what_underflow_takes_is_the_sum_over_the_tokens(monkeypatch):
     """From each of n products, by every way into an entry; and nothing where the rate would not show it."""
-    u, least = 2.0**-53, 1e-300
+    u, least = 2.0**-53, 2.0
     monkeypatch.setattr(streaming._arrays, "least_normal", lambda a: least)
     Z, shown = streaming.Moments(7, "gram", np.eye(3), 4), least / u / (3 * 7 * least)
     assert streaming._lost(Z, 1.01 * shown, 1.0) == pytest.approx(3 * 7 * least)
