@@ -398,7 +398,7 @@ def _projected(Z: Moments, U_k: Array) -> Moments:
 def _lost(Z: Moments, c: float, reach: float) -> float:
     """What underflow takes from an eigenvalue of S, n products below the least normal number, if the rate shows it."""
     least = _arrays.least_normal(Z.matrix)
-    lost = reach * len(Z.matrix) * Z.n * least
+    lost = reach * Z.matrix.shape[0] * Z.n * least
     return lost if c * lost > least / _arrays.unit_roundoff(Z.matrix) else 0.0
 
 
