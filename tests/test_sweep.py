@@ -221,13 +221,14 @@ def test_a_pool_that_is_broken_before_it_is_given_a_cell_is_replaced(tmp_path, u
 
 def test_ctrl_c_ends_cleanly(tmp_path):
     path = design(tmp_path, 2000)  # not all done before the signal comes, on a busy machine either
+    code = (
+        "import signal, sys\n"
+        "from verify.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it\n"
+        "sys.exit(main(['sweep', sys.argv[1]]))\n"
+    )
     process = subprocess.Popen(
-        command(path),
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+        [sys.executable, "-c", code, str(path)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 120
     while lines(tmp_path) < 3 and time.monotonic() < deadline:
