@@ -545,7 +545,7 @@ def crate_neumann_lowers_loss(case: Case) -> Outcome:
 )
 def official_compresses(case: Case) -> Outcome:
     """False. What is added is a mean of normalised tokens, and with U for W it points, as a rule, where the tokens do:
-    of 1500 instances Rᶜ rose in 99 % of those with the theoretical output matrix, in 70 % of those with a free one.
+    of 1500 instances (seeds 0 to 9) Rᶜ rose in 99 % of those with the theoretical output matrix, in 72 % of the others.
     """
     m = case.mixture(**{**SMALL, "d": (2, 6)}, scale=(0.1, 10.0))
     output, identity = _output(case, m, case.choice("output", ("theoretical", "free"))), case.asarray(np.eye(m.d))
